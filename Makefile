@@ -1,0 +1,21 @@
+# Every target is one line of `make help`. What CI runs is .ci/run.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PLUGINS := $(notdir $(wildcard plugins/*))
+CARGO_TARGET_DIR ?= target
+export CARGO_TARGET_DIR
+
+.PHONY: help
+help: ## Explain every target
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: plugins
+plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm
+	@cargo build --quiet --profile plugin --target wasm32-unknown-unknown $(addprefix -p ,$(PLUGINS))
+	@mkdir -p $(CARGO_TARGET_DIR)/plugins
+	@for p in $(PLUGINS); do \
+		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/$${p//-/_}.wasm $(CARGO_TARGET_DIR)/plugins/$$p.wasm; done

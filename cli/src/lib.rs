@@ -1,0 +1,36 @@
+//! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Capacity of a shared Kubernetes cluster for Ray and other machine-learning work.
+#[derive(Parser)]
+#[command(name = "weir", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print shell completion for this command.
+    Completion {
+        /// The shell to write for.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line and says how it went: 0 done, 1 failed, 2 bad input.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Completion { shell } => completion(shell),
+    }
+}
+
+fn completion(shell: clap_complete::Shell) -> ExitCode {
+    let mut command = <Cli as clap::CommandFactory>::command();
+    clap_complete::generate(shell, &mut command, "weir", &mut std::io::stdout());
+    ExitCode::SUCCESS
+}

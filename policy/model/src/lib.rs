@@ -1,0 +1,20 @@
+//! The words that every part of Weir shares: quantities, dimensions, resource vectors, pools.
+//!
+//! Nothing here does I/O, reads a clock, logs or knows a Kubernetes client. The crate is `no_std` with
+//! `alloc` because the scheduler plugins, which are WebAssembly modules of a few kilobytes, use it too.
+#![no_std]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod amount;
+pub mod dimension;
+pub mod pool;
+pub mod vector;
+
+pub use amount::Amount;
+pub use dimension::{Class, Dim, Dimensions};
+pub use pool::{PoolError, PoolId, PoolSpec, PoolTree, ResourceKind, ResourceSpec};
+pub use vector::ResourceVec;
