@@ -57,10 +57,12 @@ impl Divider {
         );
         let wanted: u128 = self.claims.iter().map(|claim| u128::from(claim.want)).sum();
         let mut left = units(available);
-        if wanted > left.into() {
-            // Whoever reaches its want at the lowest level comes first.
-            self.claims.sort_unstable_by(|a, b| order(a.want, a.weight, b.want, b.weight));
+        if wanted <= left.into() {
+            self.claims.iter().for_each(|claim| grants[claim.who] = amount(claim.want));
+            return available.minus(amount(u64::try_from(wanted).unwrap_or(left)));
         }
+        // Whoever reaches its want at the lowest level comes first.
+        self.claims.sort_unstable_by(|a, b| order(a.want, a.weight, b.want, b.weight));
         let mut weight: u128 = self.claims.iter().map(|claim| u128::from(claim.weight)).sum();
         for at in 0..self.claims.len() {
             self.rounds += 1;
