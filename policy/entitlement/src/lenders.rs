@@ -62,8 +62,8 @@ struct Drawn {
 }
 
 impl Entitlements {
-    /// Where what the pool has borrowed comes from: first what nobody reserves, then pools in name order level
-    /// by level; the amounts add up to [`Trace::borrowed`](crate::Trace::borrowed).
+    /// Where what the pool has borrowed comes from: first what nobody reserves, then the pool's siblings in name
+    /// order, then its parent's, and so on; the amounts add up to [`Trace::borrowed`](crate::Trace::borrowed).
     #[must_use]
     pub fn lenders(&self, pool: PoolId, dim: Dim) -> Vec<Borrowing> {
         let borrowed = self.trace(pool, dim).borrowed;
@@ -71,7 +71,14 @@ impl Entitlements {
         if let (Some(column), Some(terms)) = (self.columns.get(dim.index()), self.shape.terms.get(dim.index())) {
             self.attribute(column, terms, pool.index(), borrowed, Step::Borrow, &mut lenders);
         }
-        lenders.into_iter().map(|(lender, amount)| Borrowing { lender, amount }).collect()
+        let mut lenders: Vec<_> = lenders.into_iter().map(|(lender, amount)| Borrowing { lender, amount }).collect();
+        // Parents stand before their children, so nearer families have later parents.
+        let distance = |lender| match lender {
+            Lender::Unreserved => usize::MAX,
+            Lender::Pool(pool) => self.shape.parent[pool.index()],
+        };
+        lenders.sort_by_key(|borrowing| std::cmp::Reverse(distance(borrowing.lender)));
+        lenders
     }
 
     /// Adds to `lenders` where `amount` comes from, which `step` gave to `pool`.

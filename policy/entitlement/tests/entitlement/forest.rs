@@ -122,12 +122,7 @@ impl Planted {
 impl Pool {
     fn spec(&self, at: usize, dim: Dim) -> PoolSpec {
         let Self { parent, reservation, limit, share, kind, usage: _, non_preemptible: _, demand: _ } = *self;
-        let terms = ResourceSpec {
-            reservation: Amount::new(reservation),
-            limit: limit.map(Amount::new),
-            share,
-            kind,
-        };
+        let terms = ResourceSpec { reservation: Amount::new(reservation), limit: limit.map(Amount::new), share, kind };
         PoolSpec { name: name(at), parent: parent.map(name), resources: vec![(dim, terms)] }
     }
 }

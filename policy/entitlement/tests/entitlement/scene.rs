@@ -108,7 +108,8 @@ fn read<'a>(drawn: impl Iterator<Item = &'a str>, dim: Dim, dims: &Dimensions) -
 
 fn pool(text: &str, dim: Dim, dims: &Dimensions) -> Line {
     let mut words = text.split_whitespace();
-    let mut line = Line { spec: PoolSpec { name: words.next().unwrap().into(), ..PoolSpec::default() }, ..Line::default() };
+    let mut line =
+        Line { spec: PoolSpec { name: words.next().unwrap().into(), ..PoolSpec::default() }, ..Line::default() };
     let mut terms = ResourceSpec::unlisted(dims.default_share(dim));
     while let Some(word) = words.next() {
         let mut next = || number(words.next().expect("a number"));
