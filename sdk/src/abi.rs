@@ -37,7 +37,7 @@ impl<P: Plugin> Slot<P> {
         }
     }
 
-    /// `weir_settings_error`: where the plugin's complaint about its settings stands and how long it is,
+    /// `weir.settings_error`: where the plugin's complaint about its settings stands and how long it is,
     /// as `address << 32 | length`; 0 when it has none.
     pub fn settings_error(&self, name: &'static str) -> u64 {
         host::set_plugin_name(name);

@@ -49,6 +49,13 @@ macro_rules! export {
             keeps_nothing_between_calls::<$plugin>();
         };
         $crate::__export!("true", $plugin: $($point),+);
+
+        // The host asks whether this is exported, and never calls it.
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            #[unsafe(export_name = "weir.pure")]
+            extern "C" fn pure() {}
+        };
     };
     ($plugin:ty : $($point:ident),+ $(,)?) => {
         $crate::__export!("false", $plugin: $($point),+);
@@ -71,8 +78,8 @@ macro_rules! __export {
                 PLUGIN.start(env!("CARGO_PKG_NAME"))
             }
 
-            #[unsafe(no_mangle)]
-            extern "C" fn weir_settings_error() -> u64 {
+            #[unsafe(export_name = "weir.settings_error")]
+            extern "C" fn settings_error() -> u64 {
                 PLUGIN.settings_error(env!("CARGO_PKG_NAME"))
             }
 
