@@ -3,8 +3,12 @@ package guestview
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/clock"
+
+	"weir.dev/scheduler/load"
 )
 
 // View is one node as guests see it. It never changes, so it may be read from any goroutine at any time, unlike the
@@ -13,65 +17,102 @@ type View struct {
 	// Info carries the guest's Node, because the extension asks its handle for a NodeInfo.
 	Info *framework.NodeInfo
 
+	// generation is of the NodeInfo that the view was made from.
 	generation int64
+
+	// sample is the last sample when the view was made, told or not; expires is when it stops being told, zero if it is
+	// not told.
+	sample  *load.Sample
+	expires time.Time
 }
 
-// View builds the view of a node as it is in this NodeInfo.
+// View builds the view of a node as it is in this NodeInfo, without load.
 func (d Detail) View(info *framework.NodeInfo) *View {
-	told := framework.NewNodeInfo()
-	told.SetNode(d.Node(info))
-	if d.Whole {
-		told.ImageStates = info.ImageStates
-	}
-	return &View{Info: told, generation: info.Generation}
+	return d.view(info, nil, time.Time{})
 }
 
-// Cache keeps the last view of each node, so that a view is built when the node changes and not at each call.
+func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
+	view := &View{Info: framework.NewNodeInfo(), generation: info.Generation, sample: sample}
+	var fresh *load.Sample
+	if sample != nil {
+		if expires := sample.Expires(d.LoadFreshFor); now.Before(expires) {
+			fresh, view.expires = sample, expires
+		}
+	}
+	view.Info.SetNode(d.Node(info, fresh))
+	if d.Whole {
+		view.Info.ImageStates = info.ImageStates
+	}
+	return view
+}
+
+// Cache keeps the last view of each node, so that a view is built when what it tells changes and not at each call: when
+// the node or its pods change, when a new sample of its load comes, and when the sample that it tells gets too old.
 //
 // A NodeInfo's Generation moves with every change of the node or of its pods and is never used twice, not even for
 // another node; two NodeInfos of one Generation tell the same. The cache may be used from any goroutine.
 type Cache struct {
 	detail Detail
+	loads  *load.Store
+	clock  clock.PassiveClock
 	nodes  sync.Map // of node name (string) to *atomic.Pointer[View]
 	count  atomic.Int64
 }
 
-// NewCache makes an empty cache of views with this much detail.
-func NewCache(detail Detail) *Cache {
-	return &Cache{detail: detail}
+// NewCache makes an empty cache of views with this much detail. The clock says which samples are fresh; loads may be
+// nil where the detail asks for no load.
+func NewCache(detail Detail, loads *load.Store, clock clock.PassiveClock) *Cache {
+	return &Cache{detail: detail, loads: loads, clock: clock}
 }
+
+// Detail is how much of a Node the cache's views have.
+func (c *Cache) Detail() Detail { return c.detail }
 
 // Of is the view of a node as it is in this NodeInfo.
 func (c *Cache) Of(info *framework.NodeInfo) *View {
-	slot, ok := c.nodes.Load(info.Node().Name)
-	if !ok {
-		var loaded bool
-		if slot, loaded = c.nodes.LoadOrStore(info.Node().Name, new(atomic.Pointer[View])); !loaded {
-			c.count.Add(1)
-		}
+	name := info.Node().Name
+	last := c.slot(name)
+	var sample *load.Sample
+	var now time.Time
+	if c.detail.LoadFreshFor > 0 {
+		sample, now = c.loads.Of(name), c.clock.Now()
 	}
-	last := slot.(*atomic.Pointer[View])
-	if view := last.Load(); view != nil && view.generation == info.Generation {
+	if view := last.Load(); view != nil && view.holds(info.Generation, sample, now) {
 		return view
 	}
-	view := c.detail.View(info)
+	view := c.detail.view(info, sample, now)
 	last.Store(view)
 	return view
+}
+
+// holds says whether the view still tells the truth.
+func (v *View) holds(generation int64, sample *load.Sample, now time.Time) bool {
+	return v.generation == generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
+}
+
+func (c *Cache) slot(name string) *atomic.Pointer[View] {
+	if slot, ok := c.nodes.Load(name); ok {
+		return slot.(*atomic.Pointer[View])
+	}
+	slot, loaded := c.nodes.LoadOrStore(name, new(atomic.Pointer[View]))
+	if !loaded {
+		c.count.Add(1)
+	}
+	return slot.(*atomic.Pointer[View])
 }
 
 // Captured is the last view of a node that was built, whatever has happened to the node since. It reads nothing that
 // belongs to a scheduling cycle. It is nil for a node of which no view was ever asked.
 func (c *Cache) Captured(name string) *View {
-	slot, ok := c.nodes.Load(name)
-	if !ok {
-		return nil
+	if slot, ok := c.nodes.Load(name); ok {
+		return slot.(*atomic.Pointer[View]).Load()
 	}
-	return slot.(*atomic.Pointer[View]).Load()
+	return nil
 }
 
 // AllCaptured is the last view of every node of which one was built, in no order.
 func (c *Cache) AllCaptured() []*View {
-	views := make([]*View, 0, c.count.Load())
+	views := make([]*View, 0, c.Len())
 	c.nodes.Range(func(_, slot any) bool {
 		if view := slot.(*atomic.Pointer[View]).Load(); view != nil {
 			views = append(views, view)
@@ -82,9 +123,7 @@ func (c *Cache) AllCaptured() []*View {
 }
 
 // Len is the number of nodes that the cache holds, those included that are gone from the cluster.
-func (c *Cache) Len() int {
-	return int(c.count.Load())
-}
+func (c *Cache) Len() int { return int(c.count.Load()) }
 
 // Forget drops the nodes that are not in the cluster any more.
 func (c *Cache) Forget(exists func(name string) bool) {
@@ -96,9 +135,4 @@ func (c *Cache) Forget(exists func(name string) bool) {
 		}
 		return true
 	})
-}
-
-// Detail is how much of a Node the cache's views have.
-func (c *Cache) Detail() Detail {
-	return c.detail
 }

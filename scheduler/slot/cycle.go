@@ -13,6 +13,7 @@ import (
 // cluster is the only thing that differs. A pure guest gets the pod without what tells it from its siblings.
 
 func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod) (result *framework.PreFilterResult, status *framework.Status) {
+	s.forgetGoneNodes()
 	if !s.points.preFilter {
 		return nil, nil
 	}
@@ -90,6 +91,19 @@ func (s *slot) NormalizeScore(ctx context.Context, state *framework.CycleState, 
 // about is the sight of a call that is about one node.
 func (s *slot) about(node *framework.NodeInfo) sight {
 	return sight{inCycle: true, current: s.views.Of(node)}
+}
+
+// forgetGoneNodes keeps the views in proportion to the cluster where nodes come and go.
+func (s *slot) forgetGoneNodes() {
+	all := s.handle.SnapshotSharedLister().NodeInfos()
+	nodes, err := all.List()
+	if err != nil || s.views.Len() < 2*len(nodes)+100 {
+		return
+	}
+	s.views.Forget(func(name string) bool {
+		_, err := all.Get(name)
+		return err == nil
+	})
 }
 
 // told is the pod as the guest gets it: built once in a cycle, for it is the same for every node.

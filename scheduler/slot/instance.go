@@ -44,7 +44,7 @@ func newPool(ctx context.Context, name string, m *module.Module, args Args, hand
 	p := &pool{
 		module: m,
 		build: func(ctx context.Context) (*instance, error) {
-			return load(ctx, name, m, config, &guestHandle{Handle: handle, views: views})
+			return instantiate(ctx, name, m, config, &guestHandle{Handle: handle, views: views})
 		},
 		free: make(chan *instance, instances(m)),
 	}
@@ -67,8 +67,8 @@ func instances(m *module.Module) int {
 	return runtime.GOMAXPROCS(0)
 }
 
-// load lets the extension load the module. The extension panics where it should fail; that is an error here.
-func load(ctx context.Context, name string, m *module.Module, config wasm.PluginConfig, handle *guestHandle) (loaded *instance, err error) {
+// instantiate lets the extension load the module. The extension panics where it should fail; that is an error here.
+func instantiate(ctx context.Context, name string, m *module.Module, config wasm.PluginConfig, handle *guestHandle) (loaded *instance, err error) {
 	defer func() {
 		if recovered := recover(); recovered != nil {
 			err = fmt.Errorf("loading %s: panic: %v", m.Source, recovered)

@@ -10,25 +10,12 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
-	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
 	"weir.dev/scheduler/guestview"
 	"weir.dev/scheduler/module"
 )
-
-// Factory makes the plugin of this name, anew for each profile that uses it.
-func Factory(name string) frameworkruntime.PluginFactory {
-	return func(ctx context.Context, raw runtime.Object, handle framework.Handle) (framework.Plugin, error) {
-		args, err := parseArgs(raw)
-		if err != nil {
-			return nil, err
-		}
-		return New(ctx, name, args, handle)
-	}
-}
 
 // slot is one plugin name in one profile.
 type slot struct {
@@ -41,10 +28,8 @@ type slot struct {
 	metrics map[point]*pointMetrics
 }
 
-// New loads the module of the args. The plugin that it returns implements the interfaces of exactly those extension
-// points that the module exports, since kube-scheduler finds out by type assertion where to call a plugin.
-func New(ctx context.Context, name string, args Args, handle framework.Handle) (framework.Plugin, error) {
-	registerMetrics()
+// newSlot loads the module of the args.
+func (h *Host) newSlot(ctx context.Context, name string, args Args, handle framework.Handle) (*slot, error) {
 	m, err := module.Read(ctx, args.GuestURL)
 	if err != nil {
 		return nil, err
@@ -53,14 +38,15 @@ func New(ctx context.Context, name string, args Args, handle framework.Handle) (
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be used: %w", args.GuestURL, err)
 	}
-	s := &slot{
-		name:    name,
-		module:  m,
-		points:  points,
-		handle:  handle,
-		views:   guestview.NewCache(guestview.Detail{Whole: !m.Pure, Annotations: args.NodeAnnotations}),
-		metrics: map[point]*pointMetrics{},
+	views, err := h.views(ctx, guestview.Detail{
+		Whole:        !m.Pure,
+		Annotations:  args.NodeAnnotations,
+		LoadFreshFor: args.LoadFreshFor.Duration,
+	}, handle)
+	if err != nil {
+		return nil, err
 	}
+	s := &slot{name: name, module: m, points: points, handle: handle, views: views, metrics: map[point]*pointMetrics{}}
 	for _, p := range allPoints {
 		if m.Exports[string(p)] {
 			s.metrics[p] = newPointMetrics(name, m.Digest, p)
@@ -74,8 +60,8 @@ func New(ctx context.Context, name string, args Args, handle framework.Handle) (
 		return nil, fmt.Errorf("%s cannot be used: %w", args.GuestURL, err)
 	}
 	pluginInfo.WithLabelValues(name, m.Digest, "Active").Set(1)
-	klog.FromContext(ctx).Info("Loaded plugin", "plugin", name, "source", m.Source, "digest", m.Digest, "instances", instances(m))
-	return masked(s), nil
+	klog.FromContext(ctx).Info("Loaded plugin", "plugin", name, "source", m.Source, "digest", m.Digest, "pure", m.Pure)
+	return s, nil
 }
 
 // Name is the plugin's name in the scheduler's configuration.

@@ -10,15 +10,17 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // metrics of the API client
 	_ "k8s.io/component-base/metrics/prometheus/version"  // kubernetes_build_info
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/utils/clock"
 
 	"weir.dev/scheduler/slot"
 	"weir.dev/scheduler/startup"
 )
 
 func main() {
+	host := slot.NewHost(clock.RealClock{})
 	var plugins []app.Option
 	for _, name := range startup.GuestNames(os.Args[1:]) {
-		plugins = append(plugins, app.WithPlugin(name, slot.Factory(name)))
+		plugins = append(plugins, app.WithPlugin(name, host.Factory(name)))
 	}
 	os.Exit(cli.Run(app.NewSchedulerCommand(plugins...)))
 }
