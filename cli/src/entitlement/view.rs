@@ -143,6 +143,10 @@ impl View<'_> {
             let to = lent.iter().map(|&(borrower, amount)| format!("{} to {}", self.show(amount), self.name(borrower)));
             said.push(self.paint.cyan(&format!("lends {}", to.collect::<Vec<_>>().join(", "))));
         }
+        let above = self.entitlements.usage(pool, self.dim).minus(trace.entitlement);
+        if !above.is_zero() {
+            said.push(self.paint.red(&format!("uses {} more than that", self.show(above))));
+        }
         said.extend(self.cap(pool, &trace));
         said.join("; ")
     }
@@ -282,5 +286,26 @@ impl Paint {
 
     fn cyan(self, text: &str) -> String {
         self.wrap("36", text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_are_in_the_unit_people_use() {
+        let shown = [
+            ("cpu", 32_000),
+            ("gpu-hosts.weir.dev/cpu", 1500),
+            ("sku-cpu.weir.dev/NVIDIA_H100_80GB_HBM3", 96_000),
+            ("memory", 64 << 30),
+            ("sku-memory.weir.dev/NVIDIA_H100_80GB_HBM3", 3 << 39),
+            ("ephemeral-storage", 1000),
+            ("nvidia.com/gpu", 8000),
+            ("example.com/memory-slots", 2048),
+        ]
+        .map(|(resource, units)| quantity(resource, Amount::new(units)));
+        assert_eq!(shown, ["32", "1500m", "96", "64Gi", "1.5Ti", "1000", "8000", "2048"]);
     }
 }
