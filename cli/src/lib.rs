@@ -1,5 +1,7 @@
 //! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
 
+mod entitlement;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +16,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Compute who may use how much of a cluster that a file describes.
+    Entitlement(entitlement::EntitlementArgs),
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -25,6 +29,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Entitlement(args) => entitlement::run(&args),
         Command::Completion { shell } => completion(shell),
     }
 }
