@@ -17,6 +17,14 @@ type View struct {
 	// Info carries the guest's Node, because the extension asks its handle for a NodeInfo.
 	Info *framework.NodeInfo
 
+	// ID is of this view and of no other. Who remembers something about a view remembers it by ID, which keeps no view
+	// alive that is not needed any more.
+	ID uint64
+
+	// Index is a small number that the node keeps while the cache knows it, so that what is remembered about nodes can
+	// stand in an array. It is used again for another node when this one is gone; the ID tells them apart.
+	Index int
+
 	// generation is of the NodeInfo that the view was made from.
 	generation int64
 
@@ -26,13 +34,15 @@ type View struct {
 	expires time.Time
 }
 
+var lastID atomic.Uint64
+
 // View builds the view of a node as it is in this NodeInfo, without load.
 func (d Detail) View(info *framework.NodeInfo) *View {
 	return d.view(info, nil, time.Time{})
 }
 
 func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
-	view := &View{Info: framework.NewNodeInfo(), generation: info.Generation, sample: sample}
+	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), Index: -1, generation: info.Generation, sample: sample}
 	var fresh *load.Sample
 	if sample != nil {
 		if expires := sample.Expires(d.LoadFreshFor); now.Before(expires) {
@@ -55,9 +65,22 @@ type Cache struct {
 	detail Detail
 	loads  *load.Store
 	clock  clock.PassiveClock
-	nodes  sync.Map // of node name (string) to *atomic.Pointer[View]
-	count  atomic.Int64
+	nodes  sync.Map // of node name (string) to *known
+
+	mu   sync.Mutex
+	next int   // the lowest index that no node has had
+	free []int // indices of nodes that are gone
 }
+
+// known is what the cache has of one node.
+type known struct {
+	index int
+	views atomic.Pointer[pair]
+}
+
+// pair is the last two views of a node, the one used last first. There are two because Filter is called twice for a
+// node that pods are nominated to, once as if they were there and once without them.
+type pair struct{ first, second *View }
 
 // NewCache makes an empty cache of views with this much detail. The clock says which samples are fresh; loads may be
 // nil where the detail asks for no load.
@@ -71,17 +94,25 @@ func (c *Cache) Detail() Detail { return c.detail }
 // Of is the view of a node as it is in this NodeInfo.
 func (c *Cache) Of(info *framework.NodeInfo) *View {
 	name := info.Node().Name
-	last := c.slot(name)
+	node := c.node(name)
 	var sample *load.Sample
 	var now time.Time
 	if c.detail.LoadFreshFor > 0 {
 		sample, now = c.loads.Of(name), c.clock.Now()
 	}
-	if view := last.Load(); view != nil && view.holds(info.Generation, sample, now) {
-		return view
+	last := node.views.Load()
+	switch {
+	case last == nil:
+		last = &pair{}
+	case last.first.holds(info.Generation, sample, now):
+		return last.first
+	case last.second != nil && last.second.holds(info.Generation, sample, now):
+		node.views.Store(&pair{first: last.second, second: last.first})
+		return last.second
 	}
 	view := c.detail.view(info, sample, now)
-	last.Store(view)
+	view.Index = node.index
+	node.views.Store(&pair{first: view, second: last.first})
 	return view
 }
 
@@ -90,31 +121,39 @@ func (v *View) holds(generation int64, sample *load.Sample, now time.Time) bool 
 	return v.generation == generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
 }
 
-func (c *Cache) slot(name string) *atomic.Pointer[View] {
-	if slot, ok := c.nodes.Load(name); ok {
-		return slot.(*atomic.Pointer[View])
+func (c *Cache) node(name string) *known {
+	if found, ok := c.nodes.Load(name); ok {
+		return found.(*known)
 	}
-	slot, loaded := c.nodes.LoadOrStore(name, new(atomic.Pointer[View]))
-	if !loaded {
-		c.count.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found, ok := c.nodes.Load(name); ok {
+		return found.(*known)
 	}
-	return slot.(*atomic.Pointer[View])
+	made := &known{index: c.next}
+	if last := len(c.free) - 1; last >= 0 {
+		made.index, c.free = c.free[last], c.free[:last]
+	} else {
+		c.next++
+	}
+	c.nodes.Store(name, made)
+	return made
 }
 
 // Captured is the last view of a node that was built, whatever has happened to the node since. It reads nothing that
 // belongs to a scheduling cycle. It is nil for a node of which no view was ever asked.
 func (c *Cache) Captured(name string) *View {
-	if slot, ok := c.nodes.Load(name); ok {
-		return slot.(*atomic.Pointer[View]).Load()
+	if found, ok := c.nodes.Load(name); ok {
+		return found.(*known).captured()
 	}
 	return nil
 }
 
 // AllCaptured is the last view of every node of which one was built, in no order.
 func (c *Cache) AllCaptured() []*View {
-	views := make([]*View, 0, c.Len())
-	c.nodes.Range(func(_, slot any) bool {
-		if view := slot.(*atomic.Pointer[View]).Load(); view != nil {
+	var views []*View
+	c.nodes.Range(func(_, node any) bool {
+		if view := node.(*known).captured(); view != nil {
 			views = append(views, view)
 		}
 		return true
@@ -122,16 +161,35 @@ func (c *Cache) AllCaptured() []*View {
 	return views
 }
 
+func (k *known) captured() *View {
+	if last := k.views.Load(); last != nil {
+		return last.first
+	}
+	return nil
+}
+
 // Len is the number of nodes that the cache holds, those included that are gone from the cluster.
-func (c *Cache) Len() int { return int(c.count.Load()) }
+func (c *Cache) Len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next - len(c.free)
+}
+
+// Indices is one more than the largest Index of a view.
+func (c *Cache) Indices() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next
+}
 
 // Forget drops the nodes that are not in the cluster any more.
 func (c *Cache) Forget(exists func(name string) bool) {
-	c.nodes.Range(func(name, _ any) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nodes.Range(func(name, node any) bool {
 		if !exists(name.(string)) {
-			if _, present := c.nodes.LoadAndDelete(name); present {
-				c.count.Add(-1)
-			}
+			c.nodes.Delete(name)
+			c.free = append(c.free, node.(*known).index)
 		}
 		return true
 	})

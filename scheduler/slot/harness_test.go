@@ -52,7 +52,7 @@ func startWith(t testing.TB, args Args, handle framework.Handle) framework.Plugi
 }
 
 func newPlugin(name string, args Args, handle framework.Handle) (framework.Plugin, error) {
-	return NewHost(clock.RealClock{}).New(context.Background(), name, args, handle)
+	return NewHost(clock.RealClock{}, 1).New(context.Background(), name, args, handle)
 }
 
 func filterWith(plugin framework.Plugin, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {

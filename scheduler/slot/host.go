@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -21,16 +22,28 @@ import (
 type Host struct {
 	clock clock.PassiveClock
 	loads *load.Store
+	slots atomic.Int64 // how many were made
+
+	// recheckOneIn is of how many remembered answers one is asked for again: 1 is each, 0 none.
+	recheckOneIn uint64
+
+	// told is the pod that a pure guest was asked about last.
+	told atomic.Pointer[toldPod]
 
 	mu       sync.Mutex
 	watching bool
 	caches   map[string]*guestview.Cache
 }
 
-// NewHost is a host without slots. The clock judges which samples of load are fresh.
-func NewHost(clock clock.PassiveClock) *Host {
+// RecheckOneIn is of how many remembered answers one is asked for again in production: rare enough to cost nothing, and
+// some times a minute in a busy cluster.
+const RecheckOneIn = 10_000
+
+// NewHost is a host without slots. The clock judges which samples of load are fresh. Of so many remembered answers one
+// is asked for again and compared: 1 is each, for tests, and 0 none.
+func NewHost(clock clock.PassiveClock, recheckOneIn uint64) *Host {
 	registerMetrics()
-	return &Host{clock: clock, loads: load.NewStore(clock), caches: map[string]*guestview.Cache{}}
+	return &Host{clock: clock, recheckOneIn: recheckOneIn, loads: load.NewStore(clock), caches: map[string]*guestview.Cache{}}
 }
 
 // Factory makes the plugin of this name, anew for each profile that uses it.

@@ -115,7 +115,7 @@ func TestEveryCallIsCountedByItsAnswer(t *testing.T) {
 
 	// The self-test is a call too, hence two successes.
 	want := fmt.Sprintf(`
-# HELP weir_plugin_calls_total [ALPHA] Answers of a plugin by extension point and status code.
+# HELP weir_plugin_calls_total [ALPHA] Answers of a plugin by extension point and status code, remembered ones included.
 # TYPE weir_plugin_calls_total counter
 weir_plugin_calls_total{digest=%[1]q,plugin="Counted",point="filter",result="Error"} 1
 weir_plugin_calls_total{digest=%[1]q,plugin="Counted",point="filter",result="Success"} 2

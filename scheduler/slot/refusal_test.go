@@ -50,7 +50,7 @@ func TestBadInputIsRefusedWithItsNameAndWhatToDo(t *testing.T) {
 			"wrong signature for func[filter]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := NewHost(clock.RealClock{}).Factory("Test")(context.Background(), &runtime.Unknown{Raw: []byte(test.args)}, cluster(t, nil))
+			_, err := NewHost(clock.RealClock{}, 1).Factory("Test")(context.Background(), &runtime.Unknown{Raw: []byte(test.args)}, cluster(t, nil))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
@@ -59,7 +59,7 @@ func TestBadInputIsRefusedWithItsNameAndWhatToDo(t *testing.T) {
 }
 
 func TestAProfileWithoutArgsForThePluginIsRefused(t *testing.T) {
-	_, err := NewHost(clock.RealClock{}).Factory("Test")(context.Background(), nil, cluster(t, nil))
+	_, err := NewHost(clock.RealClock{}, 1).Factory("Test")(context.Background(), nil, cluster(t, nil))
 	if want := "guestURL is required"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q in it", err, want)
 	}

@@ -37,7 +37,7 @@ func setUp(t *testing.T, configPath string) (*scheduler.Scheduler, error) {
 	opts := options.NewOptions()
 	opts.ConfigFile = configPath
 	opts.SecureServing.BindPort = 0
-	host := slot.NewHost(clock.RealClock{})
+	host := slot.NewHost(clock.RealClock{}, 1)
 	var plugins []app.Option
 	for _, name := range startup.GuestNames([]string{"--config", configPath}) {
 		plugins = append(plugins, app.WithPlugin(name, host.Factory(name)))
