@@ -19,3 +19,11 @@ plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm
 	@mkdir -p $(CARGO_TARGET_DIR)/plugins
 	@for p in $(PLUGINS); do \
 		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/$${p//-/_}.wasm $(CARGO_TARGET_DIR)/plugins/$$p.wasm; done
+
+.PHONY: generate
+generate: ## Write what is made from code: the custom resources in api/crds
+	@cargo run --quiet -p weir-api --example crds -- api/crds
+
+.PHONY: verify
+verify: generate ## Fail when something that is made from code was not made again
+	@git diff --exit-code -- api/crds
