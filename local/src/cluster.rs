@@ -4,6 +4,7 @@
 //! when the first service account appears, and a process that dies in between ends the start with its log.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl Cluster {
         // Two TLS backends may be compiled in by somebody else's features; the first choice stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let port = ReservedPort::reserve(options.port, "kube-apiserver")?;
-        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().context("create the cluster's folder")?.keep();
+        let folder = create_folder()?;
         let group = ProcessGroup::create(folder.clone())?;
         let authority = Authority::create(folder.join("pki"))?;
         let server = format!("https://127.0.0.1:{}", port.number());
@@ -113,7 +114,14 @@ impl Cluster {
     ///
     /// # Errors
     /// When its kubeconfig cannot be written.
-    pub async fn client_of(&self, identity: &Identity) -> Result<Client> {
+    pub /// A folder that only this user can look into: it holds the authority's key and the store's socket.
+fn create_folder() -> Result<PathBuf> {
+    let only_me = std::fs::Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix(PREFIX).permissions(only_me).tempdir();
+    Ok(folder.context("create the cluster's folder")?.keep())
+}
+
+async fn client_of(&self, identity: &Identity) -> Result<Client> {
         client_of(&self.kubeconfig_of(identity)?).await
     }
 
@@ -292,6 +300,13 @@ impl Cluster {
         await_condition(accounts, "default", |account: Option<&ServiceAccount>| account.is_some()).await?;
         Ok(())
     }
+}
+
+/// A folder that only this user can look into: it holds the authority's key and the store's socket.
+fn create_folder() -> Result<PathBuf> {
+    let only_me = std::fs::Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix(PREFIX).permissions(only_me).tempdir();
+    Ok(folder.context("create the cluster's folder")?.keep())
 }
 
 async fn client_of(kubeconfig: &Path) -> Result<Client> {
