@@ -114,14 +114,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When its kubeconfig cannot be written.
-    pub /// A folder that only this user can look into: it holds the authority's key and the store's socket.
-fn create_folder() -> Result<PathBuf> {
-    let only_me = std::fs::Permissions::from_mode(0o700);
-    let folder = tempfile::Builder::new().prefix(PREFIX).permissions(only_me).tempdir();
-    Ok(folder.context("create the cluster's folder")?.keep())
-}
-
-async fn client_of(&self, identity: &Identity) -> Result<Client> {
+    pub async fn client_of(&self, identity: &Identity) -> Result<Client> {
         client_of(&self.kubeconfig_of(identity)?).await
     }
 
@@ -134,7 +127,7 @@ async fn client_of(&self, identity: &Identity) -> Result<Client> {
         self.authority.server(name)
     }
 
-    /// Starts another process that ends with the cluster; its log is `logs/NAME.log`.
+    /// Starts another process that ends with the cluster at the latest; its log is `logs/NAME.log`.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -148,7 +141,7 @@ async fn client_of(&self, identity: &Identity) -> Result<Client> {
         self.group.start(name, program, arguments, environment)
     }
 
-    /// Returns once a process of the cluster ended that nobody stopped.
+    /// Returns once a process of the control plane ended.
     pub async fn death(&self) -> Death {
         self.group.death().await
     }
@@ -187,7 +180,7 @@ async fn client_of(&self, identity: &Identity) -> Result<Client> {
         self.until("the controller manager made the first service account", self.first_service_account()).await
     }
 
-    fn start_etcd(&self, programs: &Programs) -> Result<Process> {
+    fn start_etcd(&self, programs: &Programs) -> Result<()> {
         // Over a socket in a private folder nobody else can write into the store, and no port is needed. A
         // store of one member never dials the addresses that it is made to advertise. What it holds is thrown
         // away, so it need not reach the disk.
@@ -202,14 +195,14 @@ async fn client_of(&self, identity: &Identity) -> Result<Client> {
             "--unsafe-no-fsync".into(),
             "--log-level=warn".into(),
         ];
-        self.group.start("etcd", programs.path(Program::Etcd)?, &arguments, &BTreeMap::new())
+        self.group.start_vital("etcd", programs.path(Program::Etcd)?, &arguments)
     }
 
     fn etcd_url(&self) -> String {
         format!("unix://{}", self.folder.join("etcd.sock").display())
     }
 
-    fn start_api_server(&self, programs: &Programs) -> Result<Process> {
+    fn start_api_server(&self, programs: &Programs) -> Result<()> {
         let (certificate, key) = self.authority.server("kube-apiserver")?;
         let (token_key, token_public) = self.authority.service_account_keys()?;
         let authority = self.folder.join("pki/ca.crt");
@@ -237,10 +230,10 @@ async fn client_of(&self, identity: &Identity) -> Result<Client> {
             "--max-mutating-requests-inflight=0".into(),
             "--profiling=false".into(),
         ];
-        self.group.start("kube-apiserver", programs.path(Program::ApiServer)?, &arguments, &BTreeMap::new())
+        self.group.start_vital("kube-apiserver", programs.path(Program::ApiServer)?, &arguments)
     }
 
-    fn start_controller_manager(&self, programs: &Programs) -> Result<Process> {
+    fn start_controller_manager(&self, programs: &Programs) -> Result<()> {
         let identity = Identity::user("system:kube-controller-manager").in_group("system:masters");
         let arguments = [
             format!("--kubeconfig={}", self.kubeconfig_of(&identity)?.display()),
@@ -255,10 +248,10 @@ async fn client_of(&self, identity: &Identity) -> Result<Client> {
             "--profiling=false".into(),
         ];
         let program = programs.path(Program::ControllerManager)?;
-        self.group.start("kube-controller-manager", program, &arguments, &BTreeMap::new())
+        self.group.start_vital("kube-controller-manager", program, &arguments)
     }
 
-    fn start_kwok(&self, programs: &Programs) -> Result<Process> {
+    fn start_kwok(&self, programs: &Programs) -> Result<()> {
         let stages = self.folder.join("kwok.yaml");
         std::fs::write(&stages, STAGES).with_context(|| format!("write {}", stages.display()))?;
         let identity = Identity::user("kwok").in_group("system:masters");
@@ -267,7 +260,7 @@ async fn client_of(&self, identity: &Identity) -> Result<Client> {
             format!("--config={}", stages.display()),
             "--node-lease-duration-seconds=0".into(),
         ];
-        self.group.start("kwok", programs.path(Program::Kwok)?, &arguments, &BTreeMap::new())
+        self.group.start_vital("kwok", programs.path(Program::Kwok)?, &arguments)
     }
 
     /// Waits for `event`, unless a process dies or the time is over.
@@ -310,8 +303,18 @@ fn create_folder() -> Result<PathBuf> {
 }
 
 async fn client_of(kubeconfig: &Path) -> Result<Client> {
+    Client::try_from(config_of(kubeconfig).await?).context("make a client")
+}
+
+/// A client with the identity of `kubeconfig` for another server of the same cluster.
+pub(crate) async fn client_to(kubeconfig: &Path, server: &str) -> Result<Client> {
+    let mut config = config_of(kubeconfig).await?;
+    config.cluster_url = server.parse().with_context(|| format!("read the address {server}"))?;
+    Client::try_from(config).context("make a client")
+}
+
+async fn config_of(kubeconfig: &Path) -> Result<Config> {
     let read = || format!("read {}", kubeconfig.display());
     let config = Kubeconfig::read_from(kubeconfig).with_context(read)?;
-    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.with_context(read)?;
-    Client::try_from(config).context("make a client")
+    Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.with_context(read)
 }

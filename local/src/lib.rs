@@ -3,7 +3,7 @@
 //!
 //! [`Programs`] finds the binaries or builds them from the Go modules beside this crate; [`Cluster`] starts
 //! them on free ports and sees to it that nothing stays behind, however its owner ends. What runs on the
-//! cluster is its owner's business: this crate creates no nodes, no pods and no scheduler.
+//! cluster is its owner's business: this crate creates no nodes and no pods. A [`Scheduler`] can be run on it.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -24,6 +24,7 @@ mod port;
 mod processes;
 mod program;
 mod progress;
+mod scheduler;
 mod toolchain;
 
 pub use checkout::Checkout;
@@ -34,6 +35,7 @@ pub use port::{Port, ReservedPort};
 pub use processes::{Death, Process};
 pub use program::{Program, Programs};
 pub use progress::Progress;
+pub use scheduler::{Scheduler, SchedulerSettings};
 
 /// A pod with this annotation, a duration such as `1.5s`, ends as Succeeded that long after it began to run;
 /// without it, it runs until it is deleted. Read by the fake kubelets (`kwok/stages.yaml`).

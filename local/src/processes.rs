@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{PipeWriter, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,7 +74,16 @@ pub struct Process {
     pid: Pid,
     /// Set before a signal is sent, so that the end that follows is no [`Death`].
     stopped: Arc<Mutex<bool>>,
-    ended: watch::Receiver<Option<ExitStatus>>,
+    ended: watch::Receiver<Option<End>>,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug)]
+struct End {
+    /// `exit status: 1`, or why it is not known.
+    status: String,
+    /// Whether it was told to.
+    stopped: bool,
 }
 
 impl ProcessGroup {
@@ -120,22 +129,26 @@ impl ProcessGroup {
         let stopped = Arc::new(Mutex::new(false));
         let (end, ended) = watch::channel(None);
         let process = Process { name: name.to_owned(), log, pid, stopped: Arc::clone(&stopped), ended };
-        let (name, log, deaths) = (process.name.clone(), process.log.clone(), self.deaths.clone());
         tokio::spawn(async move {
-            let status = child.wait().await;
-            if !stopped.lock().is_ok_and(|stopped| *stopped) {
-                let status = status.as_ref().map_or_else(ToString::to_string, ToString::to_string);
-                let tail = tail_of(&log);
-                deaths.send_if_modified(|first| {
-                    first.is_none() && first.replace(Death { name, status, log, tail }).is_none()
-                });
-            }
-            end.send_replace(status.ok());
+            let status = child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
+            let stopped = stopped.lock().is_ok_and(|stopped| *stopped);
+            end.send_replace(Some(End { status, stopped }));
         });
         Ok(process)
     }
 
-    /// Returns once a process ended that nobody stopped.
+    /// As [`Self::start`], a process without which the cluster is of no use: see [`Self::death`].
+    pub(crate) fn start_vital(&self, name: &str, program: &Path, arguments: &[String]) -> Result<()> {
+        let process = self.start(name, program, arguments, &BTreeMap::new())?;
+        let deaths = self.deaths.clone();
+        tokio::spawn(async move {
+            let death = process.death().await;
+            deaths.send_if_modified(|first| first.is_none() && first.replace(death).is_none());
+        });
+        Ok(())
+    }
+
+    /// Returns once a vital process ended.
     pub(crate) async fn death(&self) -> Death {
         let mut deaths = self.deaths.subscribe();
         loop {
@@ -211,10 +224,21 @@ impl Process {
     }
 
     /// Returns once it ended, by itself or not.
-    pub async fn ended(&self) -> Option<ExitStatus> {
-        let mut ended = self.ended.clone();
-        let status = ended.wait_for(Option::is_some).await.ok()?;
-        *status
+    pub async fn ended(&self) {
+        // An error means that nobody waits for the process any more, which happens when the runtime ends.
+        let _ = self.ended.clone().wait_for(Option::is_some).await;
+    }
+
+    /// Returns once it ended by itself, and never if it was stopped.
+    pub async fn death(&self) -> Death {
+        self.ended().await;
+        let end = self.ended.borrow().clone();
+        match end {
+            Some(End { status, stopped: false }) => {
+                Death { name: self.name.clone(), status, log: self.log.clone(), tail: self.log_tail() }
+            }
+            _ => std::future::pending().await,
+        }
     }
 
     /// Asks it to end, makes it end if it does not within 10 s, and returns when it has.
@@ -293,9 +317,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_process_that_dies_by_itself_is_told_with_the_end_of_its_log() {
+    async fn a_vital_process_that_dies_is_told_with_the_end_of_its_log() {
         let (group, _folder) = group();
-        let _process = sh(&group, "etcd", "echo cannot open the disk; exit 3");
+        let script = ["-c".into(), "echo cannot open the disk; exit 3".into()];
+        group.start_vital("etcd", Path::new("/bin/sh"), &script).unwrap();
         let death = group.death().await.to_string();
         assert!(death.starts_with("etcd ended (exit status: 3)"), "{death}");
         assert!(death.ends_with("cannot open the disk"), "{death}");
@@ -304,10 +329,14 @@ mod tests {
     #[tokio::test]
     async fn a_process_that_was_stopped_is_no_death() {
         let (group, _folder) = group();
-        let stopped = sh(&group, "stopped", "exec sleep 1000");
+        let (stopped, dies) = (sh(&group, "stopped", "exec sleep 1000"), sh(&group, "dies", "exit 1"));
         stopped.stop().await.unwrap();
-        let _dies = sh(&group, "dies", "exit 1");
-        assert!(group.death().await.to_string().starts_with("dies ended"));
+        let first = tokio::select! {
+            biased;
+            death = stopped.death() => death,
+            death = dies.death() => death,
+        };
+        assert!(first.to_string().starts_with("dies ended"));
     }
 
     #[tokio::test]
