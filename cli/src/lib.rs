@@ -1,5 +1,7 @@
 //! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
 
+pub mod run;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
