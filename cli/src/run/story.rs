@@ -105,6 +105,8 @@ pub struct Step {
 /// How far a step is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepState {
+    /// It will come. Told for all steps at first, it lets the view say how far the whole set-up is.
+    Planned,
     /// Under way for `elapsed`.
     Running {
         /// How long so far.
@@ -350,7 +352,7 @@ impl Story {
         match &step.state {
             StepState::Done { .. } if changed => self.feed.say(self.now, Tone::Good, step.name.clone()),
             StepState::Failed { why } if changed => self.feed.say(self.now, Tone::Bad, format!("{}: {why}", step.name)),
-            StepState::Running { .. } | StepState::Done { .. } | StepState::Failed { .. } => {}
+            StepState::Planned | StepState::Running { .. } | StepState::Done { .. } | StepState::Failed { .. } => {}
         }
         match known {
             Some(known) => *known = step,
@@ -478,6 +480,12 @@ impl Story {
     pub fn replayed(&self) -> Duration {
         let until = self.ended.as_ref().map_or(self.now, |&(at, _)| at);
         self.replay_began.map_or(Duration::ZERO, |began| until.saturating_sub(began))
+    }
+
+    /// A time as a time since the replay began; `None` for what was before.
+    #[must_use]
+    pub fn into_replay(&self, at: At) -> Option<Duration> {
+        self.replay_began.and_then(|began| at.checked_sub(began))
     }
 
     /// Why the run ended, once it has.
