@@ -155,7 +155,12 @@ impl Dimensions {
 
     /// All dimensions in the order in which they became known.
     pub fn iter(&self) -> impl Iterator<Item = Dim> + use<> {
-        (0..self.names.len()).filter_map(|index| u16::try_from(index).ok()).map(Dim)
+        Self::first(self.names.len())
+    }
+
+    /// The first `count` dimensions of any set, known or not: for tables that are laid out by dimension.
+    pub fn first(count: usize) -> impl Iterator<Item = Dim> {
+        (0..count).filter_map(|index| u16::try_from(index).ok()).map(Dim)
     }
 
     /// The share of a pool that does not list this dimension: 1, and 0 for the GPUs, CPU, memory and disk

@@ -1,4 +1,12 @@
 //! One pod, one node: may the pod run there, and how well would it sit.
+//!
+//! Each rule is a file of its own and a pure function of what [`weir_model::PodView`] and
+//! [`weir_model::NodeView`] tell. The scheduler plugins ask here, and so do the admission sidecar and the
+//! simulator; what they do with the answer is theirs.
+//!
+//! | rule | file | plugin |
+//! |---|---|---|
+//! | GPU hosts are for GPU pods, GPU pods for GPU hosts | [`gpu`] | `gpu-filter` |
 #![no_std]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
@@ -7,6 +15,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod binpack;
+pub mod gpu;
 pub mod load;
 pub mod score;
 

@@ -1,0 +1,105 @@
+//! What deserves attention though nothing stops: reservations that are more than there is.
+//!
+//! No configuration is refused because of today's capacity. Work goes on, everybody's reservation is cut by
+//! the same factor, and these conditions say so on the pool above those that were cut.
+
+use std::fmt;
+
+use weir_model::{Amount, Dim, Dimensions, PoolId};
+
+use crate::Entitlements;
+
+/// An exact fraction in lowest terms.
+///
+/// ```
+/// use weir_entitlement::Fraction;
+/// assert_eq!(Fraction::new(50, 75), Fraction::new(2, 3));
+/// assert_eq!(Fraction::new(50, 75).to_string(), "2/3");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fraction {
+    numerator: u128,
+    denominator: u128,
+}
+
+impl Fraction {
+    /// `numerator ÷ denominator`; a denominator of zero counts as one.
+    #[must_use]
+    pub const fn new(numerator: u128, denominator: u128) -> Self {
+        let (mut a, mut b) = (numerator, denominator);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        if denominator == 0 || a == 0 {
+            return Self { numerator, denominator: 1 };
+        }
+        Self { numerator: numerator / a, denominator: denominator / a }
+    }
+
+    /// The upper number, in lowest terms.
+    #[must_use]
+    pub const fn numerator(self) -> u128 {
+        self.numerator
+    }
+
+    /// The lower number, in lowest terms, never zero.
+    #[must_use]
+    pub const fn denominator(self) -> u128 {
+        self.denominator
+    }
+}
+
+impl fmt::Display for Fraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.numerator, self.denominator)
+    }
+}
+
+/// Something that the owner of a pool should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// The children of a pool reserve more than the pool itself; of the root, more than there is.
+    OverReserved {
+        /// The pool whose children these are.
+        pool: PoolId,
+        /// The dimension.
+        dim: Dim,
+        /// What the children reserve together.
+        reserved: Amount,
+        /// What the pool reserves; of the root, the capacity.
+        available: Amount,
+    },
+    /// The children of a pool ask for more of their reservations than the pool is entitled to now, so each
+    /// gets λ times what it would get (and never less than its non-preemptible pods use).
+    ReservationsScaled {
+        /// The pool whose children these are.
+        pool: PoolId,
+        /// The dimension.
+        dim: Dim,
+        /// The factor, below 1.
+        lambda: Fraction,
+    },
+}
+
+impl Entitlements {
+    /// All conditions: dimension by dimension, pools level by level, what is reserved before what was cut.
+    pub fn conditions(&self) -> impl Iterator<Item = Condition> + '_ {
+        Dimensions::first(self.columns.len()).flat_map(|dim| self.over_reserved(dim).chain(self.scaled(dim)))
+    }
+
+    fn over_reserved(&self, dim: Dim) -> impl Iterator<Item = Condition> + '_ {
+        let families = self.shape.children.iter().enumerate().filter(|(_, children)| !children.is_empty());
+        families.filter_map(move |(at, children)| {
+            let terms = &self.shape.terms[dim.index()];
+            let pool = self.shape.ids[at];
+            let reserved = terms[children.clone()].iter().map(|terms| terms.reservation).sum();
+            let available = if pool == PoolId::ROOT { self.capacity(dim) } else { terms[at].reservation };
+            (reserved > available).then_some(Condition::OverReserved { pool, dim, reserved, available })
+        })
+    }
+
+    fn scaled(&self, dim: Dim) -> impl Iterator<Item = Condition> + '_ {
+        let scaled = self.columns[dim.index()].scaled.iter();
+        scaled.map(move |&(at, lambda)| Condition::ReservationsScaled { pool: self.shape.ids[at], dim, lambda })
+    }
+}
