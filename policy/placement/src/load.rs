@@ -29,6 +29,7 @@
 
 use core::fmt;
 
+use serde::Deserialize;
 use weir_model::Amount;
 
 use crate::Score;
@@ -41,7 +42,8 @@ const PENALTY: i64 = 10;
 const ABSURD: i64 = 2;
 
 /// How the load of a node is judged; all in percent of what is allocatable there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LoadSettings {
     /// How much of a CPU request a pod is expected to use, until it has been measured; 1 to 100.
     pub estimate_percent: u8,
