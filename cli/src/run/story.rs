@@ -573,3 +573,6 @@ impl Story {
         &self.feed
     }
 }
+
+#[cfg(test)]
+mod tests;
