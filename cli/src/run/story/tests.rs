@@ -1,3 +1,5 @@
+use weir_model::Amount;
+
 use super::*;
 
 fn at(seconds: u64) -> At {
