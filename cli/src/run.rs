@@ -9,3 +9,6 @@ pub mod report;
 pub mod story;
 pub mod view;
 pub mod words;
+
+#[cfg(test)]
+mod example;

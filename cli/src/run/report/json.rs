@@ -69,3 +69,24 @@ impl Outcome {
         serde_json::to_string(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::example;
+
+    #[test]
+    fn the_last_line_is_the_document_that_the_contract_promises() {
+        assert_eq!(
+            Outcome::of(&example::run()).to_json().unwrap(),
+            r#"{"nodes":2,"pods":4,"bound":{"cpu":1,"gpu":2},"refused":1,"violations":1,"#.to_owned()
+                + r#""plugins":{"GPUFilter":{"digest":"sha256:0123456789abcdef0123","calls":8}}}"#
+        );
+    }
+
+    #[test]
+    fn every_pod_is_either_bound_or_refused() {
+        let Outcome { pods, bound, refused, .. } = Outcome::of(&example::run());
+        assert_eq!(pods, bound.cpu + bound.gpu + refused);
+    }
+}

@@ -104,3 +104,83 @@ fn going_on(story: &Story) -> Option<String> {
         Phase::Ended => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::example;
+    use crate::run::story::{Event, Plan, Step};
+
+    fn at(seconds: u64) -> At {
+        Duration::from_secs(seconds)
+    }
+
+    fn step(name: &str, state: StepState) -> Event {
+        Event::Step(Step { name: name.into(), state })
+    }
+
+    fn running(elapsed: u64) -> StepState {
+        StepState::Running { elapsed: at(elapsed), expected: Some(at(120)) }
+    }
+
+    #[test]
+    fn a_step_is_said_when_it_begins_when_it_ends_and_every_five_seconds_between() {
+        let (mut story, mut progress, mut lines) = (Story::new(), Progress::default(), Vec::new());
+        story.tell(at(0), step("building etcd", StepState::Planned));
+        assert_eq!(progress.lines(&story), Vec::<String>::new());
+        for second in 0..12 {
+            story.tell(at(second), step("building etcd", running(second)));
+            lines.extend(progress.lines(&story));
+        }
+        story.tell(at(12), step("building etcd", StepState::Done { took: at(12) }));
+        lines.extend(progress.lines(&story));
+        lines.extend(progress.lines(&story));
+        assert_eq!(
+            lines,
+            [
+                "  0:00  building etcd (about 120 s) …",
+                "  0:05  building etcd: 5.0 s of about 120 s",
+                "  0:10  building etcd: 10 s of about 120 s",
+                "  0:12  building etcd: done in 12 s"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_step_that_fails_says_why() {
+        let (mut story, mut progress) = (Story::new(), Progress::default());
+        story.tell(at(3), step("starting etcd", StepState::Failed { why: "port 2379 is in use".into() }));
+        assert_eq!(progress.lines(&story), ["  0:03  starting etcd: failed: port 2379 is in use"]);
+    }
+
+    #[test]
+    fn the_replay_is_said_every_five_seconds() {
+        let (mut story, mut progress, mut lines) = (Story::new(), Progress::default(), Vec::new());
+        story.tell(at(0), Event::Planned(Plan { title: "openb".into(), nodes: 1, pods: 2, rounded_up: 0 }));
+        story.tell(at(1), example::node("g1", Some("T4"), 8, 64));
+        story.tell(at(1), Event::ReplayStarted);
+        story.tell(at(2), example::pod("train", 2, 8));
+        story.tell(at(2), example::bound("train", "g1"));
+        for tenth in 20..130 {
+            story.advance(Duration::from_millis(tenth * 100));
+            lines.extend(progress.lines(&story));
+        }
+        let line = |time: &str, rate: &str| {
+            format!("{time}  created 1 of 2, placed 1 ({rate}/s), running 1, waiting 0 (0 refused), GPU 25 %, CPU 0 %")
+        };
+        assert_eq!(
+            lines,
+            ["  0:02  replaying openb on 1 nodes: 2 pods".to_owned(), line("  0:07", "0"), line("  0:12", "0")]
+        );
+    }
+
+    #[test]
+    fn a_breach_and_the_end_are_said_at_once() {
+        let mut progress = Progress::default();
+        let lines = progress.lines(&example::run());
+        assert!(lines.contains(
+            &"  0:21  D1 broken: pod default/web on node g1: asks for no GPU, but this is a GPU host".to_owned()
+        ));
+        assert_eq!(lines.last().map(String::as_str), Some("  0:21  ended: all pods of the trace had their turn"));
+    }
+}

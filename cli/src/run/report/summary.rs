@@ -115,3 +115,54 @@ fn plugins(story: &Story) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::example;
+
+    #[test]
+    fn the_summary_says_what_became_of_the_pods_and_of_the_cluster() {
+        let expected = "\
+two hosts <small> & four pods
+  pods                   4  1 ask for a part of a GPU in the trace and got a whole one
+    placed               3  2 GPU, 1 CPU
+    refused              1  never had a node
+    finished             1
+  nodes                  2
+  violations             1
+  replayed in         0:20  at most 3 pods/s
+  D1 broken: pod default/web on node g1: asks for no GPU, but this is a GPU host
+";
+        assert_eq!(pods(&example::run()), expected);
+    }
+
+    #[test]
+    fn allocation_is_the_mean_over_time_and_the_peak() {
+        // GPUs: 1 s of nothing, 1 s of 6, 9 s of 7, 9 s of 1 = 78 of 160 GPU-seconds.
+        let expected = "\
+allocation            mean       peak   capacity
+  GPUs                49 %       88 %          8
+  CPU-host cores      24 %       25 %         32
+  GPU-host cores      46 %       84 %         64
+";
+        assert_eq!(allocation(&example::run()), expected);
+    }
+
+    #[test]
+    fn the_tables_have_a_row_for_each_model_reason_and_plugin() {
+        let text = summary(&example::run());
+        for line in [
+            "  T4                     1          0       13 %",
+            "                        1          1  Insufficient nvidia.com/gpu",
+            "  GPUFilter                            8  0123456789ab",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_never_began_has_a_summary_too() {
+        assert_eq!(summary(&Story::new()).lines().nth(1), Some("  pods                   0"));
+    }
+}

@@ -42,19 +42,18 @@ pub fn chart(story: &Story) -> String {
     svg
 }
 
+/// Readable on white and on black even where the reader's preference is not understood; better where it is.
 const STYLE: &str = "<style>
-  text { font: 13px system-ui, sans-serif; fill: #57606a }
-  .title { font-weight: 600; font-size: 15px; fill: #1f2328 }
+  text { font: 13px system-ui, sans-serif; fill: #768390 }
+  .title { font-weight: 600; font-size: 15px }
   .grid { stroke: #8c959f; stroke-opacity: .3 }
-  .capacity { fill: none; stroke: #57606a; stroke-width: 1.5; stroke-dasharray: 6 4 }
-  .demand { fill: none; stroke: #bf3989; stroke-width: 1.5 }
-  .wanted { fill: #bf3989; fill-opacity: .14 }
-  .gpu { fill: #1a7f37; fill-opacity: .65 }
-  .cpu { fill: #0969da; fill-opacity: .65 }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #9198a1 } .title { fill: #f0f6fc } .capacity { stroke: #b1bac4 }
-    .demand { stroke: #f778ba } .wanted { fill: #f778ba } .gpu { fill: #3fb950 } .cpu { fill: #58a6ff }
-  }
+  .capacity { fill: none; stroke: #768390; stroke-width: 1.5; stroke-dasharray: 6 4 }
+  .demand { fill: none; stroke: #d6409f; stroke-width: 1.5 }
+  .wanted { fill: #d6409f; fill-opacity: .16 }
+  .gpu { fill: #2da44e; fill-opacity: .7 }
+  .cpu { fill: #388bfd; fill-opacity: .7 }
+  @media (prefers-color-scheme: light) { text { fill: #57606a } .title { fill: #1f2328 } }
+  @media (prefers-color-scheme: dark) { text { fill: #9198a1 } .title { fill: #f0f6fc } }
 </style>
 ";
 
@@ -191,4 +190,51 @@ fn round_up(value: f64) -> f64 {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::example;
+
+    #[test]
+    fn the_picture_shows_allocation_demand_and_capacity_of_both_kinds_of_hosts() {
+        let svg = chart(&example::run());
+        assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>\n"));
+        for class in ["wanted", "demand", "capacity"] {
+            assert_eq!(
+                svg.matches(&format!("<path class=\"{class}\" d=\"M")).count(),
+                if class == "wanted" { 2 } else { 3 }
+            );
+        }
+        assert!(svg.contains(">GPUs</text>") && svg.contains(">Cores of CPU hosts</text>"));
+        assert!(svg.contains("peak 88 %") && svg.contains("peak 25 %"), "{svg}");
+        assert!(svg.contains(">0:20</text>"));
+    }
+
+    #[test]
+    fn a_title_cannot_break_the_picture() {
+        assert!(chart(&example::run()).contains(">two hosts &lt;small&gt; &amp; four pods</text>"));
+    }
+
+    #[test]
+    fn a_run_that_never_began_gives_an_empty_chart_without_a_number_that_is_none() {
+        let svg = chart(&Story::new());
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        assert!(!svg.contains("class=\"wanted\" d"));
+    }
+
+    #[test]
+    fn the_axis_ends_at_a_number_that_four_divides_well() {
+        assert_eq!([0.0, 3.0, 8.0, 9.0, 6_242.0, 9_920.0].map(round_up), [4.0, 4.0, 8.0, 10.0, 8_000.0, 10_000.0]);
+    }
+
+    #[test]
+    fn many_samples_are_thinned_and_the_last_is_kept() {
+        let levels = crate::run::story::Levels::default();
+        let samples: Vec<Sample> = (0..1000).map(|at| Sample { at: Duration::from_secs(at), levels }).collect();
+        let thinned = thinned(&samples);
+        assert_eq!((thinned.len(), thinned[0].at, lasts(&samples)), (334, Duration::ZERO, Duration::from_secs(999)));
+        assert_eq!(thinned[333].at, Duration::from_secs(999));
+    }
 }

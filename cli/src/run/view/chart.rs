@@ -148,13 +148,13 @@ mod tests {
     #[test]
     fn what_is_used_fills_the_chart_from_below() {
         let rising: Vec<Moment> = (0..8).map(|used| moment(f64::from(used), f64::from(used), 0.0)).collect();
-        assert_eq!(drawn(&rising, 4, 2), ["  ⢀⣴⣿", "⢀⣴⣿⣿⣿"].map(|line| line.chars().take(4).collect::<String>()));
+        assert_eq!(drawn(&rising, 4, 2), ["  ⢀⣾", "⢀⣴⣿⣿"]);
     }
 
     #[test]
     fn demand_is_a_line_above_and_capacity_a_dashed_one() {
         let steady = [moment(4.0, 8.0, 12.0)];
-        assert_eq!(drawn(&steady, 4, 3), ["⠒ ⠒ ", "⠉⠉⠉⠉", "⣿⣿⣿⣿"]);
+        assert_eq!(drawn(&steady, 4, 3), ["⠉ ⠉ ", "⠉⠉⠉⠉", "⣿⣿⣿⣿"]);
     }
 
     #[test]

@@ -60,9 +60,9 @@ pub(super) fn arrange(area: Rect, wanted: Wanted) -> Vec<(Panel, Rect)> {
 fn columns(width: u16, wanted: Wanted) -> Vec<(u16, Vec<Slot>)> {
     let table = |rows: usize| u16::try_from(rows).unwrap_or(u16::MAX).saturating_add(3).max(4);
     let slot = |panel, least, most, weight, rank| Slot { panel, least, most, weight, rank };
-    let gpus = slot(Panel::Gpus, 8, 18, 3, 0);
-    let cpus = slot(Panel::Cpus, 8, 16, 2, 4);
-    let refusals = slot(Panel::Refusals, 4, table(wanted.refusals).max(6), 2, 2);
+    let gpus = slot(Panel::Gpus, 8, u16::MAX, 3, 0);
+    let cpus = slot(Panel::Cpus, 4, 24, 2, 4);
+    let refusals = slot(Panel::Refusals, table(wanted.refusals).min(6), table(wanted.refusals).max(6), 1, 2);
     let models = slot(Panel::Models, table(wanted.models).min(10), table(wanted.models), 1, 1);
     let plugins = slot(Panel::Plugins, table(wanted.plugins).min(7), table(wanted.plugins), 1, 3);
     let feed = slot(Panel::Feed, 5, u16::MAX, 1, 5);
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_small_terminal_keeps_what_matters_most() {
-        assert_eq!(panels(80, 20), [Panel::Gpus, Panel::Refusals, Panel::Models, Panel::Plugins]);
+        assert_eq!(panels(80, 20), [Panel::Gpus, Panel::Cpus, Panel::Refusals, Panel::Models, Panel::Plugins]);
+        assert_eq!(panels(80, 15), [Panel::Gpus, Panel::Refusals, Panel::Models]);
         assert_eq!(panels(80, 9), [Panel::Gpus, Panel::Models]);
     }
 

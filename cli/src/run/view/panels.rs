@@ -78,34 +78,48 @@ fn measured(
         frame.render_widget(Span::styled(text, theme.quiet()), mark);
     }
     frame.render_widget(chart, place);
-    let legend = vec![
-        Span::styled("⣿", first.style),
-        Span::styled(" allocation  ", theme.quiet()),
-        Span::styled("⠉", theme.demand()),
-        Span::styled(" + demand  ", theme.quiet()),
-        Span::styled("⠒ capacity", theme.quiet()),
-    ];
+    let legend = legend(first.style, place.width, theme);
     let time = vec![Span::styled(clock(story.replayed()), theme.quiet())];
     let bottom = Rect { y: place.bottom(), height: 1, ..place };
     frame.render_widget(split(legend, time, place.width), bottom);
 }
 
+/// What the chart's shapes mean, in as many words as there is room for.
+fn legend(used: Style, width: u16, theme: Theme) -> Vec<Span<'static>> {
+    let (used_name, demand_name) = if width < 48 { (" used ", " demand ") } else { (" allocation  ", " + demand  ") };
+    vec![
+        Span::styled("⣿", used),
+        Span::styled(used_name, theme.quiet()),
+        Span::styled("⠉", theme.demand()),
+        Span::styled(demand_name, theme.quiet()),
+        Span::styled("⠒ capacity", theme.quiet()),
+    ]
+}
+
+/// A bar with its figures: as many as leave the bar a few columns.
 fn gauge_line(Gauge { name, level, style }: &Gauge, width: u16, theme: Theme) -> Line<'static> {
+    const SHORTEST_BAR: u16 = 8;
     let Level { capacity, used, demand } = level;
-    let figures = format!(
-        " {:>4}  {} of {}",
-        percent(level.used_ratio()),
-        grouped(used.units().unsigned_abs()),
-        grouped(capacity.units().unsigned_abs())
-    );
-    let demand =
-        if demand.is_zero() { String::new() } else { format!("  + {} demand", grouped(demand.units().unsigned_abs())) };
-    let name = format!("{name} ");
-    let taken = name.chars().count() + figures.chars().count() + demand.chars().count();
-    let mut spans = vec![Span::styled(name, theme.quiet())];
-    spans.extend(bar(level.used_ratio(), width.saturating_sub(taken as u16), *style, theme));
-    spans.push(Span::styled(figures, theme.strong()));
-    spans.push(Span::styled(demand, theme.demand()));
+    let [capacity, used, demand] = [capacity, used, demand].map(|amount| amount.units().unsigned_abs());
+    let part = percent(level.used_ratio());
+    let more = |text: String| if demand == 0 { String::new() } else { text };
+    let choices = [
+        (
+            format!(" {part:>4}  {} of {}", grouped(used), grouped(capacity)),
+            more(format!("  + {} demand", grouped(demand))),
+        ),
+        (format!(" {part:>4}  {} of {}", rough(used), rough(capacity)), more(format!("  + {}", rough(demand)))),
+        (format!(" {part:>4}"), more(format!(" + {}", rough(demand)))),
+    ];
+    let taken = |(figures, demand): &(String, String)| {
+        (name.chars().count() + 1 + figures.chars().count() + demand.chars().count()) as u16
+    };
+    let [_, _, least] = &choices;
+    let chosen = choices.iter().find(|choice| taken(choice) + SHORTEST_BAR <= width).unwrap_or(least);
+    let mut spans = vec![Span::styled(format!("{name} "), theme.quiet())];
+    spans.extend(bar(level.used_ratio(), width.saturating_sub(taken(chosen)), *style, theme));
+    spans.push(Span::styled(chosen.0.clone(), theme.strong()));
+    spans.push(Span::styled(chosen.1.clone(), theme.demand()));
     Line::from(spans)
 }
 
@@ -113,7 +127,7 @@ fn gauge_line(Gauge { name, level, style }: &Gauge, width: u16, theme: Theme) ->
 pub(super) fn models(frame: &mut Frame<'_>, area: Rect, rows: &[ModelRow], theme: Theme) {
     let free: usize = rows.iter().map(|row| row.free_hosts).sum();
     let all: usize = rows.iter().map(|row| row.hosts).sum();
-    let title = format!("GPU hosts: {} of {} free as a whole", grouped(free as u64), grouped(all as u64));
+    let title = format!("GPU hosts: {} of {} free", grouped(free as u64), grouped(all as u64));
     let inner = framed(frame, area, &title, theme);
     let widest = rows.iter().map(|row| row.model.chars().count()).max().unwrap_or(0).clamp(5, 14) as u16;
     let columns = [Constraint::Length(widest), Constraint::Length(11), Constraint::Length(11), Constraint::Fill(1)];
@@ -157,15 +171,17 @@ pub(super) fn plugins(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: T
     if story.plugins().len() == 0 {
         return frame.render_widget(Span::styled("no figures yet", theme.quiet()), inner);
     }
-    let columns = [Constraint::Fill(1), Constraint::Length(8), Constraint::Length(13)];
+    // A narrow panel keeps the names and shows less of the digests.
+    let shown = if inner.width < 42 { 5 } else { 12 };
+    let columns = [Constraint::Fill(1), Constraint::Length(5), Constraint::Length(shown)];
     let body = story.plugins().map(|plugin| {
         Row::new([
             Line::from(plugin.name.as_str()),
             right(rough(plugin.calls)).style(theme.strong()),
-            right(digest(&plugin.digest)).style(theme.quiet()),
+            right(digest(&plugin.digest).chars().take(shown.into()).collect()).style(theme.quiet()),
         ])
     });
-    let head = [Line::from("plugin"), right("calls".into()), right("sha256".into())];
+    let head = [Line::from("plugin"), right("calls".into()), right(if shown < 6 { "sha" } else { "sha256" }.into())];
     frame.render_widget(Table::new(body, columns).header(Row::new(head).style(theme.quiet())), inner);
 }
 

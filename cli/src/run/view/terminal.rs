@@ -66,7 +66,10 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // After a panic the hook has done it; a second time would put the cursor above the message.
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }
 
