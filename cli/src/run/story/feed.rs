@@ -84,7 +84,7 @@ impl Feed {
     }
 
     pub(super) fn refused(&mut self, at: At, pod: &str, refusal: &Refusal) {
-        let reason = refusal.parts.first().map_or("no reason given", |(_, text)| text.as_str());
+        let reason = refusal.telling();
         self.count(at, Tone::Warn, Kind::Refused(reason.to_owned()), &|count| match count {
             1 => format!("{pod} waits: {reason}"),
             _ => format!("{pod} and {} more wait: {reason}", count - 1),

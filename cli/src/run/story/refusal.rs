@@ -43,6 +43,15 @@ impl Refusal {
         let reasons = reasons.split(" preemption: ").next().unwrap_or(reasons);
         Self { parts: cut(reasons.trim().trim_end_matches('.')).map(counted).collect() }
     }
+
+    /// The reason that tells most in one line: what there is too little of, because the other reasons are
+    /// given by nodes that the pod was never meant for; without one, the reason of most nodes.
+    #[must_use]
+    pub fn telling(&self) -> &str {
+        let short = self.parts.iter().find(|(_, text)| text.starts_with("Insufficient "));
+        let most = || self.parts.iter().max_by_key(|(nodes, _)| *nodes);
+        short.or_else(most).map_or("", |(_, text)| text)
+    }
 }
 
 /// What follows `0/1523 nodes are available:`, if that is how it begins and something follows.
@@ -115,6 +124,14 @@ mod tests {
     fn commas_and_digits_within_a_reason_do_not_cut_it() {
         let message = "0/3 nodes are available: 1 node(s) had untolerated taint {a: 1, b}, 2 needs 8, has 4.";
         assert_eq!(parts(message), [part(1, "node(s) had untolerated taint {a: 1, b}"), part(2, "needs 8, has 4")]);
+    }
+
+    #[test]
+    fn in_one_line_a_shortage_tells_more_than_nodes_that_were_never_meant() {
+        let telling = |message: &str| Refusal::parse(message).telling().to_owned();
+        assert_eq!(telling("0/9 nodes are available: 8 pod asks for GPUs, 1 Insufficient cpu."), "Insufficient cpu");
+        assert_eq!(telling("0/9 nodes are available: 2 node is cordoned, 7 pod asks for GPUs."), "pod asks for GPUs");
+        assert_eq!(telling("no"), "no");
     }
 
     #[test]
