@@ -10,8 +10,13 @@ import (
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	clocktesting "k8s.io/utils/clock/testing"
 	sigsjson "sigs.k8s.io/json"
+
+	"weir.dev/scheduler/load"
 )
 
 var update = flag.Bool("update", false, "write what is built now into the golden files")
@@ -25,7 +30,15 @@ type nodeCase struct {
 	Annotations []string `json:"annotations,omitempty"`
 	Node        *v1.Node `json:"node"`
 	Pods        []v1.Pod `json:"pods,omitempty"`
+	Load        *loaded  `json:"load,omitempty"`
 	Told        *v1.Node `json:"told"`
+}
+
+// loaded is what is known of the node's load, and when.
+type loaded struct {
+	NodeLoad map[string]any  `json:"nodeLoad"`
+	Now      metav1.Time     `json:"now"`
+	FreshFor metav1.Duration `json:"freshFor"`
 }
 
 // podCase is a file golden/pod-*.json.
@@ -45,7 +58,7 @@ func TestGuestsAreToldOfNodesWhatTheGoldenFilesSay(t *testing.T) {
 			for i := range example.Pods {
 				info.AddPod(&example.Pods[i])
 			}
-			told := Detail{Annotations: example.Annotations}.Node(info)
+			told := example.cache(t).Of(info).Info.Node()
 			if *update {
 				example.Told = told
 				write(t, path, &example)
@@ -68,6 +81,21 @@ func TestPureGuestsAreToldOfPodsWhatTheGoldenFilesSay(t *testing.T) {
 			compare(t, path, told, example.Told, told.Marshal)
 		})
 	}
+}
+
+func (c *nodeCase) cache(t *testing.T) *Cache {
+	t.Helper()
+	detail := Detail{Annotations: c.Annotations}
+	if c.Load == nil {
+		return NewCache(detail, nil, nil)
+	}
+	detail.LoadFreshFor = c.Load.FreshFor.Duration
+	now := clocktesting.NewFakePassiveClock(c.Load.Now.Time)
+	loads := load.NewStore(now)
+	if err := loads.Put(&unstructured.Unstructured{Object: c.Load.NodeLoad}); err != nil {
+		t.Fatal(err)
+	}
+	return NewCache(detail, loads, now)
 }
 
 func goldenFiles(t *testing.T, pattern string) []string {

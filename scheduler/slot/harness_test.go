@@ -17,6 +17,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 
+	"k8s.io/utils/clock"
+
 	"weir.dev/scheduler/internal/wasmtest"
 )
 
@@ -41,12 +43,16 @@ func start(t testing.TB, guest *wasmtest.Module, handle framework.Handle) framew
 
 func startWith(t testing.TB, args Args, handle framework.Handle) framework.Plugin {
 	t.Helper()
-	plugin, err := New(context.Background(), "Test", args, handle)
+	plugin, err := newPlugin("Test", args, handle)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = plugin.(io.Closer).Close() })
 	return plugin
+}
+
+func newPlugin(name string, args Args, handle framework.Handle) (framework.Plugin, error) {
+	return NewHost(clock.RealClock{}, 1).New(context.Background(), name, args, handle)
 }
 
 func filterWith(plugin framework.Plugin, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {

@@ -14,7 +14,7 @@ import (
 var (
 	callsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 		Name:           "weir_plugin_calls_total",
-		Help:           "Answers of a plugin by extension point and status code.",
+		Help:           "Answers of a plugin by extension point and status code, remembered ones included.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"plugin", "digest", "point", "result"})
 
@@ -31,6 +31,18 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"plugin", "digest", "point"})
 
+	memoHitsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Name:           "weir_plugin_memo_hits_total",
+		Help:           "Answers of a plugin that were remembered; weir_plugin_calls_total counts them too.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin", "digest", "point"})
+
+	memoMismatchesTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Name:           "weir_plugin_memo_mismatches_total",
+		Help:           "Remembered answers of a plugin that differed when they were asked for again: its module declares itself pure and is not.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin", "digest", "point"})
+
 	pluginInfo = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Name:           "weir_plugin_info",
 		Help:           "1 for each module that is in force or runs in the shadow of one.",
@@ -38,7 +50,7 @@ var (
 	}, []string{"plugin", "digest", "mode"})
 
 	registerMetrics = sync.OnceFunc(func() {
-		legacyregistry.MustRegister(callsTotal, callSeconds, trapsTotal, pluginInfo)
+		legacyregistry.MustRegister(callsTotal, callSeconds, trapsTotal, memoHitsTotal, memoMismatchesTotal, pluginInfo)
 	})
 )
 
@@ -76,12 +88,14 @@ type pointMetrics struct {
 	point          point
 	results        [framework.Pending + 1]atomic.Pointer[metrics.CounterMetric]
 	seconds        metrics.ObserverMetric
+	hits           metrics.CounterMetric
 }
 
 func newPointMetrics(plugin, digest string, p point) *pointMetrics {
 	return &pointMetrics{
 		plugin: plugin, digest: digest, point: p,
 		seconds: callSeconds.WithLabelValues(plugin, digest, string(p)),
+		hits:    memoHitsTotal.WithLabelValues(plugin, digest, string(p)),
 	}
 }
 

@@ -1,7 +1,6 @@
 package slot
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -87,7 +86,7 @@ func TestAModuleThatDeclaresItselfPureAndImportsMoreIsRefused(t *testing.T) {
 	guest.Import("k8s.io/api", "nodeList", []wasmtest.ValueType{wasmtest.I32, wasmtest.I32}, []wasmtest.ValueType{wasmtest.I32})
 	guest.Func("filter", []wasmtest.ValueType{wasmtest.I32}, wasmtest.Const(0)).Pure()
 
-	_, err := New(context.Background(), "Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
+	_, err := newPlugin("Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
 
 	if err == nil || !strings.Contains(err.Error(), "k8s.io/api.nodeList") {
 		t.Errorf("got %v, want a refusal that names the import", err)
@@ -97,7 +96,7 @@ func TestAModuleThatDeclaresItselfPureAndImportsMoreIsRefused(t *testing.T) {
 func TestAModuleOfAnotherABIIsRefused(t *testing.T) {
 	guest := wasmtest.NodeEcho().Custom("weir.dev/guest", []byte(`{"abi":2,"pure":true}`))
 
-	_, err := New(context.Background(), "Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
+	_, err := newPlugin("Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
 
 	if err == nil || !strings.Contains(err.Error(), "version 2") {
 		t.Errorf("got %v, want a refusal that names the version", err)
@@ -106,7 +105,7 @@ func TestAModuleOfAnotherABIIsRefused(t *testing.T) {
 
 func TestEveryCallIsCountedByItsAnswer(t *testing.T) {
 	handle := cluster(t, []*v1.Node{node("trap"), node("sound")})
-	plugin, err := New(context.Background(), "Counted", Args{GuestURL: trapper().Write(t)}, handle)
+	plugin, err := newPlugin("Counted", Args{GuestURL: trapper().Write(t)}, handle)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +115,7 @@ func TestEveryCallIsCountedByItsAnswer(t *testing.T) {
 
 	// The self-test is a call too, hence two successes.
 	want := fmt.Sprintf(`
-# HELP weir_plugin_calls_total [ALPHA] Answers of a plugin by extension point and status code.
+# HELP weir_plugin_calls_total [ALPHA] Answers of a plugin by extension point and status code, remembered ones included.
 # TYPE weir_plugin_calls_total counter
 weir_plugin_calls_total{digest=%[1]q,plugin="Counted",point="filter",result="Error"} 1
 weir_plugin_calls_total{digest=%[1]q,plugin="Counted",point="filter",result="Success"} 2

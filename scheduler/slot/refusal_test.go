@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/clock"
 
 	"weir.dev/scheduler/internal/wasmtest"
 )
@@ -49,7 +50,7 @@ func TestBadInputIsRefusedWithItsNameAndWhatToDo(t *testing.T) {
 			"wrong signature for func[filter]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Factory("Test")(context.Background(), &runtime.Unknown{Raw: []byte(test.args)}, cluster(t, nil))
+			_, err := NewHost(clock.RealClock{}, 1).Factory("Test")(context.Background(), &runtime.Unknown{Raw: []byte(test.args)}, cluster(t, nil))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
@@ -58,7 +59,7 @@ func TestBadInputIsRefusedWithItsNameAndWhatToDo(t *testing.T) {
 }
 
 func TestAProfileWithoutArgsForThePluginIsRefused(t *testing.T) {
-	_, err := Factory("Test")(context.Background(), nil, cluster(t, nil))
+	_, err := NewHost(clock.RealClock{}, 1).Factory("Test")(context.Background(), nil, cluster(t, nil))
 	if want := "guestURL is required"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q in it", err, want)
 	}

@@ -161,7 +161,7 @@ func TestOutsideTheCycleAGuestSeesTheNodesThatWereCaptured(t *testing.T) {
 func TestAModuleThatTrapsInItsSelfTestIsRefusedWithItsReason(t *testing.T) {
 	guest := wasmtest.New().Func("filter", []wasmtest.ValueType{wasmtest.I32}, wasmtest.Trap)
 
-	_, err := New(context.Background(), "Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
+	_, err := newPlugin("Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
 
 	if err == nil || !strings.Contains(err.Error(), "self-test") || !strings.Contains(err.Error(), "unreachable") {
 		t.Errorf("got %v, want a refusal that says why", err)
@@ -175,7 +175,7 @@ func TestSettingsThatTheGuestRefusesStopTheStartWithTheGuestsWords(t *testing.T)
 		wasmtest.Const(1024), wasmtest.Const(60000), host.Config, host.Answer(1))
 	args := Args{GuestURL: guest.Write(t), GuestConfig: "settings: unknown key gpuNamse"}
 
-	_, err := New(context.Background(), "Test", args, cluster(t, nil))
+	_, err := newPlugin("Test", args, cluster(t, nil))
 
 	if err == nil || !strings.Contains(err.Error(), "unknown key gpuNamse") || !strings.Contains(err.Error(), "guest.wasm") {
 		t.Errorf("got %v, want the module's file and the guest's words", err)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/utils/clock"
 
 	"weir.dev/scheduler/internal/wasmtest"
 	"weir.dev/scheduler/slot"
@@ -36,9 +37,10 @@ func setUp(t *testing.T, configPath string) (*scheduler.Scheduler, error) {
 	opts := options.NewOptions()
 	opts.ConfigFile = configPath
 	opts.SecureServing.BindPort = 0
+	host := slot.NewHost(clock.RealClock{}, 1)
 	var plugins []app.Option
 	for _, name := range startup.GuestNames([]string{"--config", configPath}) {
-		plugins = append(plugins, app.WithPlugin(name, slot.Factory(name)))
+		plugins = append(plugins, app.WithPlugin(name, host.Factory(name)))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
