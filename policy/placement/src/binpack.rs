@@ -210,8 +210,7 @@ impl TypicalPods {
         }
     }
 
-    /// Learns them from pods that came before: the most frequent shapes that together are 95 % of all. The
-    /// shares of the others are nobody's, as in the published method, so F stays 5 % below its bound.
+    /// Learns them from pods that came before: the most frequent shapes that together are 95 % of all.
     ///
     /// # Errors
     /// When there is no pod, or there are more than 10⁹.
@@ -230,7 +229,7 @@ impl TypicalPods {
             seen += i64::from(count);
             typical
         });
-        Ok(Self { pods: by_frequency, weight: all.weight })
+        Self::new(by_frequency)
     }
 
     /// How many different shapes are typical.
@@ -476,8 +475,8 @@ mod tests {
         let typical = TypicalPods::learn(seen).unwrap();
         // 60 + 34 is 94; the next most frequent brings it to 97, and there it ends.
         assert_eq!(typical.len(), 3);
-        // Nobody's 3 % are of no use and no fragment: one GPU without cores is useless to 97 %.
-        assert_eq!(typical.fragmentation_micro(&room(0, 1, &[])), 970_000);
+        // The shares are taken anew among them: one GPU without cores is useless to 97 of 97.
+        assert_eq!(typical.fragmentation_micro(&room(0, 1, &[])), 1_000_000);
     }
 
     #[test]
