@@ -25,9 +25,10 @@ func (s *slot) call(ctx context.Context, at point, sight sight, run func(*instan
 	}
 	status = checkedCode(status)
 	if m := s.metrics[at]; m != nil {
-		m.called(status.Code(), start)
+		m.answered(status.Code())
+		m.took(start)
 		if broken {
-			m.traps.Inc()
+			m.trapped()
 		}
 	}
 	if status.Code() == framework.Error {

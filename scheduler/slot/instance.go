@@ -61,7 +61,7 @@ func newPool(ctx context.Context, name string, m *module.Module, args Args, hand
 
 // instances is how many calls of a module can run at once.
 func instances(m *module.Module) int {
-	if !m.Stateless {
+	if !m.Pure {
 		return 1
 	}
 	return runtime.GOMAXPROCS(0)

@@ -2,6 +2,7 @@ package slot
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/component-base/metrics"
@@ -71,23 +72,34 @@ var allPoints = []point{
 // pointMetrics are the series of one point of one module, looked up once: a lookup by labels costs more than a
 // remembered verdict.
 type pointMetrics struct {
-	results [framework.Pending + 1]metrics.CounterMetric
-	seconds metrics.ObserverMetric
-	traps   metrics.CounterMetric
+	plugin, digest string
+	point          point
+	results        [framework.Pending + 1]atomic.Pointer[metrics.CounterMetric]
+	seconds        metrics.ObserverMetric
 }
 
 func newPointMetrics(plugin, digest string, p point) *pointMetrics {
-	m := &pointMetrics{
+	return &pointMetrics{
+		plugin: plugin, digest: digest, point: p,
 		seconds: callSeconds.WithLabelValues(plugin, digest, string(p)),
-		traps:   trapsTotal.WithLabelValues(plugin, digest, string(p)),
 	}
-	for code := range m.results {
-		m.results[code] = callsTotal.WithLabelValues(plugin, digest, string(p), framework.Code(code).String())
-	}
-	return m
 }
 
-func (m *pointMetrics) called(code framework.Code, since time.Time) {
-	m.results[code].Inc()
+// answered counts an answer. The series of a code begins with the first answer of that code.
+func (m *pointMetrics) answered(code framework.Code) {
+	counter := m.results[code].Load()
+	if counter == nil {
+		found := callsTotal.WithLabelValues(m.plugin, m.digest, string(m.point), code.String())
+		counter = &found
+		m.results[code].Store(counter)
+	}
+	(*counter).Inc()
+}
+
+func (m *pointMetrics) took(since time.Time) {
 	m.seconds.Observe(time.Since(since).Seconds())
+}
+
+func (m *pointMetrics) trapped() {
+	trapsTotal.WithLabelValues(m.plugin, m.digest, string(m.point)).Inc()
 }

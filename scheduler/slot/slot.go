@@ -58,7 +58,7 @@ func New(ctx context.Context, name string, args Args, handle framework.Handle) (
 		module:  m,
 		points:  points,
 		handle:  handle,
-		views:   guestview.NewCache(guestview.Detail{Annotations: args.NodeAnnotations}),
+		views:   guestview.NewCache(guestview.Detail{Whole: !m.Pure, Annotations: args.NodeAnnotations}),
 		metrics: map[point]*pointMetrics{},
 	}
 	for _, p := range allPoints {

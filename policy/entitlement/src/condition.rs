@@ -92,9 +92,11 @@ impl Entitlements {
         families.filter_map(move |(at, children)| {
             let terms = &self.shape.terms[dim.index()];
             let pool = self.shape.ids[at];
-            let reserved = terms[children.clone()].iter().map(|terms| terms.reservation).sum();
+            // Summed exactly: reservations that saturate must still count as more than there is.
+            let exact: i128 = terms[children.clone()].iter().map(|terms| i128::from(terms.reservation.units())).sum();
+            let reserved = Amount::new(i64::try_from(exact).unwrap_or(i64::MAX));
             let available = if pool == PoolId::ROOT { self.capacity(dim) } else { terms[at].reservation };
-            (reserved > available).then_some(Condition::OverReserved { pool, dim, reserved, available })
+            (exact > available.units().into()).then_some(Condition::OverReserved { pool, dim, reserved, available })
         })
     }
 
