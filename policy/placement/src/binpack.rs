@@ -17,16 +17,26 @@
 //!
 //! which is the fragmentation gradient descent of "Beware of Fragmentation" (USENIX ATC 2023). The score is
 //! 0 to 99; 50 means that nothing changes. Many nodes get the same: published results hold only with the
-//! name of the node as the tie-break, and at random the score alone loses five points of GPU allocation. A
+//! name of the node as the tie-break; among equals at random it loses five points of GPU allocation. A
 //! guest's score is one integer, so the tie-break is a second plugin of weight 1 beside this one's weight
 //! 100: upstream's own MostAllocated on the GPU names. Then equal scores go to the fuller node.
+//!
+//! A pod without GPUs can only take cores that an idle GPU needed, so F never falls, and the half of the
+//! range above 50 is free for the tie-break that upstream's score does not give such a pod:
+//!
+//! ```text
+//! score = 50 + fullness of the node's GPUs ÷ 2   where F stays as it is: 50 on an unused host, 100 on a full one
+//! ```
+//!
+//! Without it pods that want only cores would start on untouched hosts, and nearly six points be lost again.
+//! (With gpu-filter on they are never on GPU hosts, and this scores nothing.)
 //!
 //! A scheduler plugin is told how many GPUs of a node are requested, not which: its devices are all whole.
 //! The simulator also knows parts of devices and asks [`TypicalPods::place`] for the device as well.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cmp::{Ordering, Reverse};
+use core::cmp::Reverse;
 use core::fmt;
 
 use weir_model::Amount;
@@ -100,6 +110,8 @@ impl GpuRequest {
 pub struct Room {
     /// Thousandths of a core.
     pub cpu_milli: Amount,
+    /// How many GPUs it has in all, used or not.
+    pub gpus: u32,
     /// How many GPUs nobody uses.
     pub whole: u32,
     /// What is left of each GPU that is used in part, in thousandths (0 to 999), in any order. Always empty
@@ -121,6 +133,16 @@ impl Room {
     #[must_use]
     pub fn idle_milli(&self) -> i64 {
         i64::from(self.whole) * WHOLE + self.parts.iter().map(|&part| i64::from(part)).sum::<i64>()
+    }
+
+    /// How full the GPUs are now; without any, none is idle, so they are full.
+    #[must_use]
+    pub fn fullness(&self) -> Score {
+        let has = i64::from(self.gpus) * WHOLE;
+        match has {
+            0 => Score::MAX,
+            _ => most_allocated(Amount::new(has), Amount::new(has - self.idle_milli()), Amount::ZERO),
+        }
     }
 
     /// Whether a pod of this shape would fit.
@@ -179,8 +201,8 @@ impl Room {
 /// // Three pods in four want one GPU and 8 cores, one in four wants a whole host with 8 GPUs.
 /// let typical = TypicalPods::new([(pod(8, 1), 3), (pod(64, 8), 1)])?;
 ///
-/// let untouched = Room { cpu_milli: Amount::new(96_000), whole: 8, parts: vec![] };
-/// let started = Room { cpu_milli: Amount::new(72_000), whole: 5, parts: vec![] };
+/// let untouched = Room { cpu_milli: Amount::new(96_000), gpus: 8, whole: 8, parts: vec![] };
+/// let started = Room { cpu_milli: Amount::new(72_000), gpus: 8, whole: 5, parts: vec![] };
 /// // On the untouched host all 8 GPUs are of use to everybody; with 7 left, the big pod can use none:
 /// // F goes from 0 to 7 × ¼, and 100 × σ(−1.75) = 14.8.
 /// assert_eq!(typical.score(&untouched, &pod(8, 1)).points(), 14);
@@ -210,8 +232,7 @@ impl TypicalPods {
         }
     }
 
-    /// Learns them from pods that came before: the most frequent shapes that together are 95 % of all. The
-    /// shares of the others are nobody's, as in the published method, so F stays 5 % below its bound.
+    /// Learns them from pods that came before: the most frequent shapes that together are 95 % of all.
     ///
     /// # Errors
     /// When there is no pod, or there are more than 10⁹.
@@ -230,7 +251,7 @@ impl TypicalPods {
             seen += i64::from(count);
             typical
         });
-        Ok(Self { pods: by_frequency, weight: all.weight })
+        Self::new(by_frequency)
     }
 
     /// How many different shapes are typical.
@@ -252,11 +273,12 @@ impl TypicalPods {
     }
 
     /// How well the pod would sit where a node has this much left, on the best of its devices.
+    ///
+    /// A pod that does not fit is scored as if it took all there is: who may run where is decided elsewhere.
     #[must_use]
     pub fn score(&self, room: &Room, pod: &Shape) -> Score {
-        let before = self.weighted(room);
-        let gains = room.choices(pod).map(|devices| before - self.weighted(&room.after(pod, devices)));
-        self.points(gains.max().unwrap_or_else(|| before - self.weighted(&room.after(pod, Devices::Unused))))
+        self.place(room, pod)
+            .map_or_else(|| self.points(room, pod, self.gain(room, pod, Devices::Unused)), |(score, _)| score)
     }
 
     /// The score and the devices that give it; `None` if the pod does not fit.
@@ -265,23 +287,26 @@ impl TypicalPods {
     /// than a point still counts; of equal ones the one with the least left is taken, and an unused one last.
     #[must_use]
     pub fn place(&self, room: &Room, pod: &Shape) -> Option<(Score, Devices)> {
-        let before = self.weighted(room);
-        let gain = |devices| before - self.weighted(&room.after(pod, devices));
         let left = |devices| match devices {
             Devices::Part(at) => room.parts.get(at).copied().unwrap_or(u16::MAX),
             Devices::Unused => u16::MAX,
         };
-        let better = |a: &(i64, Devices), b: &(i64, Devices)| match a.0.cmp(&b.0) {
-            Ordering::Equal => left(b.1).cmp(&left(a.1)),
-            other => other,
-        };
-        let best = room.choices(pod).map(|devices| (gain(devices), devices)).max_by(better);
-        best.map(|(gain, devices)| (self.points(gain), devices))
+        let choices = room.choices(pod).map(|devices| (self.gain(room, pod, devices), devices));
+        let best = choices.max_by_key(|&(gain, devices)| (gain, Reverse(left(devices))));
+        best.map(|(gain, devices)| (self.points(room, pod, gain), devices))
     }
 
-    /// The points for a change of F.
-    fn points(&self, weighted: i64) -> Score {
-        sigmoid((weighted * 1000).div_euclid(self.weight))
+    /// How much F falls, weighted.
+    fn gain(&self, room: &Room, pod: &Shape, devices: Devices) -> i64 {
+        self.weighted(room) - self.weighted(&room.after(pod, devices))
+    }
+
+    /// The points for a fall of F.
+    fn points(&self, room: &Room, pod: &Shape, weighted: i64) -> Score {
+        match (pod.gpus, weighted) {
+            (GpuRequest::Nothing, 0) => Score::new(50 + i64::from(room.fullness().points()) / 2),
+            _ => sigmoid((weighted * 1000).div_euclid(self.weight)),
+        }
     }
 
     /// F in thousandths of a GPU times the sum of the weights: exact, below 10¹⁵.
@@ -353,7 +378,8 @@ mod tests {
     }
 
     fn room(cores: i64, whole: u32, parts: &[u16]) -> Room {
-        Room { cpu_milli: Amount::new(cores * 1000), whole, parts: parts.into() }
+        let gpus = whole + u32::try_from(parts.len()).unwrap();
+        Room { cpu_milli: Amount::new(cores * 1000), gpus, whole, parts: parts.into() }
     }
 
     /// A quarter each: no GPU, half a GPU, one GPU with many cores, two GPUs.
@@ -421,7 +447,17 @@ mod tests {
         let web = pod(8, GpuRequest::Nothing);
         // 20 cores − 8 leave 12, and the pod that wants 16 loses both GPUs: −2 ÷ 4, 100 × σ(−0.5) = 37.8.
         assert_eq!(quarters().place(&room(20, 2, &[]), &web), Some((Score::new(37), Devices::Unused)));
-        assert_eq!(quarters().score(&room(64, 2, &[]), &web).points(), 50);
+    }
+
+    #[test]
+    fn a_pod_without_gpus_that_harms_nobody_goes_to_the_fullest_gpus() {
+        let web = pod(8, GpuRequest::Nothing);
+        let points = |room: &Room| quarters().score(room, &web).points();
+        assert_eq!(points(&room(64, 2, &[])), 50);
+        assert_eq!(points(&room(64, 1, &[500])), 62);
+        assert_eq!(points(&room(64, 0, &[0, 0])), 100);
+        // A CPU host has no GPU that could lie idle.
+        assert_eq!(points(&room(64, 0, &[])), 100);
     }
 
     #[test]
@@ -462,7 +498,7 @@ mod tests {
     #[test]
     fn the_largest_room_and_weight_do_not_overflow() {
         let typical = TypicalPods::new([(pod(1, GpuRequest::Whole(9)), 1_000_000_000)]).unwrap();
-        let huge = Room { cpu_milli: Amount::ZERO, whole: u32::MAX, parts: vec![999; 100] };
+        let huge = Room { cpu_milli: Amount::ZERO, gpus: u32::MAX, whole: u32::MAX, parts: vec![999; 100] };
         assert_eq!(typical.fragmentation_micro(&huge), 1_000_000_000);
         assert_eq!(typical.score(&huge, &pod(1, GpuRequest::Whole(u32::MAX))).points(), 99);
     }
@@ -476,8 +512,8 @@ mod tests {
         let typical = TypicalPods::learn(seen).unwrap();
         // 60 + 34 is 94; the next most frequent brings it to 97, and there it ends.
         assert_eq!(typical.len(), 3);
-        // Nobody's 3 % are of no use and no fragment: one GPU without cores is useless to 97 %.
-        assert_eq!(typical.fragmentation_micro(&room(0, 1, &[])), 970_000);
+        // The shares are taken anew among them: one GPU without cores is useless to 97 of 97.
+        assert_eq!(typical.fragmentation_micro(&room(0, 1, &[])), 1_000_000);
     }
 
     #[test]
