@@ -20,6 +20,8 @@ pub(super) enum Paint {
 
 /// How wide the bar of the whole cluster is.
 const WIDTH: usize = 30;
+/// How many lenders or borrowers a line names.
+const LISTED: usize = 4;
 const LEGEND: &str = "█ guaranteed  ▓ borrowed  ░ spread: nobody asks for it";
 
 /// The picture, resource by resource.
@@ -141,7 +143,7 @@ impl View<'_> {
         }
         if let Some(lent) = lent {
             let to = lent.iter().map(|&(borrower, amount)| format!("{} to {}", self.show(amount), self.name(borrower)));
-            said.push(self.paint.cyan(&format!("lends {}", to.collect::<Vec<_>>().join(", "))));
+            said.push(self.paint.cyan(&format!("lends {}", listed(to))));
         }
         let above = self.entitlements.usage(pool, self.dim).minus(trace.entitlement);
         if !above.is_zero() {
@@ -159,7 +161,7 @@ impl View<'_> {
                 Lender::Pool(lender) => format!("{amount} from {}", self.name(lender)),
             }
         });
-        lenders.collect::<Vec<_>>().join(", ")
+        listed(lenders)
     }
 
     /// Why the pool has no more, where it asks for more or cannot have more.
@@ -231,6 +233,16 @@ impl View<'_> {
     fn show(&self, amount: Amount) -> String {
         quantity(self.cluster.dims.name(self.dim), amount)
     }
+}
+
+/// The first few and how many more there are: a line is read at a glance, `-o json` has them all.
+fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
+    let more = items.len().saturating_sub(LISTED);
+    let mut shown: Vec<_> = items.take(LISTED).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(", ")
 }
 
 /// Cores for milli-CPU, binary units for bytes, everything else as it is.
