@@ -1,6 +1,7 @@
 //! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
 
 mod entitlement;
+pub mod run;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use weir_entitlement::{Entitlements, entitle};
+use weir_model::dimension::SKU_PREFIX;
 
 use super::read::Cluster;
 use super::view::{Paint, draw};
@@ -91,12 +92,12 @@ fn the_answer_has_every_pool_in_every_resource_and_not_the_root() {
 
 #[test]
 fn what_is_left_out_has_its_default() {
-    let answer = json(
-        r#"{"capacity": {"cpu": 10, "sku.weir.dev/H100": 8}, "pools": [
-            {"name": "listed", "parent": null, "resources": {"sku.weir.dev/H100": {"limit": null}}},
-            {"name": "unlisted"}]}"#,
-    );
-    let of = |pool: &str, key: &str| answer["pools"][pool]["sku.weir.dev/H100"][key].clone();
+    let sku = format!("{SKU_PREFIX}H100");
+    let file = r#"{"capacity": {"cpu": 10, "SKU": 8}, "pools": [
+        {"name": "listed", "parent": null, "resources": {"SKU": {"limit": null}}},
+        {"name": "unlisted"}]}"#;
+    let answer = json(&file.replace("SKU", &sku));
+    let of = |pool: &str, key: &str| answer["pools"][pool][&sku][key].clone();
     assert_eq!([of("listed", "share"), of("listed", "entitlement")], [1, 8]);
     assert_eq!([of("unlisted", "share"), of("unlisted", "entitlement")], [0, 0]);
     assert_eq!(of("listed", "kind"), "Elastic");

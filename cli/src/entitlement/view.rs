@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use weir_entitlement::{CappedBy, Condition, Entitlements, Lender, Trace};
+use weir_model::dimension::{
+    CPU, EPHEMERAL_STORAGE, GPU_HOSTS_PREFIX, MEMORY, SKU_CPU_PREFIX, SKU_DISK_PREFIX, SKU_MEMORY_PREFIX,
+};
 use weir_model::{Amount, Dim, PoolId, ResourceKind};
 
 use super::read::Cluster;
@@ -20,6 +23,8 @@ pub(super) enum Paint {
 
 /// How wide the bar of the whole cluster is.
 const WIDTH: usize = 30;
+/// How many lenders or borrowers a line names.
+const LISTED: usize = 4;
 const LEGEND: &str = "█ guaranteed  ▓ borrowed  ░ spread: nobody asks for it";
 
 /// The picture, resource by resource.
@@ -141,7 +146,7 @@ impl View<'_> {
         }
         if let Some(lent) = lent {
             let to = lent.iter().map(|&(borrower, amount)| format!("{} to {}", self.show(amount), self.name(borrower)));
-            said.push(self.paint.cyan(&format!("lends {}", to.collect::<Vec<_>>().join(", "))));
+            said.push(self.paint.cyan(&format!("lends {}", listed(to))));
         }
         let above = self.entitlements.usage(pool, self.dim).minus(trace.entitlement);
         if !above.is_zero() {
@@ -159,7 +164,7 @@ impl View<'_> {
                 Lender::Pool(lender) => format!("{amount} from {}", self.name(lender)),
             }
         });
-        lenders.collect::<Vec<_>>().join(", ")
+        listed(lenders)
     }
 
     /// Why the pool has no more, where it asks for more or cannot have more.
@@ -233,18 +238,34 @@ impl View<'_> {
     }
 }
 
+/// The first few and how many more there are: a line is read at a glance, `-o json` has them all.
+fn listed(items: impl ExactSizeIterator<Item = String>) -> String {
+    let more = items.len().saturating_sub(LISTED);
+    let mut shown: Vec<_> = items.take(LISTED).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(", ")
+}
+
 /// Cores for milli-CPU, binary units for bytes, everything else as it is.
 fn quantity(resource: &str, amount: Amount) -> String {
     let units = amount.units();
-    let (class, kind) = resource.split_once('/').unwrap_or((resource, resource));
-    if [class, kind].contains(&"cpu") || class == "sku-cpu.weir.dev" {
-        return if units % 1000 == 0 { (units / 1000).to_string() } else { format!("{units}m") };
+    let of_sku = [(SKU_CPU_PREFIX, CPU), (SKU_MEMORY_PREFIX, MEMORY), (SKU_DISK_PREFIX, EPHEMERAL_STORAGE)];
+    let kind = match of_sku.into_iter().find(|(prefix, _)| resource.starts_with(prefix)) {
+        Some((_, kind)) => kind,
+        None => resource.strip_prefix(GPU_HOSTS_PREFIX).unwrap_or(resource),
+    };
+    match kind {
+        CPU if units % 1000 == 0 => (units / 1000).to_string(),
+        CPU => format!("{units}m"),
+        MEMORY | EPHEMERAL_STORAGE => bytes(units),
+        _ => units.to_string(),
     }
-    let bytes = ["memory", "ephemeral-storage"];
-    let of_sku = ["sku-memory.weir.dev", "sku-ephemeral-storage.weir.dev"];
-    if !bytes.contains(&class) && !bytes.contains(&kind) && !of_sku.contains(&class) {
-        return units.to_string();
-    }
+}
+
+/// In the largest binary unit that is not more than the number, to a tenth.
+fn bytes(units: i64) -> String {
     let step = ["Ei", "Pi", "Ti", "Gi", "Mi", "Ki"].iter().zip([60, 50, 40, 30, 20, 10]);
     match step.into_iter().find(|&(_, shift)| units >> shift > 0) {
         None => units.to_string(),

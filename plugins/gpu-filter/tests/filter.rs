@@ -88,10 +88,11 @@ fn which_names_mean_gpu_is_configuration() {
 fn settings_that_make_no_sense_are_refused_with_the_field() {
     let cases = [
         (r#"{"gpuResourcez": []}"#, "settings: unknown field `gpuResourcez`, expected `gpuResources` or `modelLabels`"),
-        (r#"{"modelLabels": "model"}"#, "settings.modelLabels: invalid type: string \"model\", expected a sequence"),
+        (r#"{"modelLabels": "model"}"#, "settings.modelLabels: expected a sequence, found the text \"model\""),
         (r#"{"gpuResources": []}"#, "settings: gpuResources: name at least one resource, such as nvidia.com/gpu"),
         (r#"{"modelLabels": [""]}"#, "settings: modelLabels[0]: a label key cannot be empty"),
-        ("[", "settings: EOF while parsing a list at line 1 column 1"),
+        ("[", "settings: expected an object, found a list"),
+        ("{", "settings: no JSON: expected `\"` at line 1, column 2"),
     ];
     for (config, message) in cases {
         assert_eq!(judge(config, cpu_pod(), cpu_host()), Status::error(message), "{config}");

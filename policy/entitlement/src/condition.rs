@@ -83,6 +83,26 @@ pub enum Condition {
 
 impl Entitlements {
     /// All conditions: dimension by dimension, pools level by level, what is reserved before what was cut.
+    ///
+    /// ```
+    /// use weir_entitlement::{Condition, Input, entitle};
+    /// use weir_model::{Amount, Dimensions, PoolId, PoolSpec, PoolTree, ResourceSpec};
+    /// let mut dims = Dimensions::new();
+    /// let gpu = dims.intern("nvidia.com/gpu");
+    /// let terms = ResourceSpec { reservation: Amount::new(60), ..ResourceSpec::unlisted(1) };
+    /// let ads = PoolSpec { name: "ads".into(), parent: None, resources: vec![(gpu, terms)] };
+    /// let (tree, _) = PoolTree::build(vec![ads], &dims);
+    /// let mut input = Input::new(&tree);
+    /// input.capacity.set(gpu, Amount::new(40));
+    /// let entitlements = entitle(&tree, &dims, &input);
+    /// let over = Condition::OverReserved {
+    ///     pool: PoolId::ROOT,
+    ///     dim: gpu,
+    ///     reserved: Amount::new(60),
+    ///     available: Amount::new(40),
+    /// };
+    /// assert_eq!(entitlements.conditions().collect::<Vec<_>>(), [over]);
+    /// ```
     pub fn conditions(&self) -> impl Iterator<Item = Condition> + '_ {
         Dimensions::first(self.columns.len()).flat_map(|dim| self.over_reserved(dim).chain(self.scaled(dim)))
     }
