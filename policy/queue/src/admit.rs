@@ -320,6 +320,24 @@ impl Queue {
         }
     }
 
+    /// Why a pod waits, in the numbers of the last step; `None` if it does not wait.
+    #[must_use]
+    pub fn explain(&self, uid: Uid) -> Option<Explanation> {
+        self.explain_pod(self.pods.find(uid)?)
+    }
+
+    pub(crate) fn explain_pod(&self, pod: u32) -> Option<Explanation> {
+        let record = self.pods.record(pod).filter(|record| record.waits())?;
+        let alone = Unit::Pod(pod);
+        let unit = if record.ask.is_some() { alone } else { record.gang.map_or(alone, |(gang, _)| Unit::Gang(gang)) };
+        let Some((leaf, ask, _)) = self.stands(unit) else { return self.aside(pod) };
+        if let Some(claim) = self.claims.iter().find(|claim| claim.unit == unit && !claim.victims.is_empty()) {
+            return Some(Explanation::Preemption { victims: self.to_go(claim) });
+        }
+        let bucket = self.lines[leaf.index()].buckets.get(&ask)?;
+        bucket.why.map(|why| self.explain_why(why))
+    }
+
     /// What a pool may still use of what it is entitled to.
     pub(crate) fn unused(&self, pool: PoolId, dim: Dim) -> Amount {
         left(self.pools.entitled(pool, dim), self.ledger.usage.exact(pool, dim))

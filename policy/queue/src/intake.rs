@@ -95,7 +95,10 @@ impl Queue {
     /// Whether a waiting pod says nothing new: most changes of pods are of their status, often ours.
     fn same_wait(&self, number: u32, pod: &Pod, shape: crate::shape::ShapeId) -> bool {
         let Some(record) = self.pods.record(number) else { return false };
-        let gang = record.gang.map(|(gang, size)| (&self.gangs[gang as usize].key, size));
+        let gang = record.gang.map(|(number, size)| {
+            let gang = &self.gangs[number as usize];
+            (&gang.key, size, gang.at_most)
+        });
         record.waits()
             && pod.phase == Phase::Waiting
             && record.pool == pod.pool
@@ -106,7 +109,8 @@ impl Queue {
             && record.shape == shape
             && record.back_off_until == pod.back_off_until
             && record.obstacle.as_deref() == pod.obstacle.as_ref()
-            && gang == pod.gang.as_ref().map(|membership| (&membership.gang, membership.size.max(1)))
+            && gang
+                == pod.gang.as_ref().map(|Membership { gang, size, at_most }| (gang, (*size).max(1), *at_most))
     }
 
     /// What a pod is now, given what it was: an admission that was decided stands until its gate is seen gone.
@@ -223,6 +227,7 @@ impl Queue {
 
     /// Counts a waiting pod as admitted, as an earlier leader decided.
     fn restore(&mut self, record: &Record) {
+        self.file_gangs();
         for recorded in &record.admitted {
             let Some(pod) = self.pods.find(recorded.uid) else { continue };
             if self.pods.record(pod).is_some_and(PodRecord::waits) {
@@ -232,6 +237,7 @@ impl Queue {
                 self.file(pod);
             }
         }
+        self.file_gangs();
         record.claims.iter().for_each(|claim| self.restore_claim(claim));
     }
 

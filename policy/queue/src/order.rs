@@ -7,6 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::admit::Why;
 use crate::explain::Reason;
 use crate::pod::Uid;
 use crate::shape::AskId;
@@ -52,6 +53,8 @@ pub(crate) struct Bucket {
     pub(crate) order: BTreeMap<Place, Entry>,
     /// The reason that all but the fresh ones were told.
     pub(crate) told: Option<Reason>,
+    /// Why they wait, as of the last round.
+    pub(crate) why: Option<Why>,
     /// Came since the others were told.
     pub(crate) fresh: Vec<Unit>,
 }

@@ -41,7 +41,29 @@ impl Queue {
     /// Makes and carries out a plan where it is time, and returns the dimensions in which one is being made.
     pub(crate) fn reclaim(&mut self, blocked: &[Blocked]) -> Vec<Dim> {
         let claimants = self.claimants(blocked);
-        let first = self.plan(&claimants, &|_, _| true);
+        let patient = self.lay_down(&claimants);
+        let wanted = self.reclaim_for(&claimants);
+        for claim in patient {
+            // A claim from patience ends where a plan takes over.
+            if !self.has_claim(claim.unit) {
+                self.hold_again(claim);
+            }
+        }
+        wanted
+    }
+
+    /// Claims from patience hold back others, not the plan that is made for those who have them.
+    fn lay_down(&mut self, claimants: &[(Case, Vec<Unit>)]) -> Vec<Claim> {
+        let asks = |claim: &Claim| claimants.iter().any(|(_, units)| units.contains(&claim.unit));
+        let (patient, others) = std::mem::take(&mut self.claims).into_iter().partition(asks);
+        self.claims = others;
+        let patient: Vec<Claim> = patient;
+        patient.iter().for_each(|claim| self.unhold(claim));
+        patient
+    }
+
+    fn reclaim_for(&mut self, claimants: &[(Case, Vec<Unit>)]) -> Vec<Dim> {
+        let first = self.plan(claimants, &|_, _| true);
         let wanted = self.asked_by(first.claimants());
         self.keep_clocks(&wanted, first.claimants().map(|served| served.case.leaf).collect());
         if !first.evicts() || self.now < self.config.evictions_from {
@@ -49,7 +71,7 @@ impl Queue {
         }
         let ripe: BTreeSet<(PoolId, Dim)> = self.ripe();
         let due = |pool: PoolId, dim: Dim| ripe.contains(&(pool, dim));
-        let outcome = self.plan(&claimants, &due);
+        let outcome = self.plan(claimants, &due);
         self.carry_out(&outcome);
         let served: Vec<Unit> = outcome.served.iter().map(|served| served.unit).collect();
         self.asked_by(first.claimants().filter(|one| !served.contains(&one.unit)))
@@ -152,7 +174,6 @@ impl Queue {
     fn carry_out(&mut self, outcome: &Outcome) {
         for served in outcome.claimants() {
             let facts = self.over_facts(served, &outcome.victims);
-            self.replace_patience(served.unit);
             let uids = self.waiting_members(served.unit);
             let uids = uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
             let mut nodes = served.nodes.clone();
@@ -173,14 +194,6 @@ impl Queue {
             let mut claim = Claim::new(served.unit, served.case.ask, self.round);
             (claim.nodes, claim.victims) = (served.nodes.clone(), victims);
             self.hold(claim);
-        }
-    }
-
-    /// A claim from patience ends where a plan takes over.
-    fn replace_patience(&mut self, unit: Unit) {
-        while let Some(at) = self.claims.iter().position(|claim| claim.unit == unit) {
-            let claim = self.claims.remove(at);
-            self.unhold(&claim);
         }
     }
 

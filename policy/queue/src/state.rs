@@ -57,6 +57,8 @@ pub struct Queue {
     pub(crate) progress: Progress,
     /// Admitted pods that are not bound.
     pub(crate) unbound: BTreeSet<u32>,
+    /// Gangs that have to be put where they belong.
+    pub(crate) unfiled: BTreeSet<u32>,
     /// Gangs without a live pod, and since when.
     pub(crate) empty_gangs: BTreeSet<(Time, u32)>,
     /// Numbers of gangs that were forgotten.
@@ -239,6 +241,7 @@ impl Queue {
             alarms: BTreeSet::new(),
             unplaced: BTreeSet::new(),
             unbound: BTreeSet::new(),
+            unfiled: BTreeSet::new(),
             empty_gangs: BTreeSet::new(),
             unused_gangs: Vec::new(),
             progress: Progress::default(),

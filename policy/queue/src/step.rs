@@ -24,6 +24,7 @@ impl Queue {
     fn decide(&mut self) {
         self.wake();
         self.forget_gangs();
+        self.file_gangs();
         self.pools.learn(&self.dims);
         self.think_of_nodes();
         let eligible = self.eligible();
@@ -35,6 +36,8 @@ impl Queue {
         self.tell_all(&blocked);
         self.drain();
         self.time_out();
+        self.file_gangs();
+        self.let_all_pass();
         self.round += 1;
     }
 
@@ -83,6 +86,7 @@ impl Queue {
             }
             let reason = self.explain_why(why).reason();
             let Some(bucket) = self.lines[leaf.index()].buckets.get_mut(&ask) else { continue };
+            bucket.why = Some(why);
             let fresh = std::mem::take(&mut bucket.fresh);
             let units: Vec<Unit> = match bucket.told.replace(reason) == Some(reason) {
                 true => fresh,
