@@ -17,11 +17,12 @@ impl Queue {
             return;
         }
         self.pending.retain(|decision| !matches!(decision, Decision::Wait(_)));
-        for pod in self.pods.numbers() {
-            if self.pods.record(pod).is_some_and(PodRecord::waits) {
-                let why = self.explain_pod(pod);
-                self.let_pass(pod, why);
-            }
+        let mut waiting = self.pods.numbers();
+        waiting.retain(|&pod| self.pods.record(pod).is_some_and(PodRecord::waits));
+        // Asked of all before the first goes: a gang that passes in part would look as if it ran.
+        let whys: Vec<_> = waiting.iter().map(|&pod| self.explain_pod(pod)).collect();
+        for (pod, why) in waiting.into_iter().zip(whys) {
+            self.let_pass(pod, why);
         }
     }
 
