@@ -6,6 +6,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 PLUGINS := $(notdir $(wildcard plugins/*))
+# A module may grow to 16 MiB, which holds any pod and node, and has 256 KiB of stack below its data.
+PLUGIN_LINK := -Clink-arg=--max-memory=16777216 -Clink-arg=-zstack-size=262144
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
@@ -15,7 +17,20 @@ help: ## Explain every target
 
 .PHONY: plugins
 plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm
-	@cargo build --quiet --profile plugin --target wasm32-unknown-unknown $(addprefix -p ,$(PLUGINS))
+	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_LINK)' \
+		cargo build --quiet --profile plugin --target wasm32-unknown-unknown $(addprefix -p ,$(PLUGINS))
 	@mkdir -p $(CARGO_TARGET_DIR)/plugins
 	@for p in $(PLUGINS); do \
 		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/$${p//-/_}.wasm $(CARGO_TARGET_DIR)/plugins/$$p.wasm; done
+
+.PHONY: generate
+generate: ## Write what is made from code: the custom resources in api/crds
+	@cargo run --quiet -p weir-api --example crds -- api/crds
+
+.PHONY: verify
+verify: generate ## Fail when something that is made from code was not made again
+	@git diff --exit-code -- api/crds
+
+.PHONY: bench-policy
+bench-policy: ## Time the thinking: entitlement, admission, reclaim; ends with one line of JSON
+	@cargo run --quiet --release -p weir-policy-bench

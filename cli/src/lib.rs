@@ -1,5 +1,8 @@
 //! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
 
+mod entitlement;
+pub mod run;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +17,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Compute who may use how much of a cluster that a file describes.
+    Entitlement(entitlement::EntitlementArgs),
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -25,6 +30,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Entitlement(args) => entitlement::run(&args),
         Command::Completion { shell } => completion(shell),
     }
 }

@@ -1,1 +1,65 @@
-//! (in progress)
+//! Write a kube-scheduler plugin in Rust and run it in an unchanged kube-scheduler, as a WebAssembly module
+//! in [kube-scheduler-wasm-extension](https://github.com/kubernetes-sigs/kube-scheduler-wasm-extension).
+//!
+//! A whole plugin:
+//!
+//! ```
+//! # #![no_std]
+//! use kube_scheduler_guest::{export, Filter, Node, Pod, Status};
+//!
+//! #[derive(Default)]
+//! struct SameZone;
+//!
+//! impl Filter for SameZone {
+//!     fn filter(&self, pod: &Pod, node: &Node) -> Status {
+//!         match pod.labels().get("zone") == node.labels().get("zone") {
+//!             true => Status::success(),
+//!             false => Status::unresolvable("node(s) were in another zone"),
+//!         }
+//!     }
+//! }
+//!
+//! export!(pure SameZone: Filter);
+//! # fn main() {}
+//! ```
+//!
+//! - [`export!`] makes the module; the author writes no ABI, no `unsafe`, no `extern`.
+//! - [`Pod`] and [`Node`] are lazy: the host is asked when the plugin is, and nothing is decoded that is not
+//!   looked at.
+//! - [`Plugin`] gives it typed settings, and a mistake in them stops the scheduler's start with the name of
+//!   the field.
+//! - [`testing`] runs a plugin natively, in `cargo test`, against a fake host.
+//! - Nothing that the host answers makes a plugin panic: what makes no sense becomes an error [`Status`].
+//!
+//! The crate is `no_std` with `alloc`; on WebAssembly it brings its own allocator and panic handler, so a
+//! plugin must be `#![no_std]` too. What goes over the border, byte by byte, is in `ABI.md`; why things are
+//! as they are, in `RATIONALE.md`.
+#![no_std]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
+
+extern crate alloc;
+#[cfg(not(target_family = "wasm"))]
+extern crate std;
+
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+pub mod abi;
+mod event;
+mod export;
+mod host;
+pub mod klog;
+mod plugin;
+#[cfg(target_family = "wasm")]
+mod rt;
+mod run;
+pub mod settings;
+mod status;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+mod view;
+
+pub use event::{ActionType, ClusterEvent, Resource};
+pub use plugin::{EnqueueExtensions, Filter, Plugin, PreFilter, PreFilterResult, PreScore, Score};
+pub use settings::NoSettings;
+pub use status::{Code, Status};
+pub use view::{Container, Node, Pod, Quantities, Requirement, Taint, Term, Texts, Toleration};

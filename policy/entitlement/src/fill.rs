@@ -48,6 +48,9 @@ impl Divider {
     ) -> Amount {
         grants.fill(Amount::ZERO);
         self.rounds = 0;
+        if available.is_zero() {
+            return Amount::ZERO;
+        }
         self.claims.clear();
         self.claims.extend(
             claims
@@ -57,10 +60,12 @@ impl Divider {
         );
         let wanted: u128 = self.claims.iter().map(|claim| u128::from(claim.want)).sum();
         let mut left = units(available);
-        if wanted > left.into() {
-            // Whoever reaches its want at the lowest level comes first.
-            self.claims.sort_unstable_by(|a, b| order(a.want, a.weight, b.want, b.weight));
+        if wanted <= left.into() {
+            self.claims.iter().for_each(|claim| grants[claim.who] = amount(claim.want));
+            return available.minus(amount(u64::try_from(wanted).unwrap_or(left)));
         }
+        // Whoever reaches its want at the lowest level comes first.
+        self.claims.sort_unstable_by(|a, b| order(a.want, a.weight, b.want, b.weight));
         let mut weight: u128 = self.claims.iter().map(|claim| u128::from(claim.weight)).sum();
         for at in 0..self.claims.len() {
             self.rounds += 1;
@@ -157,4 +162,85 @@ fn units(amount: Amount) -> u64 {
 
 fn amount(units: u64) -> Amount {
     Amount::new(i64::try_from(units).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn amounts<const N: usize>(units: [i64; N]) -> [Amount; N] {
+        units.map(Amount::new)
+    }
+
+    /// What is left, and what each got.
+    fn filled<const N: usize>(available: i64, claims: [(i64, u32); N]) -> (i64, [i64; N]) {
+        let mut grants = [Amount::MAX; N];
+        let claims = claims.into_iter().map(|(want, share)| (Amount::new(want), share));
+        let left = Divider::default().fill(Amount::new(available), claims, &mut grants);
+        (left.units(), grants.map(Amount::units))
+    }
+
+    #[test]
+    fn enough_for_all_gives_all_and_leaves_the_rest() {
+        assert_eq!(filled(10, [(3, 1), (4, 9)]), (3, [3, 4]));
+    }
+
+    #[test]
+    fn whoever_wants_less_than_the_level_gets_what_it_wants() {
+        // 20 over shares 1, 1, 2: the first wants 2, the others stand at level 6.
+        assert_eq!(filled(20, [(2, 1), (50, 1), (50, 2)]), (0, [2, 6, 12]));
+    }
+
+    #[test]
+    fn a_share_of_zero_gets_nothing_even_when_the_rest_goes_begging() {
+        assert_eq!(filled(10, [(5, 0), (3, 1)]), (7, [0, 3]));
+        assert_eq!(filled(10, [(5, 0)]), (10, [0]));
+    }
+
+    #[test]
+    fn units_that_cannot_be_split_go_to_the_largest_remainder_and_then_to_the_first() {
+        assert_eq!(filled(2, [(9, 1), (9, 1), (9, 1)]), (0, [1, 1, 0]));
+        // 5 × 3/8 = 1 7/8 and 5 × 5/8 = 3 1/8.
+        assert_eq!(filled(5, [(9, 5), (9, 3)]), (0, [3, 2]));
+    }
+
+    #[test]
+    fn one_factor_cuts_all_that_are_not_held_up_by_their_floor() {
+        let mut grants = amounts([0; 3]);
+        let claims = [(8, 10), (0, 20), (0, 10)].map(|(floor, want)| (Amount::new(floor), Amount::new(want)));
+        let lambda = Divider::default().cut(Amount::new(20), claims.into_iter(), &mut grants);
+        assert_eq!((lambda, grants), (Fraction::new(2, 5), amounts([8, 8, 4])));
+    }
+
+    #[test]
+    fn a_floor_without_a_want_is_given_in_full() {
+        let mut grants = amounts([0; 2]);
+        let claims = [(5, 0), (0, 20)].map(|(floor, want)| (Amount::new(floor), Amount::new(want)));
+        let lambda = Divider::default().cut(Amount::new(10), claims.into_iter(), &mut grants);
+        assert_eq!((lambda, grants), (Fraction::new(1, 4), amounts([5, 5])));
+    }
+
+    #[test]
+    fn the_widest_numbers_divide_exactly() {
+        let claims = [(i64::MAX, u32::MAX), (i64::MAX, u32::MAX)];
+        assert_eq!(filled(i64::MAX, claims), (0, [i64::MAX / 2 + 1, i64::MAX / 2]));
+    }
+
+    proptest! {
+        #[test]
+        fn at_most_as_many_rounds_as_claims(
+            available in 0..1000i64,
+            claims in prop::collection::vec((0..300i64, 0..5u32, 0..100i64), 1..20),
+        ) {
+            let mut divider = Divider::default();
+            let mut grants = vec![Amount::ZERO; claims.len()];
+            let wants = claims.iter().map(|&(want, share, _)| (Amount::new(want), share));
+            divider.fill(Amount::new(available), wants, &mut grants);
+            prop_assert!(divider.rounds <= claims.len());
+            let floors = claims.iter().map(|&(want, _, floor)| (Amount::new(floor), Amount::new(want)));
+            divider.cut(Amount::new(available), floors, &mut grants);
+            prop_assert!(divider.rounds <= claims.len());
+        }
+    }
 }

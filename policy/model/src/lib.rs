@@ -12,9 +12,15 @@ extern crate std;
 pub mod amount;
 pub mod dimension;
 pub mod pool;
+pub mod quantity;
+pub mod requests;
 pub mod vector;
+pub mod view;
 
 pub use amount::Amount;
 pub use dimension::{Class, Dim, Dimensions};
 pub use pool::{PoolError, PoolId, PoolSpec, PoolTree, ResourceKind, ResourceSpec};
+pub use quantity::{Quantity, QuantityError};
+pub use requests::{ContainerShape, PodShape, RequestError, Resources};
 pub use vector::ResourceVec;
+pub use view::{NodeView, PodView, RequirementView, TermView};

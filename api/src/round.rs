@@ -1,0 +1,155 @@
+//! `AdmissionRound`: what is about to be done, written down before it is done.
+//!
+//! Preconditions on single pods cannot guard a sum, so the leader records a whole round in one object by
+//! compare-and-swap. Whoever reads it counts what it names as used; a leader who was deposed fails at the
+//! write; the next one finishes exactly what is recorded. An entry leaves when the watch shows it true.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{self, NAME, rule};
+
+/// What is recorded. Only the sidecar's leader writes it, always with the resource version it read.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "weir.dev",
+    version = "v1alpha1",
+    kind = "AdmissionRound",
+    category = "weir",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "What the admission sidecar is about to do. There is one, named weir; nobody but the sidecar writes it.",
+    validation = Rule::new("self.metadata.name == 'weir'").message("there is one AdmissionRound and its name is weir"),
+    printcolumn(name = "Epoch", type_ = "integer", json_path = ".spec.epoch"),
+    printcolumn(name = "Holder", type_ = "string", json_path = ".spec.holder"),
+    printcolumn(name = "Recorded", type_ = "date", json_path = ".spec.recorded")
+)]
+#[schemars(extend("x-kubernetes-validations" = [rule("self.epoch >= oldSelf.epoch", "epoch only grows")]))]
+pub struct AdmissionRoundSpec {
+    /// One more for each round that was recorded; never falls.
+    #[schemars(range(min = 0))]
+    pub epoch: i64,
+    /// Which replica recorded it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub holder: String,
+    /// When it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<Time>,
+    /// Pods whose gate is about to go. All members of a gang stand in the same round.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_ENTRIES),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["uid"])
+    )]
+    pub admissions: Vec<Admission>,
+    /// What is kept free on nodes for whom it was freed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ENTRIES))]
+    pub claims: Vec<Claim>,
+    /// Pods that are about to be evicted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_ENTRIES),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["uid"])
+    )]
+    pub victims: Vec<Victim>,
+}
+
+/// How many pods one round may name: what fits into one object of etcd (1.5 MiB) with room to spare. It
+/// is also the largest gang.
+pub const MAX_ENTRIES: u64 = 4096;
+
+/// A pod whose gate is about to go.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Admission {
+    /// The pod; only the one with this UID is meant.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+    /// Its namespace.
+    #[schemars(length(max = NAME))]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The gang it belongs to; empty for a pod that stands alone. A gang is finished whole or dropped whole.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 253))]
+    pub gang: String,
+    /// The pool that it counts in.
+    #[schemars(length(max = NAME))]
+    pub pool: String,
+    /// What it counts for, by dimension.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::quantities")]
+    pub amounts: BTreeMap<String, Quantity>,
+    /// The reason that its condition will carry.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+}
+
+/// What is kept free on nodes until the claimant is admitted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Claim {
+    /// Whose it is: the UID of a pod, or `namespace/gang`.
+    #[schemars(length(min = 1, max = 317))]
+    pub claimant: String,
+    /// The pool of the claimant.
+    #[schemars(length(max = NAME))]
+    pub pool: String,
+    /// When it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
+    /// What is kept free on each node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_ENTRIES),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["node"])
+    )]
+    pub nodes: Vec<ClaimedNode>,
+}
+
+/// What is kept free on one node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClaimedNode {
+    /// The node.
+    #[schemars(length(min = 1, max = 253))]
+    pub node: String,
+    /// How much, by resource name.
+    #[schemars(schema_with = "schema::quantities")]
+    pub amounts: BTreeMap<String, Quantity>,
+}
+
+/// A pod that is about to be evicted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Victim {
+    /// The pod; only the one with this UID is meant.
+    #[schemars(length(min = 1, max = 64))]
+    pub uid: String,
+    /// Its namespace.
+    #[schemars(length(max = NAME))]
+    pub namespace: String,
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Its pool.
+    #[schemars(length(max = NAME))]
+    pub pool: String,
+    /// Who benefits, as in [`Claim::claimant`]; empty when a pool is drained.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 317))]
+    pub claimant: String,
+    /// Not before this moment: the end of the notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
+}

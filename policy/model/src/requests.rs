@@ -1,0 +1,230 @@
+//! What a pod asks for, as kube-scheduler counts it.
+//!
+//! Decides the one number that a pod takes from a node for each resource, from its containers, its init
+//! containers, its sidecars and its overhead. It reads the pod through [`PodShape`], so that the scheduler
+//! plugins (which see a protobuf message) and the admission sidecar (which sees a typed object) count with
+//! the same code and cannot disagree. What the number is then compared with is decided elsewhere.
+//!
+//! An init container runs alone, so the most that any of them needs counts, not their sum. A restartable
+//! one (a sidecar) runs from its turn until the pod ends: it adds to everything that comes after it.
+//!
+//! ```text
+//!  init a   init b (sidecar)   init c        containers d, e
+//!  ├──a──┤  ├──b─────────────────────────────────────────────────▶
+//!                              ├──c──┤       ├──d + e─────────────▶
+//!  request = max(a, b, b + c, b + d + e) + overhead
+//! ```
+
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cmp::max;
+use core::fmt;
+
+use crate::{Amount, Quantity, QuantityError};
+
+/// A list of resources as Kubernetes writes it: a name and the text of a quantity, each name once.
+pub trait Resources<'a>: Iterator<Item = (&'a str, &'a str)> {}
+
+impl<'a, I: Iterator<Item = (&'a str, &'a str)>> Resources<'a> for I {}
+
+/// A container as far as its requests go.
+pub trait ContainerShape {
+    /// `resources.requests`.
+    fn requests(&self) -> impl Resources<'_>;
+
+    /// What the node has set aside for it (`status.containerStatuses[].resources.requests`), which can
+    /// differ from the requests while the pod is resized in place; nothing for a pod that is not placed.
+    fn allocated(&self) -> impl Resources<'_> {
+        core::iter::empty()
+    }
+
+    /// Whether it is an init container that runs on beside the others (`restartPolicy: Always`).
+    fn is_sidecar(&self) -> bool;
+}
+
+/// A pod as far as its requests go.
+pub trait PodShape {
+    /// `spec.containers`, in their order.
+    fn containers(&self) -> impl Iterator<Item = impl ContainerShape>;
+
+    /// `spec.initContainers`, in their order, which matters.
+    fn init_containers(&self) -> impl Iterator<Item = impl ContainerShape>;
+
+    /// `spec.overhead`: what the runtime class takes on top.
+    fn overhead(&self) -> impl Resources<'_>;
+
+    /// `spec.resources.requests`: what the pod asks for as a whole. The API server keeps it only where the
+    /// feature is on; for `cpu` and `memory` it then stands in place of what the containers ask for.
+    fn pod_level(&self) -> impl Resources<'_> {
+        core::iter::empty()
+    }
+}
+
+/// A quantity in a pod that does not parse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestError {
+    /// Where it stands in the pod, such as `containers[0].resources.requests`.
+    pub place: Place,
+    /// The name of the resource.
+    pub resource: String,
+    /// What is wrong with the text.
+    pub source: QuantityError,
+}
+
+/// A place in a pod where resources are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `containers[index]`, counted from 0.
+    Container(usize),
+    /// `initContainers[index]`, counted from 0.
+    InitContainer(usize),
+    /// `overhead`.
+    Overhead,
+    /// `resources` of the pod itself.
+    Pod,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, resource, source } = self;
+        match place {
+            Place::Container(at) => write!(f, "spec.containers[{at}].resources.requests[{resource}]: {source}"),
+            Place::InitContainer(at) => write!(f, "spec.initContainers[{at}].resources.requests[{resource}]: {source}"),
+            Place::Overhead => write!(f, "spec.overhead[{resource}]: {source}"),
+            Place::Pod => write!(f, "spec.resources.requests[{resource}]: {source}"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// How much of `resource` the pod takes from a node, in the resource's base unit: milli-CPU for `cpu`,
+/// whole units for all others. Zero when the pod does not mention it.
+///
+/// Sums are rounded up once, at the end, as kube-scheduler does.
+///
+/// # Errors
+/// When a quantity of this resource does not parse; it says which one.
+pub fn pod_request(pod: &impl PodShape, resource: &str) -> Result<Amount, RequestError> {
+    let overhead = amount_of(pod.overhead(), resource, Place::Overhead)?.unwrap_or(Quantity::ZERO);
+    let whole = match resource {
+        "cpu" | "memory" => amount_of(pod.pod_level(), resource, Place::Pod)?,
+        _ => None,
+    };
+    let base = match whole {
+        Some(quantity) => quantity,
+        None => containers_request(pod, resource)?,
+    };
+    Ok((base + overhead).amount(resource))
+}
+
+/// Every resource that the pod takes more than nothing of, in the order of their names.
+///
+/// # Errors
+/// As [`pod_request`].
+pub fn pod_requests(pod: &impl PodShape) -> Result<Vec<(String, Amount)>, RequestError> {
+    let mut requests = Vec::new();
+    for name in resource_names(pod) {
+        let amount = pod_request(pod, &name)?;
+        if !amount.is_zero() {
+            requests.push((name, amount));
+        }
+    }
+    Ok(requests)
+}
+
+/// Whether the pod asks for anything whose name `wanted` accepts, in whichever container.
+///
+/// # Errors
+/// When the quantity of an accepted name does not parse.
+pub fn asks_for(pod: &impl PodShape, wanted: impl Fn(&str) -> bool) -> Result<bool, RequestError> {
+    for (at, container) in pod.containers().enumerate() {
+        if any_positive(container.requests(), &wanted, Place::Container(at))? {
+            return Ok(true);
+        }
+    }
+    for (at, container) in pod.init_containers().enumerate() {
+        if any_positive(container.requests(), &wanted, Place::InitContainer(at))? {
+            return Ok(true);
+        }
+    }
+    any_positive(pod.overhead(), &wanted, Place::Overhead)
+}
+
+fn containers_request(pod: &impl PodShape, resource: &str) -> Result<Quantity, RequestError> {
+    let mut running = Quantity::ZERO;
+    for (at, container) in pod.containers().enumerate() {
+        running = running + container_request(&container, resource, Place::Container(at))?;
+    }
+    let mut sidecars = Quantity::ZERO;
+    let mut starting = Quantity::ZERO;
+    for (at, container) in pod.init_containers().enumerate() {
+        let request = container_request(&container, resource, Place::InitContainer(at))?;
+        if container.is_sidecar() {
+            running = running + request;
+            sidecars = sidecars + request;
+            starting = max(starting, sidecars);
+        } else {
+            starting = max(starting, sidecars + request);
+        }
+    }
+    Ok(max(running, starting))
+}
+
+/// The larger of what a container asks for and what the node has set aside for it.
+fn container_request(container: &impl ContainerShape, resource: &str, place: Place) -> Result<Quantity, RequestError> {
+    let asked = amount_of(container.requests(), resource, place)?.unwrap_or(Quantity::ZERO);
+    let allocated = amount_of(container.allocated(), resource, place)?.unwrap_or(Quantity::ZERO);
+    Ok(max(asked, allocated))
+}
+
+fn amount_of<'a>(
+    mut resources: impl Resources<'a>,
+    resource: &str,
+    place: Place,
+) -> Result<Option<Quantity>, RequestError> {
+    match resources.find(|(name, _)| *name == resource) {
+        None => Ok(None),
+        Some((name, text)) => parse(name, text, place).map(Some),
+    }
+}
+
+fn any_positive<'a>(
+    resources: impl Resources<'a>,
+    wanted: impl Fn(&str) -> bool,
+    place: Place,
+) -> Result<bool, RequestError> {
+    for (name, text) in resources {
+        if wanted(name) && parse(name, text, place)?.is_positive() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn parse(name: &str, text: &str, place: Place) -> Result<Quantity, RequestError> {
+    Quantity::parse(text).map_err(|source| RequestError { place, resource: name.to_string(), source })
+}
+
+fn resource_names(pod: &impl PodShape) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut add = |name: &str| {
+        if !names.contains(name) {
+            names.insert(name.to_string());
+        }
+    };
+    for container in pod.containers() {
+        container.requests().for_each(|(name, _)| add(name));
+        container.allocated().for_each(|(name, _)| add(name));
+    }
+    for container in pod.init_containers() {
+        container.requests().for_each(|(name, _)| add(name));
+    }
+    pod.overhead().chain(pod.pod_level()).for_each(|(name, _)| add(name));
+    names
+}

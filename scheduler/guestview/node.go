@@ -1,0 +1,95 @@
+// Package guestview says what a plugin in a WebAssembly module is told of a node and of a pod.
+//
+// It decides the content and nothing else: which plugin is asked, and what becomes of the answer, is the slot's.
+// docs/guest-view.md is the same in words; testdata/golden holds examples that the Go and the Rust tests both read.
+package guestview
+
+import (
+	"strconv"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+const (
+	// Prefix is of the annotations that the host writes for its guests. They exist in a guest's view only: an
+	// annotation of this prefix on the real Node is dropped, so that nobody who may write to a Node can lie to a plugin.
+	Prefix = "node.weir.dev/"
+
+	// RequestedPrefix and a resource name: what the pods of the node ask for, as a decimal integer in kube-scheduler's
+	// base unit (milli-CPU for cpu, bytes for memory and disk, pieces for everything else).
+	RequestedPrefix = Prefix + "requested."
+
+	// RequestedPods is the number of pods on the node, those included that are assumed and not bound yet.
+	RequestedPods = Prefix + "requested-pods"
+)
+
+// Detail is how much of a Node a guest gets.
+type Detail struct {
+	// Whole keeps every field of the Node, for guests that were written for the plain extension. Otherwise the
+	// Node is trimmed: name, labels, taints, unschedulable, capacity and allocatable are all that a placement
+	// decision of ours reads, and a trimmed Node costs a twentieth of the time to marshal.
+	Whole bool
+
+	// Annotations are the keys of the real annotations that a trimmed Node keeps. A whole Node keeps all.
+	Annotations []string
+}
+
+// Node builds what a guest is told of a node. The result shares labels, taints and resource lists with the Node it
+// was made from, which the scheduler replaces and never changes; nothing in it may be written to.
+func (d Detail) Node(info *framework.NodeInfo) *v1.Node {
+	real := info.Node()
+	annotations := d.annotations(real)
+	writeRequested(annotations, info)
+	if d.Whole {
+		node := *real
+		node.Annotations = annotations
+		return &node
+	}
+	return &v1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: real.Name, Labels: real.Labels, Annotations: annotations},
+		Spec:       v1.NodeSpec{Taints: real.Spec.Taints, Unschedulable: real.Spec.Unschedulable},
+		Status:     v1.NodeStatus{Capacity: real.Status.Capacity, Allocatable: real.Status.Allocatable},
+	}
+}
+
+// annotations copies the real annotations that the guest may see. The map has room for what the host adds.
+func (d Detail) annotations(real *v1.Node) map[string]string {
+	if !d.Whole {
+		kept := make(map[string]string, len(d.Annotations)+len(real.Status.Allocatable)+4)
+		for _, key := range d.Annotations {
+			if value, ok := real.Annotations[key]; ok && !strings.HasPrefix(key, Prefix) {
+				kept[key] = value
+			}
+		}
+		return kept
+	}
+	kept := make(map[string]string, len(real.Annotations)+len(real.Status.Allocatable)+4)
+	for key, value := range real.Annotations {
+		if !strings.HasPrefix(key, Prefix) {
+			kept[key] = value
+		}
+	}
+	return kept
+}
+
+// writeRequested adds what is requested on the node. A resource that the node offers is always there, 0 included, so
+// that a guest can tell "nothing is requested" from "this host does not say" (the plain extension); a resource that
+// the node does not offer (its device plugin is gone) is there while pods still hold some of it.
+func writeRequested(annotations map[string]string, info *framework.NodeInfo) {
+	requested := info.Requested
+	annotations[RequestedPrefix+string(v1.ResourceCPU)] = strconv.FormatInt(requested.MilliCPU, 10)
+	annotations[RequestedPrefix+string(v1.ResourceMemory)] = strconv.FormatInt(requested.Memory, 10)
+	annotations[RequestedPrefix+string(v1.ResourceEphemeralStorage)] = strconv.FormatInt(requested.EphemeralStorage, 10)
+	for name := range info.Allocatable.ScalarResources {
+		annotations[RequestedPrefix+string(name)] = strconv.FormatInt(requested.ScalarResources[name], 10)
+	}
+	for name, amount := range requested.ScalarResources {
+		if amount != 0 {
+			annotations[RequestedPrefix+string(name)] = strconv.FormatInt(amount, 10)
+		}
+	}
+	annotations[RequestedPods] = strconv.Itoa(len(info.Pods))
+}

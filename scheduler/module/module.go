@@ -1,0 +1,166 @@
+// Package module reads a WebAssembly module and says what is in it, before any of its code runs.
+//
+// It decides whether bytes are a module that the extension can load, never whether a plugin may use it.
+package module
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+)
+
+// Module is a WebAssembly module whose bytes are known to be valid.
+type Module struct {
+	// Source is the URL that the bytes came from, for messages.
+	Source string
+
+	// Digest is of the bytes: "sha256:" and 64 hexadecimal digits.
+	Digest string
+
+	// Exports are the names of the functions that the module exports.
+	Exports map[string]bool
+
+	// Imports are the functions that the module wants from its host, as "module.function".
+	Imports []string
+
+	// Pure says that the module declares that what it answers depends on its configuration, the pod and the node of the
+	// call, and on nothing else, and that it imports nothing which could make that a lie. It may still keep things in its
+	// memory between calls: that they do not change an answer is its word.
+	Pure bool
+
+	bytes []byte
+}
+
+// maxBytes is more than a hundred times what one of our plugins has, and ten times a TinyGo guest.
+const maxBytes = 16 << 20
+
+// about is what a module says of itself in the custom section "weir.dev/guest", as JSON. The plain extension does not
+// look there, and a module without the section is an ordinary guest.
+type about struct {
+	// ABI is the version of what this host and our SDK agree on beyond the extension's own interface.
+	ABI  int  `json:"abi"`
+	Pure bool `json:"pure"`
+}
+
+const (
+	aboutSection = "weir.dev/guest"
+	knownABI     = 1
+)
+
+// pureImports are the host functions that a pure module may import: they tell it of the call, take its answer, or log.
+// What else the extension offers (other nodes, waiting pods, events, WASI with its clock) is more than pod and node.
+var pureImports = map[string]bool{
+	"k8s.io/api.node":                        true,
+	"k8s.io/scheduler.currentNodeName":       true,
+	"k8s.io/scheduler.currentPod":            true,
+	"k8s.io/scheduler.get_config":            true,
+	"k8s.io/scheduler.result.cluster_events": true,
+	"k8s.io/scheduler.result.status_reason":  true,
+	"k8s.io/klog.log":                        true,
+	"k8s.io/klog.logs":                       true,
+	"k8s.io/klog.severity":                   true,
+}
+
+// Read fetches a module. The only scheme it knows is file://; the path may be relative, as in the extension.
+func Read(ctx context.Context, url string) (*Module, error) {
+	path, ok := strings.CutPrefix(url, "file://")
+	if !ok {
+		return nil, fmt.Errorf("guestURL %q: only file:// is supported", url)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("guestURL %q: %w", url, err)
+	}
+	if info.Size() > maxBytes {
+		return nil, fmt.Errorf("guestURL %q: %d bytes are more than the %d that a module may have", url, info.Size(), maxBytes)
+	}
+	bytes, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("guestURL %q: %w", url, err)
+	}
+	return Parse(ctx, url, bytes)
+}
+
+// Parse validates the bytes of a module.
+func Parse(ctx context.Context, source string, bytes []byte) (*Module, error) {
+	// The interpreter's compiler validates the module as the real one does, in a fraction of the time.
+	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCustomSections(true))
+	defer runtime.Close(ctx)
+	compiled, err := runtime.CompileModule(ctx, bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not a WebAssembly module, or only a part of one (%d bytes): %w", source, len(bytes), err)
+	}
+	if _, ok := compiled.ExportedMemories()["memory"]; !ok {
+		return nil, fmt.Errorf("%s exports no memory named \"memory\"; the host could not hand it anything", source)
+	}
+	sum := sha256.Sum256(bytes)
+	module := &Module{
+		Source:  source,
+		Digest:  "sha256:" + hex.EncodeToString(sum[:]),
+		Exports: map[string]bool{},
+		bytes:   bytes,
+	}
+	for name := range compiled.ExportedFunctions() {
+		module.Exports[name] = true
+	}
+	for _, function := range compiled.ImportedFunctions() {
+		from, name, _ := function.Import()
+		module.Imports = append(module.Imports, from+"."+name)
+	}
+	if err := module.readAbout(compiled.CustomSections()); err != nil {
+		return nil, err
+	}
+	return module, nil
+}
+
+func (m *Module) readAbout(sections []api.CustomSection) error {
+	for _, section := range sections {
+		if section.Name() != aboutSection {
+			continue
+		}
+		var says about
+		if err := json.Unmarshal(section.Data(), &says); err != nil {
+			return fmt.Errorf("%s: its custom section %s is not the JSON that our SDK writes: %w", m.Source, aboutSection, err)
+		}
+		if says.ABI != knownABI {
+			return fmt.Errorf("%s was built for version %d of %s and this scheduler knows version %d; build it with the SDK of the same release",
+				m.Source, says.ABI, aboutSection, knownABI)
+		}
+		m.Pure = says.Pure
+	}
+	for _, imported := range m.Imports {
+		if m.Pure && !pureImports[imported] {
+			return fmt.Errorf("%s declares itself pure and imports %s, of which a pure module has no use", m.Source, imported)
+		}
+	}
+	return nil
+}
+
+// ShortDigest is enough of the digest to tell versions apart in a message.
+func (m *Module) ShortDigest() string {
+	return m.Digest[:len("sha256:")+12]
+}
+
+// WithFile calls use with a file:// URL of the module's bytes. The extension loads from a URL only; it gets a private
+// copy, so that what runs is what was digested even if the file at Source is being replaced.
+func (m *Module) WithFile(use func(url string) error) (err error) {
+	dir, err := os.MkdirTemp("", "weir-module-")
+	if err != nil {
+		return fmt.Errorf("keeping a copy of %s: %w", m.Source, err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "module.wasm")
+	if err := os.WriteFile(path, m.bytes, 0o400); err != nil {
+		return fmt.Errorf("keeping a copy of %s: %w", m.Source, err)
+	}
+	return use("file://" + path)
+}

@@ -1,0 +1,68 @@
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/json"
+
+	"weir.dev/scheduler/guestview"
+)
+
+// Args are the `args` of a plugin in the scheduler's configuration. The first three are the extension's own.
+type Args struct {
+	// GuestURL is where the module is: file:///path/to/plugin.wasm.
+	GuestURL string `json:"guestURL"`
+
+	// GuestConfig is handed to the guest as it is; the guest says what may be in it.
+	GuestConfig string `json:"guestConfig"`
+
+	// LogSeverity is the least severe of the guest's own messages that reach the log: 0 info, 1 warning, 2 error, 3 fatal.
+	LogSeverity int32 `json:"logSeverity"`
+
+	// NodeAnnotations are the keys of the Node's annotations that the guest wants to see. Labels it always sees.
+	NodeAnnotations []string `json:"nodeAnnotations"`
+
+	// UnsafePoints names extension points that the extension cannot run safely and that the module exports: a slot
+	// refuses such a module otherwise. upstreamTraps says what each can do to the scheduler.
+	UnsafePoints []string `json:"unsafePoints"`
+}
+
+// parseArgs refuses what it does not know: a key that is misspelt is a setting that is silently not in force.
+func parseArgs(raw runtime.Object) (Args, error) {
+	var args Args
+	if raw == nil {
+		return args, errors.New("it has no args in pluginConfig of this profile; guestURL is required")
+	}
+	unknown, ok := raw.(*runtime.Unknown)
+	if !ok {
+		return args, fmt.Errorf("args are a %T; expected plain fields such as guestURL", raw)
+	}
+	strict, err := json.UnmarshalStrict(unknown.Raw, &args)
+	if err = errors.Join(append(strict, err)...); err != nil {
+		return args, fmt.Errorf("args: %w (known are guestURL, guestConfig, logSeverity, nodeAnnotations, unsafePoints)", err)
+	}
+	return args, args.validate()
+}
+
+func (a Args) validate() error {
+	if a.GuestURL == "" {
+		return errors.New("args.guestURL is required, for example file:///plugins/gpu-filter.wasm")
+	}
+	if a.LogSeverity < 0 || a.LogSeverity > 3 {
+		return fmt.Errorf("args.logSeverity is %d; expected 0 (info), 1 (warning), 2 (error) or 3 (fatal)", a.LogSeverity)
+	}
+	for _, key := range a.NodeAnnotations {
+		if strings.HasPrefix(key, guestview.Prefix) {
+			return fmt.Errorf("args.nodeAnnotations: %q: what the host says under %s is always there and cannot be asked for", key, guestview.Prefix)
+		}
+	}
+	for _, point := range a.UnsafePoints {
+		if _, ok := upstreamTraps[point]; !ok {
+			return fmt.Errorf("args.unsafePoints: %q is not one of %s", point, strings.Join(unsafePoints(), ", "))
+		}
+	}
+	return nil
+}

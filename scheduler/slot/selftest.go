@@ -1,0 +1,77 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+)
+
+// selfTest makes one cycle with a pod and a node that nobody has, before the module is put in force. What the module
+// decides does not matter. That it can decide does: a module that traps, or answers Error because it does not
+// understand its settings, is refused with its own words.
+func (s *slot) selfTest(ctx context.Context) error {
+	pod, node := probePod(), probeNode()
+	name := node.Node().Name
+	state := framework.NewCycleState()
+	probe := sight{current: s.views.Detail().View(node)}
+	steps := []struct {
+		at  point
+		run func(framework.Plugin) *framework.Status
+	}{
+		{pointPreFilter, func(plugin framework.Plugin) *framework.Status {
+			_, status := plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, pod)
+			return status
+		}},
+		{pointFilter, func(plugin framework.Plugin) *framework.Status {
+			return plugin.(framework.FilterPlugin).Filter(ctx, state, pod, node)
+		}},
+		{pointPreScore, func(plugin framework.Plugin) *framework.Status {
+			return plugin.(framework.PreScorePlugin).PreScore(ctx, state, pod, []*framework.NodeInfo{node})
+		}},
+		{pointScore, func(plugin framework.Plugin) *framework.Status {
+			_, status := plugin.(framework.ScorePlugin).Score(ctx, state, pod, name)
+			return status
+		}},
+	}
+	for _, step := range steps {
+		if !s.module.Exports[string(step.at)] {
+			continue
+		}
+		status := s.call(ctx, step.at, probe, func(i *instance) *framework.Status { return step.run(i.plugin) })
+		if status.Code() == framework.Error {
+			return fmt.Errorf("its self-test failed: %w", status.AsError())
+		}
+	}
+	return nil
+}
+
+func probePod() *v1.Pod {
+	return &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "weir-self-test", Namespace: "weir-self-test", UID: "weir-self-test"},
+		Spec: v1.PodSpec{Containers: []v1.Container{{
+			Name: "main",
+			Resources: v1.ResourceRequirements{Requests: v1.ResourceList{
+				v1.ResourceCPU:    resource.MustParse("1"),
+				v1.ResourceMemory: resource.MustParse("1Gi"),
+			}},
+		}}},
+	}
+}
+
+func probeNode() *framework.NodeInfo {
+	offered := v1.ResourceList{
+		v1.ResourceCPU:    resource.MustParse("8"),
+		v1.ResourceMemory: resource.MustParse("32Gi"),
+		v1.ResourcePods:   resource.MustParse("110"),
+	}
+	info := framework.NewNodeInfo()
+	info.SetNode(&v1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: "weir-self-test"},
+		Status:     v1.NodeStatus{Capacity: offered, Allocatable: offered},
+	})
+	return info
+}

@@ -1,0 +1,104 @@
+//! The border to the host: questions, answers, and what to do when an answer makes no sense.
+//!
+//! Inside a scheduler the host is kube-scheduler-wasm-extension and everything goes through imported
+//! functions ([`wasm`]). In a test that runs natively it is a [`fake`] that answers what the test set and
+//! panics when it is asked for anything else. The rest of the SDK does not know which one it talks to.
+//!
+//! A wrong answer never panics. It is noted here, the plugin goes on with something empty, and when the
+//! plugin is done its verdict is replaced by an error that names the host function: half the truth about a
+//! node must not become "feasible".
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) mod fake;
+#[cfg(target_family = "wasm")]
+pub(crate) mod wasm;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+#[cfg(not(target_family = "wasm"))]
+use fake as imp;
+#[cfg(target_family = "wasm")]
+use wasm as imp;
+
+use crate::Status;
+use crate::klog::Severity;
+
+/// A question whose answer is bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call<'a> {
+    /// The pod of this cycle.
+    CurrentPod,
+    /// The name of the node that this call is about.
+    CurrentNodeName,
+    /// A node by its name.
+    Node(&'a str),
+    /// The plugin's settings, as text.
+    Config,
+}
+
+impl Call<'_> {
+    /// The name of the host function, as it stands in the reason of a failed call.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::CurrentPod => "currentPod",
+            Self::CurrentNodeName => "currentNodeName",
+            Self::Node(_) => "node",
+            Self::Config => "get_config",
+        }
+    }
+}
+
+/// The first thing that went wrong during a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) call: &'static str,
+    pub(crate) what: String,
+}
+
+/// Asks the host; what went wrong is noted and the answer is then empty.
+pub(crate) fn ask(call: Call<'_>) -> Vec<u8> {
+    match imp::ask(call) {
+        Ok(bytes) => bytes,
+        Err(what) => {
+            fail(call.name(), what);
+            Vec::new()
+        }
+    }
+}
+
+/// Notes that something is wrong with what `call` answered; only the first such note of a call is kept.
+pub(crate) fn fail(call: &'static str, what: String) {
+    imp::with_failure(|failure| {
+        failure.get_or_insert(Failure { call, what });
+    });
+}
+
+/// Notes that an answer is not the protobuf message it should be.
+pub(crate) fn note_malformed() {
+    fail("protobuf", "the host's answer is cut off or no protobuf message".into());
+}
+
+/// The verdict that the host gets: the plugin's own, or an error if it was found on a wrong answer.
+pub(crate) fn settle(verdict: Status) -> Status {
+    match imp::with_failure(Option::take) {
+        None => verdict,
+        Some(Failure { call, what }) => Status::error(format!("{call}: {what}")),
+    }
+}
+
+/// Writes a line to the scheduler's log.
+pub(crate) fn log(severity: Severity, message: &str, pairs: &[(&str, &str)]) {
+    imp::log(severity, message, pairs);
+}
+
+/// The lowest severity that the scheduler's configuration wants to see.
+pub(crate) fn log_severity() -> i32 {
+    imp::log_severity()
+}
+
+/// The name of the plugin, for the log.
+pub(crate) fn plugin_name() -> &'static str {
+    imp::plugin_name()
+}

@@ -1,0 +1,151 @@
+//! The host functions of kube-scheduler-wasm-extension, each beside its one safe wrapper.
+//!
+//! The module is only compiled for WebAssembly, which has one thread; the statics below rely on that.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
+
+use super::{Call, Failure};
+use crate::ClusterEvent;
+use crate::klog::Severity;
+
+#[link(wasm_import_module = "k8s.io/api")]
+unsafe extern "C" {
+    #[link_name = "node"]
+    fn k8s_api_node(name: *const u8, name_len: usize, buf: *mut u8, buf_limit: usize) -> usize;
+}
+
+#[link(wasm_import_module = "k8s.io/scheduler")]
+unsafe extern "C" {
+    #[link_name = "currentPod"]
+    fn k8s_scheduler_current_pod(buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "currentNodeName"]
+    fn k8s_scheduler_current_node_name(buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "get_config"]
+    fn k8s_scheduler_get_config(buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "result.status_reason"]
+    fn k8s_scheduler_result_status_reason(buf: *const u8, buf_len: usize);
+    #[link_name = "result.node_names"]
+    fn k8s_scheduler_result_node_names(buf: *const u8, buf_len: usize);
+    #[link_name = "result.cluster_events"]
+    fn k8s_scheduler_result_cluster_events(buf: *const u8, buf_len: usize);
+}
+
+#[link(wasm_import_module = "k8s.io/klog")]
+unsafe extern "C" {
+    #[link_name = "logs"]
+    fn k8s_klog_logs(severity: i32, msg: *const u8, msg_len: usize, kvs: *const u8, kvs_len: usize);
+    #[link_name = "severity"]
+    fn k8s_klog_severity() -> i32;
+}
+
+/// How large the buffer for an answer is at first. Most pods and trimmed nodes fit; what does not costs one
+/// more call, and the next buffer for the same question is as large as the largest answer so far.
+const FIRST_BUFFER: usize = 4096;
+
+/// A value that only the one thread of a WebAssembly instance ever sees.
+struct Global<T>(UnsafeCell<T>);
+
+// SAFETY: without the threads proposal, which this target does not enable, an instance has one thread.
+unsafe impl<T> Sync for Global<T> {}
+
+static LARGEST: Global<[usize; 4]> = Global(UnsafeCell::new([FIRST_BUFFER; 4]));
+static FAILURE: Global<Option<Failure>> = Global(UnsafeCell::new(None));
+static PLUGIN_NAME: Global<&str> = Global(UnsafeCell::new(""));
+
+pub(super) fn ask(call: Call<'_>) -> Result<Vec<u8>, String> {
+    // SAFETY: one thread, and the reference ends before anything else can ask.
+    let largest = unsafe { &mut (*LARGEST.0.get())[slot(call)] };
+    let mut buffer = Vec::new();
+    // The second round has a buffer of the length that the host asked for in the first.
+    for _ in 0..2 {
+        if buffer.try_reserve_exact(*largest).is_err() {
+            return Err(format!("no memory for an answer of {largest} bytes"));
+        }
+        let len = call_host(call, &mut buffer);
+        if len <= buffer.capacity() {
+            // SAFETY: the host has written `len` bytes, which the buffer holds.
+            unsafe { buffer.set_len(len) };
+            return Ok(buffer);
+        }
+        *largest = len.checked_next_power_of_two().unwrap_or(len);
+    }
+    Err("the answer grew between two calls".into())
+}
+
+fn slot(call: Call<'_>) -> usize {
+    match call {
+        Call::CurrentPod => 0,
+        Call::CurrentNodeName => 1,
+        Call::Node(_) => 2,
+        Call::Config => 3,
+    }
+}
+
+fn call_host(call: Call<'_>, buffer: &mut Vec<u8>) -> usize {
+    let (buf, limit) = (buffer.as_mut_ptr(), buffer.capacity());
+    // SAFETY: the host writes at most `limit` bytes to `buf` and says how many it would have liked to write.
+    unsafe {
+        match call {
+            Call::CurrentPod => k8s_scheduler_current_pod(buf, limit),
+            Call::CurrentNodeName => k8s_scheduler_current_node_name(buf, limit),
+            Call::Node(name) => k8s_api_node(name.as_ptr(), name.len(), buf, limit),
+            Call::Config => k8s_scheduler_get_config(buf, limit),
+        }
+    }
+}
+
+pub(super) fn with_failure<R>(change: impl FnOnce(&mut Option<Failure>) -> R) -> R {
+    // SAFETY: one thread, and no closure of this crate comes back here.
+    change(unsafe { &mut *FAILURE.0.get() })
+}
+
+pub(crate) fn status_reason(reason: &str) {
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { k8s_scheduler_result_status_reason(reason.as_ptr(), reason.len()) }
+}
+
+pub(crate) fn node_names(names: &[String]) {
+    let text = nul_terminated(names.iter().map(String::as_str));
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { k8s_scheduler_result_node_names(text.as_ptr(), text.len()) }
+}
+
+pub(crate) fn cluster_events(events: &[ClusterEvent]) {
+    let bytes: Vec<u8> = events.iter().flat_map(|event| event.encoded()).collect();
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { k8s_scheduler_result_cluster_events(bytes.as_ptr(), bytes.len()) }
+}
+
+pub(super) fn log(severity: Severity, message: &str, pairs: &[(&str, &str)]) {
+    let pairs = nul_terminated(pairs.iter().flat_map(|(key, value)| [*key, *value]));
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { k8s_klog_logs(severity as i32, message.as_ptr(), message.len(), pairs.as_ptr(), pairs.len()) }
+}
+
+pub(super) fn log_severity() -> i32 {
+    // SAFETY: takes nothing and answers a number.
+    unsafe { k8s_klog_severity() }
+}
+
+/// The texts one after the other, each with a zero byte behind it; zero bytes inside are left out.
+fn nul_terminated<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut all = String::new();
+    for text in texts {
+        all.extend(text.chars().filter(|char| *char != '\0'));
+        all.push('\0');
+    }
+    all
+}
+
+pub(crate) fn set_plugin_name(name: &'static str) {
+    // SAFETY: one thread, and nobody holds a reference to the static itself.
+    unsafe { *PLUGIN_NAME.0.get() = name }
+}
+
+pub(super) fn plugin_name() -> &'static str {
+    // SAFETY: one thread.
+    unsafe { *PLUGIN_NAME.0.get() }
+}

@@ -1,0 +1,59 @@
+//! The scheduler's log.
+//!
+//! Every line carries the pair `plugin="NAME"`, for the reader, and because the extension throws away errors
+//! without any pair unless it is told to log nothing but errors (RATIONALE.md has the lines).
+//! A verdict that the host remembers is not computed again, and so does not log again either.
+
+use alloc::vec::Vec;
+
+use crate::host;
+
+/// How bad it is, with klog's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(i32)]
+pub enum Severity {
+    /// Good to know.
+    Info = 0,
+    /// Somebody has to do something.
+    Error = 2,
+}
+
+/// Writes a line that is good to know, with pairs of key and value behind it.
+///
+/// ```
+/// # use kube_scheduler_guest::{testing::FakeHost, *};
+/// # #[derive(Default)]
+/// # struct Chatty;
+/// # impl Filter for Chatty {
+/// #     fn filter(&self, pod: &Pod, _: &Node) -> Status {
+/// klog::info("looked at a pod", &[("pod", pod.name())]);
+/// #         Status::success()
+/// #     }
+/// # }
+/// # let mut host = FakeHost::new().pod(testing::pod("p"));
+/// # host.filter(&Chatty, "n1");
+/// # assert_eq!(host.log()[0].1, r#"looked at a pod plugin="test" pod="p""#);
+/// ```
+pub fn info(message: &str, pairs: &[(&str, &str)]) {
+    log(Severity::Info, message, pairs);
+}
+
+/// Writes a line that somebody has to act on, with pairs of key and value behind it.
+pub fn error(message: &str, pairs: &[(&str, &str)]) {
+    log(Severity::Error, message, pairs);
+}
+
+/// Whether the scheduler's configuration wants lines of this severity; ask before building a long one.
+#[must_use]
+pub fn enabled(severity: Severity) -> bool {
+    severity as i32 >= host::log_severity()
+}
+
+fn log(severity: Severity, message: &str, pairs: &[(&str, &str)]) {
+    if enabled(severity) {
+        let mut all = Vec::with_capacity(pairs.len() + 1);
+        all.push(("plugin", host::plugin_name()));
+        all.extend_from_slice(pairs);
+        host::log(severity, message, &all);
+    }
+}

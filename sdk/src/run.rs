@@ -1,0 +1,56 @@
+//! What happens around a call of a plugin, the same in a scheduler and in a test.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use crate::host::{self, Call};
+use crate::{Filter, Node, Plugin, Pod, PreFilter, PreFilterResult, PreScore, Score, Status, settings};
+
+/// kube-scheduler's bounds of a score.
+const SCORES: (i32, i32) = (0, 100);
+
+/// Makes the plugin from the settings that the host has.
+pub(crate) fn load<P: Plugin>() -> Result<P, String> {
+    let text = host::ask(Call::Config);
+    let unreadable = host::settle(Status::success());
+    if !unreadable.is_success() {
+        return Err(unreadable.reason().to_string());
+    }
+    let text = core::str::from_utf8(&text).map_err(|_| "settings: not UTF-8".to_string())?;
+    // `{:#}` prints the whole chain of an anyhow error in one line.
+    P::new(settings::parse(text)?).map_err(|error| format!("settings: {error:#}"))
+}
+
+pub(crate) fn filter(plugin: &impl Filter) -> Status {
+    host::settle(plugin.filter(&Pod::current(), &Node::current()))
+}
+
+pub(crate) fn score(plugin: &impl Score) -> Result<i32, Status> {
+    let score = plugin.score(&Pod::current(), &Node::current());
+    settled(score).map(|score| score.clamp(SCORES.0, SCORES.1))
+}
+
+pub(crate) fn pre_filter(plugin: &impl PreFilter) -> Result<PreFilterResult, Status> {
+    match settled(plugin.pre_filter(&Pod::current()))? {
+        // The ABI cannot tell "no node" from "all nodes".
+        PreFilterResult::Only(names) if names.is_empty() => Err(Status::unresolvable("no node is worth looking at")),
+        result => Ok(result),
+    }
+}
+
+pub(crate) fn pre_score(plugin: &impl PreScore) -> Status {
+    host::settle(plugin.pre_score(&Pod::current()))
+}
+
+/// The plugin's answer, or an error if it was found on a wrong answer of the host.
+fn settled<T>(answer: Result<T, Status>) -> Result<T, Status> {
+    let (answer, verdict) = match answer {
+        Ok(answer) => (Some(answer), Status::success()),
+        Err(status) => (None, status),
+    };
+    let verdict = host::settle(verdict);
+    match answer {
+        Some(answer) if verdict.is_success() => Ok(answer),
+        _ => Err(verdict),
+    }
+}

@@ -1,0 +1,68 @@
+//! Node affinity: terms of requirements on a node's labels and fields.
+
+use weir_model::view::{RequirementView, TermView};
+
+use super::wire::Message;
+
+/// One term of a node affinity; a node meets it when it meets all its requirements.
+#[derive(Clone, Copy, Debug)]
+pub struct Term<'a>(pub(crate) Message<'a>);
+
+impl<'a> Term<'a> {
+    /// Requirements on the node's labels.
+    pub fn match_expressions(self) -> impl Iterator<Item = Requirement<'a>> + use<'a> {
+        self.0.messages(1).map(Requirement)
+    }
+
+    /// Requirements on the node's fields; the only field that Kubernetes knows is `metadata.name`.
+    pub fn match_fields(self) -> impl Iterator<Item = Requirement<'a>> + use<'a> {
+        self.0.messages(2).map(Requirement)
+    }
+}
+
+/// One requirement of a [`Term`].
+#[derive(Clone, Copy, Debug)]
+pub struct Requirement<'a>(Message<'a>);
+
+impl<'a> Requirement<'a> {
+    /// The label or field it speaks of.
+    #[must_use]
+    pub fn key(self) -> &'a str {
+        self.0.text(1)
+    }
+
+    /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`.
+    #[must_use]
+    pub fn operator(self) -> &'a str {
+        self.0.text(2)
+    }
+
+    /// The values that the operator speaks of.
+    pub fn values(self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.0.texts(3)
+    }
+}
+
+impl TermView for Term<'_> {
+    fn match_expressions(&self) -> impl Iterator<Item = impl RequirementView> {
+        Term::match_expressions(*self)
+    }
+
+    fn match_fields(&self) -> impl Iterator<Item = impl RequirementView> {
+        Term::match_fields(*self)
+    }
+}
+
+impl RequirementView for Requirement<'_> {
+    fn key(&self) -> &str {
+        Requirement::key(*self)
+    }
+
+    fn operator(&self) -> &str {
+        Requirement::operator(*self)
+    }
+
+    fn values(&self) -> impl Iterator<Item = &str> {
+        Requirement::values(*self)
+    }
+}

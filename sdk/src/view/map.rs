@@ -1,0 +1,92 @@
+//! Maps on the wire: labels, annotations, node selectors, lists of resources.
+
+use weir_model::{Quantity, QuantityError};
+
+use super::wire::Message;
+
+/// Texts by name, such as labels, annotations or a node selector.
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").label("zone", "a").label("disk", "ssd").build();
+/// assert_eq!(node.labels().get("disk"), Some("ssd"));
+/// assert_eq!(node.labels().get("rack"), None);
+/// assert_eq!(node.labels().iter().count(), 2);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a> {
+    owner: Message<'a>,
+    number: u32,
+}
+
+impl<'a> Texts<'a> {
+    pub(crate) fn new(owner: Message<'a>, number: u32) -> Self {
+        Self { owner, number }
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(self, key: &str) -> Option<&'a str> {
+        self.entries().find(|entry| entry.message(1).0 == key.as_bytes()).map(|entry| entry.text(2))
+    }
+
+    /// All keys and values, in the order in which the host wrote them.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.entries().map(|entry| (entry.text(1), entry.text(2)))
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.entries().next().is_none()
+    }
+
+    fn entries(self) -> impl Iterator<Item = Message<'a>> + use<'a> {
+        self.owner.messages(self.number)
+    }
+}
+
+/// Quantities by the name of the resource, such as a node's capacity or a container's requests.
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").capacity("cpu", "8").capacity("nvidia.com/gpu", "2").build();
+/// assert_eq!(node.capacity().text("nvidia.com/gpu"), Some("2"));
+/// assert_eq!(node.capacity().quantity("cpu").transpose()?.map(|cpu| cpu.milli_value()), Some(8000));
+/// # Ok::<(), weir_model::QuantityError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Quantities<'a> {
+    owner: Message<'a>,
+    number: u32,
+}
+
+impl<'a> Quantities<'a> {
+    pub(crate) fn new(owner: Message<'a>, number: u32) -> Self {
+        Self { owner, number }
+    }
+
+    /// The quantity of a resource as it is written.
+    #[must_use]
+    pub fn text(self, resource: &str) -> Option<&'a str> {
+        let entry = self.owner.messages(self.number).find(|entry| entry.message(1).0 == resource.as_bytes())?;
+        Some(entry.message(2).text(1))
+    }
+
+    /// The quantity of a resource as a number.
+    #[must_use]
+    pub fn quantity(self, resource: &str) -> Option<Result<Quantity, QuantityError>> {
+        self.text(resource).map(Quantity::parse)
+    }
+
+    /// All resources with their quantities as they are written.
+    pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.owner.messages(self.number).map(|entry| (entry.text(1), entry.message(2).text(1)))
+    }
+
+    /// Whether no resource is listed.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        !self.owner.has(self.number)
+    }
+}

@@ -1,0 +1,12 @@
+//! What a plugin sees of a pod and of a node: lazy views of the bytes that the host hands out.
+
+mod affinity;
+mod map;
+mod node;
+mod pod;
+pub(crate) mod wire;
+
+pub use affinity::{Requirement, Term};
+pub use map::{Quantities, Texts};
+pub use node::{Node, Taint};
+pub use pod::{Container, Pod, Toleration};

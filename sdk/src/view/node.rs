@@ -1,0 +1,156 @@
+//! A node that is being judged.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::OnceCell;
+
+use weir_model::NodeView;
+
+use super::wire::Message;
+use super::{Quantities, Texts};
+use crate::host::{self, Call};
+
+/// The node that is being judged, read from the host when it is first asked for more than its name.
+///
+/// Reading a node is the dearest thing that a plugin does: the host has to write it down for us, about 20 µs
+/// for a Node of a real cluster. A plugin that can say its verdict from the pod alone should do so first.
+///
+/// If the host does not answer, or not with a node, everything is empty and the verdict of the call becomes
+/// an error that names the host function.
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").label("zone", "a").taint("dedicated", "gpu", "NoSchedule").build();
+/// assert_eq!(node.name(), "n1");
+/// assert_eq!(node.taints().next().map(|taint| taint.effect()), Some("NoSchedule"));
+/// ```
+#[derive(Debug, Default)]
+pub struct Node {
+    name: OnceCell<String>,
+    bytes: OnceCell<Vec<u8>>,
+}
+
+impl Node {
+    /// The node that this call is about.
+    pub(crate) fn current() -> Self {
+        Self::default()
+    }
+
+    /// A node from the bytes of its protobuf message, for tests and for tools outside a scheduler.
+    #[must_use]
+    pub fn from_protobuf(bytes: Vec<u8>) -> Self {
+        let name = String::from(Message(&bytes).message(1).text(1));
+        Self { name: OnceCell::from(name), bytes: OnceCell::from(bytes) }
+    }
+
+    /// The bytes of the node, empty if it was never read.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn into_protobuf(self) -> Vec<u8> {
+        self.bytes.into_inner().unwrap_or_default()
+    }
+
+    /// `metadata.name`. Asking for it does not fetch the node.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.get_or_init(|| {
+            String::from_utf8(host::ask(Call::CurrentNodeName)).unwrap_or_else(|_| {
+                host::fail(Call::CurrentNodeName.name(), "the name is not UTF-8".into());
+                String::new()
+            })
+        })
+    }
+
+    /// `metadata.labels`.
+    #[must_use]
+    pub fn labels(&self) -> Texts<'_> {
+        Texts::new(self.metadata(), 11)
+    }
+
+    /// `metadata.annotations`. A host that tells what is requested on a node and how busy it is, does so
+    /// here, under `node.weir.dev/`.
+    #[must_use]
+    pub fn annotations(&self) -> Texts<'_> {
+        Texts::new(self.metadata(), 12)
+    }
+
+    /// `spec.unschedulable`: somebody has cordoned the node.
+    #[must_use]
+    pub fn unschedulable(&self) -> bool {
+        self.message().message(2).int(4) != 0
+    }
+
+    /// `spec.taints`.
+    pub fn taints(&self) -> impl Iterator<Item = Taint<'_>> {
+        self.message().message(2).messages(5).map(Taint)
+    }
+
+    /// `status.capacity`: what the node has, whether it can give it at the moment or not.
+    #[must_use]
+    pub fn capacity(&self) -> Quantities<'_> {
+        Quantities::new(self.message().message(3), 1)
+    }
+
+    /// `status.allocatable`: what the node can give to pods altogether, used or not.
+    #[must_use]
+    pub fn allocatable(&self) -> Quantities<'_> {
+        Quantities::new(self.message().message(3), 2)
+    }
+
+    fn metadata(&self) -> Message<'_> {
+        self.message().message(1)
+    }
+
+    fn message(&self) -> Message<'_> {
+        Message(self.bytes.get_or_init(|| {
+            let name = self.name();
+            let bytes = host::ask(Call::Node(name));
+            if bytes.is_empty() {
+                host::fail(Call::Node(name).name(), format!("the host knows no node {name:?}"));
+            }
+            bytes
+        }))
+    }
+}
+
+impl NodeView for Node {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels().get(key)
+    }
+
+    fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations().get(key)
+    }
+
+    fn capacity(&self) -> impl Iterator<Item = (&str, &str)> {
+        Self::capacity(self).iter()
+    }
+
+    fn allocatable(&self) -> impl Iterator<Item = (&str, &str)> {
+        Self::allocatable(self).iter()
+    }
+}
+
+/// A taint of a [`Node`].
+#[derive(Clone, Copy, Debug)]
+pub struct Taint<'a>(Message<'a>);
+
+impl<'a> Taint<'a> {
+    /// Its key.
+    #[must_use]
+    pub fn key(self) -> &'a str {
+        self.0.text(1)
+    }
+
+    /// Its value, often empty.
+    #[must_use]
+    pub fn value(self) -> &'a str {
+        self.0.text(2)
+    }
+
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    #[must_use]
+    pub fn effect(self) -> &'a str {
+        self.0.text(3)
+    }
+}

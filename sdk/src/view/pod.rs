@@ -1,0 +1,262 @@
+//! The pod that is being scheduled.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::cell::OnceCell;
+
+use weir_model::view::{PodView, TermView};
+use weir_model::{Amount, ContainerShape, PodShape, Resources, requests};
+
+use super::wire::Message;
+use super::{Quantities, Term, Texts};
+use crate::host::{self, Call};
+
+/// The pod that is being scheduled, read from the host when it is first asked for something.
+///
+/// If the host does not answer, or not with a pod, everything is empty and the verdict of the call becomes
+/// an error that names the host function; the plugin need not check anything.
+///
+/// ```
+/// use kube_scheduler_guest::testing::pod;
+/// let pod = pod("trainer").label("team", "vision").request("nvidia.com/gpu", "8").build();
+/// assert_eq!(pod.labels().get("team"), Some("vision"));
+/// assert_eq!(pod.request("nvidia.com/gpu").units(), 8);
+/// ```
+#[derive(Debug, Default)]
+pub struct Pod {
+    bytes: OnceCell<Vec<u8>>,
+}
+
+impl Pod {
+    /// The pod of this cycle.
+    pub(crate) fn current() -> Self {
+        Self::default()
+    }
+
+    /// A pod from the bytes of its protobuf message, for tests and for tools outside a scheduler.
+    #[must_use]
+    pub fn from_protobuf(bytes: Vec<u8>) -> Self {
+        Self { bytes: OnceCell::from(bytes) }
+    }
+
+    /// The bytes of the pod, empty if it was never read.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn into_protobuf(self) -> Vec<u8> {
+        self.bytes.into_inner().unwrap_or_default()
+    }
+
+    /// `metadata.name`. Empty where the host leaves it out, as it does for plugins that are declared pure.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.metadata().text(1)
+    }
+
+    /// `metadata.namespace`.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.metadata().text(3)
+    }
+
+    /// `metadata.uid`. Empty where the host leaves it out, as [`Pod::name`].
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        self.metadata().text(5)
+    }
+
+    /// `metadata.labels`.
+    #[must_use]
+    pub fn labels(&self) -> Texts<'_> {
+        Texts::new(self.metadata(), 11)
+    }
+
+    /// `metadata.annotations`.
+    #[must_use]
+    pub fn annotations(&self) -> Texts<'_> {
+        Texts::new(self.metadata(), 12)
+    }
+
+    /// `spec.nodeSelector`.
+    #[must_use]
+    pub fn node_selector(&self) -> Texts<'_> {
+        Texts::new(self.spec(), 7)
+    }
+
+    /// `spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`: one of
+    /// them a node has to meet. None when the pod has no such affinity.
+    pub fn required_node_affinity(&self) -> impl Iterator<Item = Term<'_>> {
+        self.spec().message(18).message(1).message(1).messages(1).map(Term)
+    }
+
+    /// `spec.containers`.
+    pub fn containers(&self) -> impl Iterator<Item = Container<'_>> {
+        self.spec().messages(2).map(Container)
+    }
+
+    /// `spec.initContainers`, in the order in which they run.
+    pub fn init_containers(&self) -> impl Iterator<Item = Container<'_>> {
+        self.spec().messages(20).map(Container)
+    }
+
+    /// `spec.overhead`: what the runtime class takes on top of the containers.
+    #[must_use]
+    pub fn overhead(&self) -> Quantities<'_> {
+        Quantities::new(self.spec(), 32)
+    }
+
+    /// `spec.tolerations`.
+    pub fn tolerations(&self) -> impl Iterator<Item = Toleration<'_>> {
+        self.spec().messages(22).map(Toleration)
+    }
+
+    /// `spec.nodeName`; empty until the pod is placed.
+    #[must_use]
+    pub fn node_name(&self) -> &str {
+        self.spec().text(10)
+    }
+
+    /// `spec.schedulerName`.
+    #[must_use]
+    pub fn scheduler_name(&self) -> &str {
+        self.spec().text(19)
+    }
+
+    /// `spec.priority`, which the API server fills in; 0 when it is absent.
+    #[must_use]
+    pub fn priority(&self) -> i32 {
+        self.spec().int(25) as i32
+    }
+
+    /// How much of `resource` the pod takes from a node, as kube-scheduler counts it (init containers,
+    /// sidecars, overhead), in the base unit: milli-CPU for `cpu`, whole units for all others.
+    ///
+    /// A quantity that does not parse makes the verdict of the call an error that says where it stands.
+    #[must_use]
+    pub fn request(&self, resource: &str) -> Amount {
+        requests::pod_request(self, resource).unwrap_or_else(|error| {
+            host::fail(Call::CurrentPod.name(), error.to_string());
+            Amount::ZERO
+        })
+    }
+
+    fn metadata(&self) -> Message<'_> {
+        self.message().message(1)
+    }
+
+    fn spec(&self) -> Message<'_> {
+        self.message().message(2)
+    }
+
+    fn message(&self) -> Message<'_> {
+        Message(self.bytes.get_or_init(|| {
+            let bytes = host::ask(Call::CurrentPod);
+            if bytes.is_empty() {
+                host::fail(Call::CurrentPod.name(), "the host has no pod for this call".to_string());
+            }
+            bytes
+        }))
+    }
+}
+
+impl PodShape for Pod {
+    fn containers(&self) -> impl Iterator<Item = impl ContainerShape> {
+        Self::containers(self)
+    }
+
+    fn init_containers(&self) -> impl Iterator<Item = impl ContainerShape> {
+        Self::init_containers(self)
+    }
+
+    fn overhead(&self) -> impl Resources<'_> {
+        Self::overhead(self).iter()
+    }
+
+    fn pod_level(&self) -> impl Resources<'_> {
+        Quantities::new(self.spec().message(40), 2).iter()
+    }
+}
+
+impl PodView for Pod {
+    fn node_selector(&self, label: &str) -> Option<&str> {
+        Self::node_selector(self).get(label)
+    }
+
+    fn required_node_affinity(&self) -> impl Iterator<Item = impl TermView> {
+        Self::required_node_affinity(self)
+    }
+}
+
+/// A container of a [`Pod`].
+#[derive(Clone, Copy, Debug)]
+pub struct Container<'a>(Message<'a>);
+
+impl<'a> Container<'a> {
+    /// `name`.
+    #[must_use]
+    pub fn name(self) -> &'a str {
+        self.0.text(1)
+    }
+
+    /// `image`.
+    #[must_use]
+    pub fn image(self) -> &'a str {
+        self.0.text(2)
+    }
+
+    /// `resources.requests`.
+    #[must_use]
+    pub fn requests(self) -> Quantities<'a> {
+        Quantities::new(self.0.message(8), 2)
+    }
+
+    /// `resources.limits`.
+    #[must_use]
+    pub fn limits(self) -> Quantities<'a> {
+        Quantities::new(self.0.message(8), 1)
+    }
+
+    /// Whether this is an init container that runs on beside the others (`restartPolicy: Always`).
+    #[must_use]
+    pub fn is_sidecar(self) -> bool {
+        self.0.text(24) == "Always"
+    }
+}
+
+impl ContainerShape for Container<'_> {
+    fn requests(&self) -> impl Resources<'_> {
+        Container::requests(*self).iter()
+    }
+
+    fn is_sidecar(&self) -> bool {
+        Container::is_sidecar(*self)
+    }
+}
+
+/// A toleration of a [`Pod`].
+#[derive(Clone, Copy, Debug)]
+pub struct Toleration<'a>(Message<'a>);
+
+impl<'a> Toleration<'a> {
+    /// The key of the taints it tolerates; empty with `Exists` means all.
+    #[must_use]
+    pub fn key(self) -> &'a str {
+        self.0.text(1)
+    }
+
+    /// `Equal` or `Exists`; empty means `Equal`.
+    #[must_use]
+    pub fn operator(self) -> &'a str {
+        self.0.text(2)
+    }
+
+    /// The value that `Equal` compares with.
+    #[must_use]
+    pub fn value(self) -> &'a str {
+        self.0.text(3)
+    }
+
+    /// The effect it tolerates; empty means all.
+    #[must_use]
+    pub fn effect(self) -> &'a str {
+        self.0.text(4)
+    }
+}
