@@ -274,9 +274,8 @@ impl<'a> Parts<'a> {
     /// Multiplies the digits before the point, and adds the fraction by long division from its last digit.
     fn times_power_of_two(&self, exponent: u32) -> Quantity {
         let factor = 1u64 << exponent;
-        let whole = self.whole.iter().try_fold(0u64, |sum, byte| {
-            sum.checked_mul(10)?.checked_add(u64::from(byte - b'0'))
-        });
+        let whole =
+            self.whole.iter().try_fold(0u64, |sum, byte| sum.checked_mul(10)?.checked_add(u64::from(byte - b'0')));
         let (mut units, mut nanos, mut rest) = (0u64, 0u64, false);
         for byte in self.fraction.iter().rev() {
             // At most 9 × 2⁶⁰ + 2⁶⁰ here, which a u64 holds.
