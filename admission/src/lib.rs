@@ -26,5 +26,6 @@ pub mod managed;
 pub mod metrics;
 pub mod mutate;
 pub mod program;
+pub mod read;
 pub mod watched;
 pub mod webhook;
