@@ -1,5 +1,6 @@
 //! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
 
+mod down;
 pub mod run;
 
 use std::process::ExitCode;
@@ -16,6 +17,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
+    Run(run::command::RunArgs),
+    /// End the clusters that `weir run --keep` left up.
+    Down,
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -27,6 +32,8 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(arguments) => run::command::main(arguments),
+        Command::Down => down::main(),
         Command::Completion { shell } => completion(shell),
     }
 }

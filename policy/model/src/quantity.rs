@@ -93,7 +93,7 @@ impl Quantity {
     #[must_use]
     pub const fn milli_value(self) -> i64 {
         let below = self.nanos / 1_000_000;
-        let rest = self.nanos % 1_000_000 > 0 && self.units >= 0;
+        let rest = !self.nanos.is_multiple_of(1_000_000) && self.units >= 0;
         self.units.saturating_mul(1000).saturating_add(below as i64 + rest as i64)
     }
 
@@ -284,7 +284,7 @@ impl<'a> Parts<'a> {
             units = sum / 10;
             let below = sum % 10 * u64::from(NANOS) + nanos;
             nanos = below / 10;
-            rest |= below % 10 > 0;
+            rest |= !below.is_multiple_of(10);
         }
         rounded(whole.and_then(|whole| whole.checked_mul(factor)?.checked_add(units)), nanos, rest)
     }
