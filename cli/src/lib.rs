@@ -1,5 +1,6 @@
 //! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
 
+mod down;
 mod entitlement;
 pub mod run;
 
@@ -19,6 +20,10 @@ struct Cli {
 enum Command {
     /// Compute who may use how much of a cluster that a file describes.
     Entitlement(entitlement::EntitlementArgs),
+    /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
+    Run(run::command::RunArgs),
+    /// End the clusters that `weir run --keep` left up.
+    Down,
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -31,6 +36,8 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Entitlement(args) => entitlement::run(&args),
+        Command::Run(arguments) => run::command::main(arguments),
+        Command::Down => down::main(),
         Command::Completion { shell } => completion(shell),
     }
 }
