@@ -2,6 +2,7 @@
 
 mod entitlement;
 pub mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,9 @@ struct Cli {
 enum Command {
     /// Compute who may use how much of a cluster that a file describes.
     Entitlement(entitlement::EntitlementArgs),
+    /// Try a what-if on a trace, in memory.
+    #[command(subcommand)]
+    Simulate(simulate::SimulateCommand),
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -31,6 +35,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Entitlement(args) => entitlement::run(&args),
+        Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell),
     }
 }
