@@ -3,6 +3,7 @@
 mod down;
 mod entitlement;
 pub mod run;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,9 @@ enum Command {
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
     Down,
+    /// Try a what-if on a trace, in memory.
+    #[command(subcommand)]
+    Simulate(simulate::SimulateCommand),
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -38,6 +42,7 @@ pub fn main() -> ExitCode {
         Command::Entitlement(args) => entitlement::run(&args),
         Command::Run(arguments) => run::command::main(arguments),
         Command::Down => down::main(),
+        Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell),
     }
 }
