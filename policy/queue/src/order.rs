@@ -55,6 +55,8 @@ pub(crate) struct Bucket {
     pub(crate) told: Option<Reason>,
     /// Why they wait, as of the last round.
     pub(crate) why: Option<Why>,
+    /// The round in which they were last told.
+    pub(crate) told_in: u64,
     /// Came since the others were told.
     pub(crate) fresh: Vec<Unit>,
 }
