@@ -6,7 +6,7 @@
 //! take for ever; among the plans that take one node after another this one is the cheapest.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
@@ -14,7 +14,7 @@ use crate::admit::Case;
 use crate::ledger::Sums;
 use crate::nodes::{NodeId, Row};
 use crate::order::Unit;
-use crate::shape::ShapeId;
+use crate::shape::{AskId, ShapeId};
 use crate::state::Queue;
 use crate::victims::Victim;
 
@@ -66,6 +66,11 @@ pub(crate) struct Plan<'q> {
     /// How many evictions each budget still allows.
     budgets: Vec<i64>,
     pub(crate) served: Vec<Served>,
+    /// See [`Plan::giving`].
+    giving: HashMap<(PoolId, Dim), BTreeSet<PoolId>>,
+    /// Asks that found no room, with the pool above the claimant's: its siblings would take from the same
+    /// pools and find none either.
+    hopeless: HashSet<(AskId, PoolId)>,
 }
 
 /// The nodes for one shape of an ask.
@@ -91,7 +96,7 @@ impl<'q> Plan<'q> {
                 }
             }
         }
-        Self {
+        let mut plan = Self {
             queue,
             ripe,
             gone: vec![false; victims.len()],
@@ -102,7 +107,11 @@ impl<'q> Plan<'q> {
             fixed: Sums::default(),
             budgets: queue.budgets.iter().map(|budget| i64::from(budget.allowed)).collect(),
             served: Vec::new(),
-        }
+            giving: HashMap::new(),
+            hopeless: HashSet::new(),
+        };
+        plan.giving = plan.giving();
+        plan
     }
 
     /// Serves as many of those who wait with one ask as it can, in their order.
@@ -110,6 +119,10 @@ impl<'q> Plan<'q> {
         let queue = self.queue;
         let Some(bucket) = queue.lines[case.leaf.index()].buckets.get(&case.ask) else { return };
         let within = self.within_pool(case);
+        let family = (case.ask, queue.pools.tree.parent(case.leaf).unwrap_or(PoolId::ROOT));
+        if !within && (self.hopeless.contains(&family) || !self.somebody_gives(case)) {
+            return;
+        }
         let mut asked: Option<(Case, Vec<Open<'_>>)> = None;
         for (place, entry) in &bucket.order {
             if queue.claims.iter().any(|claim| claim.unit == entry.unit && !claim.victims.is_empty()) {
@@ -118,27 +131,52 @@ impl<'q> Plan<'q> {
             let case = Case { priority: within.then_some(place.priority.0), ..case };
             let open = match &mut asked {
                 Some((known, open)) if known.priority == case.priority => open,
-                _ if !self.somebody_gives(case) => return,
                 _ => &mut asked.insert((case, self.open(case, admits))).1,
             };
             if !self.serve_one(case, entry.unit, open) {
+                // A pool that has used up its own entitlement says nothing about its siblings.
+                self.admit(case, 1);
+                let own = self.leaf_allows(case);
+                self.admit(case, -1);
+                if own && !within {
+                    self.hopeless.insert(family);
+                }
                 return;
             }
         }
     }
 
-    /// Whether anything could be taken for a claimant at all.
+    /// Whether anything could be taken for a claimant at all, as things stood when the plan was begun.
     fn somebody_gives(&self, case: Case) -> bool {
-        let mut refused: Option<PoolId> = None;
-        self.victims.iter().enumerate().any(|(at, victim)| {
-            // Victims of one leaf are asked together where they differ in nothing that matters.
-            if self.gone[at] || (refused == Some(victim.leaf) && victim.leaf != case.leaf) {
-                return false;
+        let tree = &self.queue.pools.tree;
+        let asked = &self.queue.shapes.ask_of(case.ask).amounts;
+        let beside = |branch: PoolId| {
+            let Some(above) = tree.parent(branch) else { return false };
+            asked.iter().any(|(dim, _)| {
+                let all = self.giving.get(&(above, dim)).map_or(0, BTreeSet::len);
+                let own = self.giving.get(&(above, dim)).is_some_and(|branches| branches.contains(&branch));
+                all > usize::from(own)
+            })
+        };
+        self.within_pool(case) || tree.path(case.leaf).any(beside)
+    }
+
+    /// Below which pools there are branches that give, with these branches.
+    fn giving(&self) -> HashMap<(PoolId, Dim), BTreeSet<PoolId>> {
+        let mut giving: HashMap<(PoolId, Dim), BTreeSet<PoolId>> = HashMap::new();
+        let tree = &self.queue.pools.tree;
+        for victim in &self.victims {
+            for (dim, _) in victim.amounts.iter() {
+                let over = |pool: &PoolId| self.queue.over(*pool, dim) > 0 && (self.ripe)(*pool, dim);
+                for pool in tree.path(victim.leaf).take_while(over) {
+                    let Some(above) = tree.parent(pool) else { break };
+                    if !giving.entry((above, dim)).or_default().insert(pool) {
+                        break;
+                    }
+                }
             }
-            let takes = self.may_take(case, at);
-            refused = (!takes && victim.budgets.is_empty()).then_some(victim.leaf);
-            takes
-        })
+        }
+        giving
     }
 
     /// The nodes for each shape of an ask, by what would be lost there.
