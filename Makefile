@@ -30,3 +30,7 @@ generate: ## Write what is made from code: the custom resources in api/crds
 .PHONY: verify
 verify: generate ## Fail when something that is made from code was not made again
 	@git diff --exit-code -- api/crds
+
+.PHONY: bench-policy
+bench-policy: ## Time the thinking: entitlement, admission, reclaim; ends with one line of JSON
+	@cargo run --quiet --release -p weir-policy-bench

@@ -1,6 +1,7 @@
 //! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
 
 mod down;
+mod entitlement;
 pub mod run;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Command {
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
     Down,
+    /// Compute who may use how much of a cluster that a file describes.
+    Entitlement(entitlement::EntitlementArgs),
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -34,6 +37,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => run::command::main(arguments),
         Command::Down => down::main(),
+        Command::Entitlement(args) => entitlement::run(&args),
         Command::Completion { shell } => completion(shell),
     }
 }

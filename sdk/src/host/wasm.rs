@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 
 use super::{Call, Failure};
-use crate::klog::Severity;
 use crate::ClusterEvent;
+use crate::klog::Severity;
 
 #[link(wasm_import_module = "k8s.io/api")]
 unsafe extern "C" {

@@ -106,7 +106,7 @@ impl Node {
             let name = self.name();
             let bytes = host::ask(Call::Node(name));
             if bytes.is_empty() {
-                host::fail(Call::Node(name).name(), format!("the host knows no node {name:?}"));
+                host::fail(Call::Node(name).name(), format!("the host knows no node `{name}`"));
             }
             bytes
         }))
