@@ -3,6 +3,7 @@
 mod down;
 mod entitlement;
 pub mod run;
+mod setup;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ enum Command {
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
     Down,
+    /// Find or build the programs that `weir run` starts.
+    Setup(setup::SetupArgs),
     /// Compute who may use how much of a cluster that a file describes.
     Entitlement(entitlement::EntitlementArgs),
     /// Print shell completion for this command.
@@ -37,6 +40,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(arguments) => run::command::main(arguments),
         Command::Down => down::main(),
+        Command::Setup(arguments) => setup::main(&arguments),
         Command::Entitlement(args) => entitlement::run(&args),
         Command::Completion { shell } => completion(shell),
     }
