@@ -4,6 +4,7 @@ mod down;
 mod entitlement;
 pub mod run;
 mod setup;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Compute who may use how much of a cluster that a file describes.
+    Entitlement(entitlement::EntitlementArgs),
     /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
@@ -27,6 +30,9 @@ enum Command {
     Setup(setup::SetupArgs),
     /// Compute who may use how much of a cluster that a file describes.
     Entitlement(entitlement::EntitlementArgs),
+    /// Try a what-if on a trace, in memory.
+    #[command(subcommand)]
+    Simulate(simulate::SimulateCommand),
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -42,6 +48,10 @@ pub fn main() -> ExitCode {
         Command::Down => down::main(),
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Entitlement(args) => entitlement::run(&args),
+        Command::Entitlement(args) => entitlement::run(&args),
+        Command::Run(arguments) => run::command::main(arguments),
+        Command::Down => down::main(),
+        Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell),
     }
 }

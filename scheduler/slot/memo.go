@@ -35,14 +35,19 @@ type memo struct {
 // row is what was answered about one kind of pod.
 type row struct {
 	preFilter, preScore atomic.Pointer[verdict]
-	filter, score       column
+	filter, score       column // by the index of the node's view
 
 	// used is the memo's tick when the row was last looked up.
 	used uint64
 }
 
-// column holds the answers about each node at the index of its view.
-type column []atomic.Pointer[entry]
+// column holds the answers about each node, at the index of its view. It grows when a node has no place in it.
+type column struct {
+	cells   atomic.Pointer[[]cell]
+	growing sync.Mutex
+}
+
+type cell = atomic.Pointer[entry]
 
 type entry struct {
 	view    uint64
@@ -72,47 +77,19 @@ func newMemo(points points) *memo {
 	return &memo{points: points, rows: map[string]*row{}}
 }
 
-// row finds the answers about a kind of pod, with room for this many nodes. It takes a lock, once in a cycle.
+// row finds the answers about a kind of pod, in a cluster of this many nodes. It takes a lock, once in a cycle.
 func (m *memo) row(pod string, nodes int) *row {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.tick++
 	found, ok := m.rows[pod]
-	if !ok || !found.fits(m.points, nodes) {
-		found = m.grown(found, nodes)
+	if !ok {
+		found = &row{used: m.tick}
 		m.rows[pod] = found
 		m.evict(nodes)
 	}
 	found.used = m.tick
 	return found
-}
-
-func (r *row) fits(points points, nodes int) bool {
-	return (!points.filter || len(r.filter) >= nodes) && (!points.score || len(r.score) >= nodes)
-}
-
-// grown copies a row into a larger one. An eighth is spare, so that a growing cluster does not copy at each node.
-func (m *memo) grown(old *row, nodes int) *row {
-	larger := &row{used: m.tick}
-	if m.points.filter {
-		larger.filter = make(column, nodes+nodes/8)
-	}
-	if m.points.score {
-		larger.score = make(column, nodes+nodes/8)
-	}
-	if old != nil {
-		larger.preFilter.Store(old.preFilter.Load())
-		larger.preScore.Store(old.preScore.Load())
-		larger.filter.copy(old.filter)
-		larger.score.copy(old.score)
-	}
-	return larger
-}
-
-func (c column) copy(from column) {
-	for i := range from {
-		c[i].Store(from[i].Load())
-	}
 }
 
 // evict drops the rows that were not used for longest. A cycle that still holds one goes on with it.
@@ -137,20 +114,42 @@ func (m *memo) evict(nodes int) {
 }
 
 // of is what was answered about a node as it is in this view, nil if nothing was.
-func (c column) of(view *guestview.View) *verdict {
-	if uint(view.Index) >= uint(len(c)) {
+func (c *column) of(view *guestview.View) *verdict {
+	cells := c.cells.Load()
+	if cells == nil || uint(view.Index) >= uint(len(*cells)) {
 		return nil
 	}
-	if found := c[view.Index].Load(); found != nil && found.view == view.ID {
+	if found := (*cells)[view.Index].Load(); found != nil && found.view == view.ID {
 		return found.verdict
 	}
 	return nil
 }
 
-func (c column) keep(view *guestview.View, v *verdict) {
-	if uint(view.Index) < uint(len(c)) {
-		c[view.Index].Store(&entry{view: view.ID, verdict: v})
+func (c *column) keep(view *guestview.View, v *verdict) {
+	cells := c.cells.Load()
+	if cells == nil || uint(view.Index) >= uint(len(*cells)) {
+		cells = c.grow(view.Index)
 	}
+	(*cells)[view.Index].Store(&entry{view: view.ID, verdict: v})
+}
+
+// grow makes place for this index and for half as many again. What is kept in the old cells meanwhile is lost, and will
+// be asked for once more.
+func (c *column) grow(index int) *[]cell {
+	c.growing.Lock()
+	defer c.growing.Unlock()
+	old := c.cells.Load()
+	if old != nil && index < len(*old) {
+		return old
+	}
+	larger := make([]cell, index+index/2+8)
+	if old != nil {
+		for i := range *old {
+			larger[i].Store((*old)[i].Load())
+		}
+	}
+	c.cells.Store(&larger)
+	return &larger
 }
 
 // passes are the verdicts that most answers are, made once.

@@ -32,7 +32,7 @@ func (h *Host) recheck() bool {
 }
 
 // remember keeps an answer about a node, after comparing it with what was remembered if it was asked for again.
-func (s *slot) remember(c *cycle, at point, in column, view *guestview.View, score int64, status *framework.Status) {
+func (s *slot) remember(c *cycle, at point, in *column, view *guestview.View, score int64, status *framework.Status) {
 	answer := verdictOf(score, status)
 	if answer == nil {
 		return

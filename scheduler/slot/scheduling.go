@@ -66,7 +66,7 @@ func (s *slot) Filter(ctx context.Context, state *framework.CycleState, pod *v1.
 		return i.plugin.(framework.FilterPlugin).Filter(ctx, state, c.told, node)
 	})
 	if c.row != nil && !strayed {
-		s.remember(c, pointFilter, c.row.filter, view, 0, status)
+		s.remember(c, pointFilter, &c.row.filter, view, 0, status)
 	}
 	return status
 }
@@ -111,7 +111,7 @@ func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.P
 		return answer
 	})
 	if c.row != nil && !strayed {
-		s.remember(c, pointScore, c.row.score, view, score, status)
+		s.remember(c, pointScore, &c.row.score, view, score, status)
 	}
 	return score, status
 }

@@ -187,7 +187,14 @@ impl Queue {
 
     /// B2: in a Strict pool nobody passes the head; elsewhere others may, until it has waited for the pool's
     /// patience. From then on it holds a claim.
-    fn head_is_blocked(&mut self, case: Case, place: Place, why_of_head: Why, open: &mut Open, blocked: &mut Vec<Blocked>) {
+    fn head_is_blocked(
+        &mut self,
+        case: Case,
+        place: Place,
+        why_of_head: Why,
+        open: &mut Open,
+        blocked: &mut Vec<Blocked>,
+    ) {
         let Case { leaf, ask, .. } = case;
         let Some(entry) = self.entry(leaf, ask, &place) else { return };
         if self.head_with_claim(leaf).is_some_and(|head| head < place) {
@@ -278,7 +285,8 @@ impl Queue {
     fn decided_on(&self, Case { leaf, ask, .. }: Case) -> Vec<DecidedOn> {
         let mut facts = Vec::new();
         for pool in self.pools.tree.path(leaf) {
-            for (dim, asked) in self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim)) {
+            for (dim, asked) in self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim))
+            {
                 facts.push(DecidedOn {
                     pool: self.pools.named(pool),
                     dim: self.dims.name(dim).to_owned(),

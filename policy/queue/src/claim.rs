@@ -100,10 +100,8 @@ impl Queue {
     /// A claim goes on while its victims are going, or, if it has none, while room or quota is short.
     fn still_helps(&self, claim: &Claim, why: Why) -> bool {
         let usable = claim.nodes.iter().all(|&(_, node)| self.nodes.usable(node));
-        let short = matches!(
-            why,
-            Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_)
-        );
+        let short =
+            matches!(why, Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_));
         usable && short && (claim.victims.is_empty() || self.to_go(claim) > 0)
     }
 

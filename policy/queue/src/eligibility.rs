@@ -11,9 +11,9 @@
 //!
 //! The second walk is only made below pools where all of it together would be too much.
 
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::btree_map;
-use std::cmp::Reverse;
 
 use weir_model::{Amount, PoolId};
 

@@ -228,9 +228,7 @@ impl<'q> Plan<'q> {
         shared.any(|dim| {
             let tree = &self.queue.pools.tree;
             let mut between = tree.path(*leaf).take_while(|pool| !tree.path(case.leaf).any(|above| above == *pool));
-            between.all(|pool| {
-                self.queue.over(pool, dim) + self.change.exact(pool, dim) > 0 && (self.ripe)(pool, dim)
-            })
+            between.all(|pool| self.queue.over(pool, dim) + self.change.exact(pool, dim) > 0 && (self.ripe)(pool, dim))
         })
     }
 
@@ -275,10 +273,7 @@ impl<'q> Plan<'q> {
                 let under = |victim: &Victim| self.queue.pools.tree.path(victim.leaf).any(|above| above == pool);
                 let helps = |&at: &usize| {
                     let victim = &self.victims[at];
-                    !self.gone[at]
-                        && !victim.amounts.amount(dim).is_zero()
-                        && under(victim)
-                        && self.may_take(case, at)
+                    !self.gone[at] && !victim.amounts.amount(dim).is_zero() && under(victim) && self.may_take(case, at)
                 };
                 let Some(cheapest) = (0..self.victims.len()).find(helps) else { return false };
                 self.take(cheapest);

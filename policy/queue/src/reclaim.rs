@@ -92,7 +92,10 @@ impl Queue {
             let served = |unit: Unit| self.claims.iter().any(|claim| claim.unit == unit && !claim.victims.is_empty());
             let mut by_priority: BTreeMap<_, Vec<Unit>> = BTreeMap::new();
             for (place, entry) in bucket.order.iter().filter(|(_, entry)| !served(entry.unit)) {
-                by_priority.entry(if within { place.priority } else { Default::default() }).or_default().push(entry.unit);
+                by_priority
+                    .entry(if within { place.priority } else { Default::default() })
+                    .or_default()
+                    .push(entry.unit);
             }
             for (priority, units) in by_priority {
                 claimants.push((Case { leaf, ask, priority: within.then_some(priority.0) }, units));
@@ -155,8 +158,10 @@ impl Queue {
             }
         }
         let before = std::mem::replace(&mut self.over_since, running);
-        let said = |pool: &str, dim: Dim, since| {
-            Decision::Over { pool: pool.to_owned(), dim: self.dims.name(dim).to_owned(), since }
+        let said = |pool: &str, dim: Dim, since| Decision::Over {
+            pool: pool.to_owned(),
+            dim: self.dims.name(dim).to_owned(),
+            since,
         };
         let ended = before.keys().filter(|key| !self.over_since.contains_key(*key));
         let mut news: Vec<Decision> = ended.map(|(pool, dim)| said(pool, *dim, None)).collect();
@@ -175,7 +180,8 @@ impl Queue {
         for served in outcome.claimants() {
             let facts = self.over_facts(served, &outcome.victims);
             let uids = self.waiting_members(served.unit);
-            let uids = uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
+            let uids =
+                uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
             let mut nodes = served.nodes.clone();
             let mut claimant = Vec::new();
             for (uid, shape) in uids {

@@ -92,7 +92,8 @@ impl Queue {
                 true => fresh,
                 false => bucket.order.values().map(|entry| entry.unit).collect(),
             };
-            let waits_for_victims = |unit: &Unit| self.claims.iter().any(|claim| claim.unit == *unit && !claim.victims.is_empty());
+            let waits_for_victims =
+                |unit: &Unit| self.claims.iter().any(|claim| claim.unit == *unit && !claim.victims.is_empty());
             let units: Vec<Unit> = units.into_iter().filter(|unit| !waits_for_victims(unit)).collect();
             let pods: Vec<u32> = units.into_iter().flat_map(|unit| self.waiting_members(unit)).collect();
             let why = self.explain_why(why);

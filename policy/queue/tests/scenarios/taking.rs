@@ -59,10 +59,8 @@ fn nothing_younger_than_its_pools_minimum_run_time_is_taken() {
 
 #[test]
 fn non_preemptible_pods_are_never_taken() {
-    let mut cluster = Cluster::new(
-        vec![pool("production").reserves(GPU, 16), pool("research").reserves(GPU, 16)],
-        gpu_nodes(3, 8),
-    );
+    let mut cluster =
+        Cluster::new(vec![pool("production").reserves(GPU, 16), pool("research").reserves(GPU, 16)], gpu_nodes(3, 8));
     cluster.submit("firm", job("research", asks(&[(GPU, 8)])).times(2).firm());
     cluster.submit("soft", job("research", asks(&[(GPU, 8)])));
     cluster.settle(1);
