@@ -3,6 +3,7 @@
 mod down;
 mod entitlement;
 pub mod run;
+mod setup;
 mod simulate;
 
 use std::process::ExitCode;
@@ -25,6 +26,10 @@ enum Command {
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
     Down,
+    /// Find or build the programs that `weir run` starts.
+    Setup(setup::SetupArgs),
+    /// Compute who may use how much of a cluster that a file describes.
+    Entitlement(entitlement::EntitlementArgs),
     /// Try a what-if on a trace, in memory.
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),
@@ -39,6 +44,10 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(arguments) => run::command::main(arguments),
+        Command::Down => down::main(),
+        Command::Setup(arguments) => setup::main(&arguments),
+        Command::Entitlement(args) => entitlement::run(&args),
         Command::Entitlement(args) => entitlement::run(&args),
         Command::Run(arguments) => run::command::main(arguments),
         Command::Down => down::main(),
