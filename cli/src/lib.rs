@@ -28,8 +28,6 @@ enum Command {
     Down,
     /// Find or build the programs that `weir run` starts.
     Setup(setup::SetupArgs),
-    /// Compute who may use how much of a cluster that a file describes.
-    Entitlement(entitlement::EntitlementArgs),
     /// Try a what-if on a trace, in memory.
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),
@@ -48,9 +46,6 @@ pub fn main() -> ExitCode {
         Command::Down => down::main(),
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Entitlement(args) => entitlement::run(&args),
-        Command::Entitlement(args) => entitlement::run(&args),
-        Command::Run(arguments) => run::command::main(arguments),
-        Command::Down => down::main(),
         Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell),
     }
