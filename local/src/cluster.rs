@@ -127,6 +127,12 @@ impl Cluster {
         self.authority.server(name)
     }
 
+    /// The certificate of the authority that signed everybody's certificates.
+    #[must_use]
+    pub fn authority_file(&self) -> PathBuf {
+        self.folder.join("pki/ca.crt")
+    }
+
     /// Starts another process that ends with the cluster at the latest; its log is `logs/NAME.log`.
     ///
     /// # Errors
@@ -205,7 +211,6 @@ impl Cluster {
     fn start_api_server(&self, programs: &Programs) -> Result<()> {
         let (certificate, key) = self.authority.server("kube-apiserver")?;
         let (token_key, token_public) = self.authority.service_account_keys()?;
-        let authority = self.folder.join("pki/ca.crt");
         let port = self.server.rsplit(':').next().unwrap_or_default();
         let arguments = [
             format!("--etcd-servers={}", self.etcd_url()),
@@ -214,7 +219,7 @@ impl Cluster {
             "--permit-port-sharing".into(),
             format!("--tls-cert-file={}", certificate.display()),
             format!("--tls-private-key-file={}", key.display()),
-            format!("--client-ca-file={}", authority.display()),
+            format!("--client-ca-file={}", self.authority_file().display()),
             "--authorization-mode=RBAC".into(),
             "--service-account-issuer=https://kubernetes.default.svc".into(),
             format!("--service-account-signing-key-file={}", token_key.display()),
@@ -237,7 +242,7 @@ impl Cluster {
         let identity = Identity::user("system:kube-controller-manager").in_group("system:masters");
         let arguments = [
             format!("--kubeconfig={}", self.kubeconfig_of(&identity)?.display()),
-            format!("--root-ca-file={}", self.folder.join("pki/ca.crt").display()),
+            format!("--root-ca-file={}", self.authority_file().display()),
             format!("--controllers={}", CONTROLLERS.join(",")),
             "--secure-port=0".into(),
             "--leader-elect=false".into(),

@@ -62,6 +62,9 @@ impl Scheduler {
             format!("--config={}", file.display()),
             format!("--authentication-kubeconfig={}", kubeconfig.display()),
             format!("--authorization-kubeconfig={}", kubeconfig.display()),
+            // Whoever the cluster knows may read the metrics that RBAC lets him read; looked up in the cluster,
+            // the authority would be known only some time after the start.
+            format!("--client-ca-file={}", cluster.authority_file().display()),
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={}", port.number()),
             "--permit-port-sharing".into(),

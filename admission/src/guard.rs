@@ -1,0 +1,277 @@
+//! The objects at the API server that make asking for admission the only way to run: two webhook entries
+//! that change managed pods, and one policy that refuses those which were not changed.
+//!
+//! The webhook fails open, so that a cluster without Weir's replicas still creates everybody else's pods.
+//! The policy closes the gap for managed ones: it is evaluated inside the API server and never down. It
+//! allows everything about pods that are not managed, and every access in it is guarded, because an
+//! expression that fails is a denial.
+//!
+//! At creation a pod is managed when [`managed`] says so. Later the user is
+//! another one, and the namespace's label may have changed; then a pod is managed if it was made so, which
+//! its gate, or its annotation together with the mirrored label, shows.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MatchCondition, MatchResources, MutatingWebhook, MutatingWebhookConfiguration, NamedRuleWithOperations,
+    RuleWithOperations, ServiceReference, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingAdmissionPolicyBindingSpec, ValidatingAdmissionPolicySpec, Validation, Variable, WebhookClientConfig,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
+use std::time::Duration;
+use weir_api::{GROUP, names};
+
+use crate::config::Config;
+use crate::keys;
+use crate::managed::{Scope, asks_itself, exempt, managed, quote};
+
+/// The name of every object made here.
+pub const NAME: &str = "weir-admission";
+/// The path that the webhook is called at.
+pub const PATH: &str = "/mutate";
+
+/// The webhook's registration: one entry for pods that ask by themselves, and one for namespaces that ask
+/// for all of theirs, because match conditions see the pod but not its namespace.
+#[must_use]
+pub fn webhook(config: &Config, ca_bundle: &[u8]) -> MutatingWebhookConfiguration {
+    let by_label = |operator: &str| LabelSelector {
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: names::MANAGED.to_owned(),
+            operator: operator.to_owned(),
+            values: Some(vec![names::TRUE.to_owned()]),
+        }]),
+        match_labels: None,
+    };
+    let condition = |name: &str, expression| MatchCondition { name: name.to_owned(), expression };
+    let not_exempt = || condition("not-exempt", format!("!{}", exempt(config).cel("object", Scope::Webhook)));
+    let asks = condition("asks", asks_itself(config).cel("object", Scope::Webhook));
+    MutatingWebhookConfiguration {
+        metadata: named(),
+        webhooks: Some(vec![
+            entry(config, ca_bundle, "pods", by_label("NotIn"), vec![asks, not_exempt()]),
+            entry(config, ca_bundle, "namespaces", by_label("In"), vec![not_exempt()]),
+        ]),
+    }
+}
+
+fn entry(
+    config: &Config,
+    ca_bundle: &[u8],
+    name: &str,
+    namespaces: LabelSelector,
+    conditions: Vec<MatchCondition>,
+) -> MutatingWebhook {
+    let service = ServiceReference {
+        name: config.webhook.service.clone(),
+        namespace: config.namespace.clone(),
+        path: Some(PATH.to_owned()),
+        port: Some(i32::from(config.webhook.service_port)),
+    };
+    let url = config.webhook.url.as_ref().map(|url| format!("{}{PATH}", url.trim_end_matches('/')));
+    MutatingWebhook {
+        name: format!("{name}.admission.{GROUP}"),
+        admission_review_versions: vec!["v1".to_owned()],
+        client_config: WebhookClientConfig {
+            ca_bundle: Some(ByteString(ca_bundle.to_vec())),
+            service: url.is_none().then_some(service),
+            url,
+        },
+        failure_policy: Some("Ignore".to_owned()),
+        match_conditions: Some(conditions),
+        match_policy: Some("Equivalent".to_owned()),
+        namespace_selector: Some(namespaces),
+        object_selector: None,
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        rules: Some(vec![RuleWithOperations {
+            api_groups: Some(vec![String::new()]),
+            api_versions: Some(vec!["v1".to_owned()]),
+            operations: Some(vec!["CREATE".to_owned()]),
+            resources: Some(vec!["pods".to_owned()]),
+            scope: Some("Namespaced".to_owned()),
+        }]),
+        side_effects: "None".to_owned(),
+        timeout_seconds: i32::try_from(Duration::from(config.webhook.timeout).as_secs()).ok(),
+    }
+}
+
+/// The policy that lets nobody admit himself.
+#[must_use]
+pub fn policy(config: &Config) -> ValidatingAdmissionPolicy {
+    let variable = |(name, expression): (&str, String)| Variable { name: name.to_owned(), expression };
+    let validation = |(expression, message): (String, &str)| Validation {
+        expression,
+        message: Some(message.to_owned()),
+        message_expression: None,
+        reason: Some("Forbidden".to_owned()),
+    };
+    ValidatingAdmissionPolicy {
+        metadata: named(),
+        spec: Some(ValidatingAdmissionPolicySpec {
+            failure_policy: Some("Fail".to_owned()),
+            match_constraints: Some(MatchResources {
+                resource_rules: Some(vec![NamedRuleWithOperations {
+                    api_groups: Some(vec![String::new()]),
+                    api_versions: Some(vec!["v1".to_owned()]),
+                    operations: Some(vec!["CREATE".to_owned(), "UPDATE".to_owned()]),
+                    resources: Some(["pods", "pods/resize", "pods/status"].map(str::to_owned).to_vec()),
+                    resource_names: None,
+                    scope: Some("Namespaced".to_owned()),
+                }]),
+                ..MatchResources::default()
+            }),
+            variables: Some(variables(config).into_iter().map(variable).collect()),
+            validations: Some(validations().into_iter().map(validation).collect()),
+            ..ValidatingAdmissionPolicySpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// What puts [`policy`] in force everywhere.
+#[must_use]
+pub fn binding() -> ValidatingAdmissionPolicyBinding {
+    ValidatingAdmissionPolicyBinding {
+        metadata: named(),
+        spec: Some(ValidatingAdmissionPolicyBindingSpec {
+            policy_name: Some(NAME.to_owned()),
+            validation_actions: Some(vec!["Deny".to_owned()]),
+            ..ValidatingAdmissionPolicyBindingSpec::default()
+        }),
+    }
+}
+
+/// What the validations are written in, each evaluated at most once and only when it is asked for.
+fn variables(config: &Config) -> Vec<(&'static str, String)> {
+    let has_gate =
+        |pod: &str| format!("{pod}.spec.?schedulingGates.orValue([]).exists(gate, gate.name == '{}')", names::GATE);
+    let pool = |map: &str| format!("'{}' in oldObject.metadata.?{map}.orValue({{}})", names::POOL);
+    let list = |keys: Vec<&str>| format!("[{}]", keys.into_iter().map(quote).collect::<Vec<_>>().join(", "));
+    let same = |map: &str, keys: String| {
+        format!(
+            "{keys}.all(key, object.metadata.?{map}[?key].orValue('') == oldObject.metadata.?{map}[?key].orValue(''))"
+        )
+    };
+    let smaller = |containers: &str| {
+        format!(
+            "object.spec.?{containers}.orValue([]).all(new, new.?resources.?requests.orValue({{}}).all(name, \
+             oldObject.spec.?{containers}.orValue([]).exists(old, old.name == new.name \
+             && name in old.?resources.?requests.orValue({{}}) \
+             && !quantity(string(new.resources.requests[name])).isGreaterThan(quantity(string(old.resources.requests[name]))))))"
+        )
+    };
+    vec![
+        ("creates", "request.operation == 'CREATE'".to_owned()),
+        ("created", format!("variables.creates && {}", managed(config).cel("object", Scope::Policy))),
+        ("gated", has_gate("object")),
+        ("wasGated", format!("!variables.creates && {}", has_gate("oldObject"))),
+        (
+            "updated",
+            format!("!variables.creates && (variables.wasGated || ({} && {}))", pool("labels"), pool("annotations")),
+        ),
+        ("sidecar", format!("request.userInfo.?username.orValue('') == {}", quote(&config.user))),
+        ("removesGate", "variables.updated && variables.wasGated && !variables.gated".to_owned()),
+        (
+            "releases",
+            format!(
+                "variables.removesGate && authorizer.group('{GROUP}').resource('resourcepools').check('{}').allowed()",
+                names::RELEASE_VERB
+            ),
+        ),
+        (
+            "sameKeys",
+            format!(
+                "{} && {}",
+                same("labels", list(keys::guarded_labels().collect())),
+                same("annotations", list(keys::guarded_annotations().collect()))
+            ),
+        ),
+        ("sameRecord", same("annotations", list(keys::own_annotations().collect()))),
+        (
+            "noRecord",
+            format!(
+                "!{}.exists(key, key in object.metadata.?annotations.orValue({{}}))",
+                list(keys::own_annotations().collect())
+            ),
+        ),
+        ("notLarger", format!("{} && {}", smaller("containers"), smaller("initContainers"))),
+    ]
+}
+
+/// What must hold, and what is said when it does not.
+fn validations() -> Vec<(String, &'static str)> {
+    let created = |rule: &str| format!("!variables.created || {rule}");
+    let schedulers = ["", names::DEFAULT_SCHEDULER, names::ADMISSION_SCHEDULER].map(quote).join(", ");
+    let pool = |map: &str| format!("object.metadata.?{map}[?'{}'].orValue('')", names::POOL);
+    vec![
+        (
+            created("variables.gated || object.spec.?nodeName.orValue('') != ''"),
+            "a pod that asks for admission must carry the scheduling gate weir.dev/admission; Weir's webhook adds it \
+             and did not answer: try again, a controller does so by itself",
+        ),
+        (
+            created("object.spec.?nodeName.orValue('') == ''"),
+            "spec.nodeName: a pod that asks for admission is placed by the scheduler; leave the node out",
+        ),
+        (
+            created(&format!("!(object.spec.?schedulerName.orValue('') in [{schedulers}])")),
+            "spec.schedulerName: a pod that asks for admission must name the placing scheduler; Weir's webhook sets it \
+             and did not answer: try again, a controller does so by itself",
+        ),
+        (
+            created(&format!("{} == {}", pool("labels"), pool("annotations"))),
+            "metadata.labels[weir.dev/pool] must be what the annotation of the same key says; leave the label out, \
+             Weir's webhook sets it",
+        ),
+        (
+            created("variables.sidecar || variables.noRecord"),
+            "metadata.annotations: what Weir records of an admission is written by Weir alone; leave it out",
+        ),
+        (
+            "!variables.removesGate || variables.sidecar || variables.releases".to_owned(),
+            "spec.schedulingGates: removing weir.dev/admission is the admission, which only Weir may do; whoever has \
+             the verb release on resourcepools.weir.dev can use `weir break-glass`",
+        ),
+        (
+            "!variables.updated || variables.wasGated || variables.sidecar || variables.sameKeys".to_owned(),
+            "pool, gang and preemptible of an admitted pod cannot be changed; create it anew",
+        ),
+        (
+            "!variables.updated || variables.sidecar || variables.releases || variables.sameRecord".to_owned(),
+            "metadata.annotations: what Weir records of an admission is written by Weir alone",
+        ),
+        (
+            "!variables.updated || request.?subResource.orValue('') != 'resize' || variables.sidecar || variables.notLarger"
+                .to_owned(),
+            "resources.requests: an admitted pod may shrink in place but not grow; create it anew with what it needs",
+        ),
+    ]
+}
+
+fn named() -> ObjectMeta {
+    ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_webhook_fails_open_and_leaves_what_is_exempt_alone() {
+        let webhook = webhook(&Config::default(), b"ca");
+        let entries = webhook.webhooks.unwrap();
+        assert_eq!(entries.len(), 2);
+        for entry in entries {
+            assert_eq!(entry.failure_policy.as_deref(), Some("Ignore"));
+            assert_eq!(entry.side_effects, "None");
+            let conditions = entry.match_conditions.unwrap();
+            assert!(conditions.iter().any(|one| one.expression.contains("'kube-system'")), "{conditions:?}");
+        }
+    }
+
+    #[test]
+    fn every_key_that_the_webhook_reads_is_guarded_after_admission() {
+        let policy = serde_json::to_string(&policy(&Config::default())).unwrap();
+        for key in keys::guarded_labels().chain(keys::guarded_annotations()) {
+            assert!(policy.contains(&format!("'{key}'")), "{key}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What a pod says in its labels and annotations, under every key that is accepted.
+//!
+//! A pod may say a thing twice, by our key and by one of another system; as long as both say the same it is
+//! said once. A contradiction is an answer too: the pod waits and is told, because guessing which of the two
+//! was meant would admit it to the wrong pool. Nothing here fails on what a tenant wrote.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use weir_api::names;
+
+/// What is wrong with what a pod says: a sentence that names the keys and says what to do.
+pub type Contradiction = String;
+
+/// The gang that a pod says it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GangWish {
+    /// The gang's name.
+    pub name: String,
+    /// How many members it announces, at least 1.
+    pub size: u32,
+}
+
+/// The pool that a pod names, by annotation or, with `compat`, by the queue label of another system.
+///
+/// # Errors
+/// Two keys name different pools.
+pub fn pool(meta: &ObjectMeta, compat: Compat) -> Result<Option<&str>, Contradiction> {
+    let annotations = [names::POOL].iter().chain(names::POOL_ALIASES);
+    let labels = names::POOL_COMPAT_LABELS.iter().filter(|_| compat == Compat::On);
+    let said = annotations.map(|&key| (key, value(meta.annotations.as_ref(), key)));
+    agreed(said.chain(labels.map(|&key| (key, value(meta.labels.as_ref(), key)))))
+}
+
+/// Whether the queue labels of other systems count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compat {
+    /// They name a pool.
+    On,
+    /// They are nothing to us.
+    Off,
+}
+
+impl Compat {
+    /// As the configuration says.
+    #[must_use]
+    pub fn of(config: &crate::config::Config) -> Self {
+        if config.pods.compat { Self::On } else { Self::Off }
+    }
+}
+
+/// Whether a pod says that it may be taken away; `None` when it does not say.
+///
+/// # Errors
+/// Two keys differ, or a value is neither `true` nor `false`.
+pub fn preemptible(meta: &ObjectMeta) -> Result<Option<bool>, Contradiction> {
+    let keys = [names::PREEMPTIBLE].iter().chain(names::PREEMPTIBLE_ALIASES);
+    let said = keys.map(|&key| (key, value(meta.annotations.as_ref(), key)));
+    match agreed(said)? {
+        None => Ok(None),
+        Some(names::TRUE) => Ok(Some(true)),
+        Some(names::FALSE) => Ok(Some(false)),
+        Some(other) => Err(format!("annotation {}: {other:?} is neither \"true\" nor \"false\"", names::PREEMPTIBLE)),
+    }
+}
+
+/// The gang that a pod says it belongs to. `gang_by` is a label key whose value names the gang of pods that
+/// announce a size and no name; the pool says so.
+///
+/// # Errors
+/// A name without a size or a size without a name, two keys that differ, or a size that is no number.
+pub fn gang(meta: &ObjectMeta, gang_by: Option<&str>) -> Result<Option<GangWish>, Contradiction> {
+    let pairs = [(names::GANG, names::GANG_SIZE)].into_iter().chain(names::GANG_ALIASES.iter().copied());
+    let name = agreed(pairs.clone().map(|(key, _)| (key, value(meta.labels.as_ref(), key))))?;
+    let size = agreed(pairs.map(|(_, key)| (key, value(meta.annotations.as_ref(), key))))?;
+    let by_pool = gang_by.and_then(|key| value(meta.labels.as_ref(), key));
+    match (name.or(by_pool.filter(|_| size.is_some())), size) {
+        (None, None) => Ok(None),
+        (Some(name), Some(size)) => match size.parse::<u32>() {
+            Ok(size @ 1..) => Ok(Some(GangWish { name: name.to_owned(), size })),
+            _ => Err(format!("annotation {}: {size:?} is not a whole number of at least 1", names::GANG_SIZE)),
+        },
+        (Some(name), None) => Err(format!(
+            "label {} names the gang {name:?} and annotation {} is missing; say how many members it has",
+            names::GANG,
+            names::GANG_SIZE
+        )),
+        (None, Some(size)) => Err(format!(
+            "annotation {} announces {size} members and label {} is missing; name the gang",
+            names::GANG_SIZE,
+            names::GANG
+        )),
+    }
+}
+
+/// Every label key that only the sidecar may change once a pod is admitted.
+pub fn guarded_labels() -> impl Iterator<Item = &'static str> {
+    let gangs = names::GANG_ALIASES.iter().map(|&(label, _)| label);
+    [names::POOL, names::GANG, names::POD_GROUP].into_iter().chain(gangs)
+}
+
+/// Every annotation key that only the sidecar may change once a pod is admitted.
+pub fn guarded_annotations() -> impl Iterator<Item = &'static str> {
+    let sizes = names::GANG_ALIASES.iter().map(|&(_, annotation)| annotation);
+    let aliases = names::POOL_ALIASES.iter().chain(names::PREEMPTIBLE_ALIASES).copied();
+    [names::POOL, names::GANG_SIZE, names::PREEMPTIBLE].into_iter().chain(sizes).chain(aliases).chain(own_annotations())
+}
+
+/// The annotations that only the sidecar ever writes.
+pub fn own_annotations() -> impl Iterator<Item = &'static str> {
+    [names::DECIDED_ON, names::ADMITTED_AS].into_iter()
+}
+
+/// The one value that all keys say which say anything.
+fn agreed<'a>(said: impl Iterator<Item = (&'static str, Option<&'a str>)>) -> Result<Option<&'a str>, Contradiction> {
+    let mut first: Option<(&str, &str)> = None;
+    for (key, value) in said.filter_map(|(key, value)| Some((key, value?))) {
+        match first {
+            None => first = Some((key, value)),
+            Some((other, known)) if known != value => {
+                return Err(format!("{other} says {known:?} and {key} says {value:?}; keep one of them"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(first.map(|(_, value)| value))
+}
+
+fn value<'a>(map: Option<&'a BTreeMap<String, String>>, key: &str) -> Option<&'a str> {
+    map.and_then(|map| map.get(key)).map(String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> ObjectMeta {
+        let map = |pairs: &[(&str, &str)]| Some(pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect());
+        ObjectMeta { labels: map(labels), annotations: map(annotations), ..ObjectMeta::default() }
+    }
+
+    #[test]
+    fn the_keys_of_the_described_system_are_accepted_as_they_are() {
+        let pod = meta(
+            &[("gang-member", "train")],
+            &[("resource-pool", "research"), ("number-gang-members", "8"), ("preemptible", "true")],
+        );
+        assert_eq!(pool(&pod, Compat::Off), Ok(Some("research")));
+        assert_eq!(preemptible(&pod), Ok(Some(true)));
+        assert_eq!(gang(&pod, None), Ok(Some(GangWish { name: "train".to_owned(), size: 8 })));
+    }
+
+    #[test]
+    fn two_keys_that_say_the_same_say_it_once_and_two_that_differ_are_a_contradiction() {
+        let same = meta(&[], &[("weir.dev/pool", "a"), ("resource-pool", "a")]);
+        let differ = meta(&[], &[("weir.dev/pool", "a"), ("resource-pool", "b")]);
+        assert_eq!(pool(&same, Compat::Off), Ok(Some("a")));
+        assert_eq!(
+            pool(&differ, Compat::Off),
+            Err("weir.dev/pool says \"a\" and resource-pool says \"b\"; keep one of them".to_owned())
+        );
+    }
+
+    #[test]
+    fn queue_labels_of_other_systems_count_only_where_they_are_asked_for() {
+        let pod = meta(&[("kueue.x-k8s.io/queue-name", "team")], &[]);
+        assert_eq!(pool(&pod, Compat::Off), Ok(None));
+        assert_eq!(pool(&pod, Compat::On), Ok(Some("team")));
+    }
+
+    #[test]
+    fn a_gang_needs_a_name_and_a_size_that_is_a_number() {
+        let sentence =
+            |labels: &[(&str, &str)], annotations: &[(&str, &str)]| gang(&meta(labels, annotations), None).unwrap_err();
+        assert!(sentence(&[("weir.dev/gang", "g")], &[]).contains("weir.dev/gang-size is missing"));
+        assert!(sentence(&[], &[("weir.dev/gang-size", "4")]).contains("weir.dev/gang is missing"));
+        for size in ["0", "-1", "many", "1.5", ""] {
+            let wrong = sentence(&[("weir.dev/gang", "g")], &[("weir.dev/gang-size", size)]);
+            assert!(wrong.contains("is not a whole number of at least 1"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_pool_may_name_gangs_by_a_label_of_pods_that_announce_a_size() {
+        let by = Some("ray.io/cluster");
+        let announced = meta(&[("ray.io/cluster", "train")], &[("weir.dev/gang-size", "4")]);
+        let silent = meta(&[("ray.io/cluster", "train")], &[]);
+        assert_eq!(gang(&announced, by), Ok(Some(GangWish { name: "train".to_owned(), size: 4 })));
+        assert_eq!(gang(&silent, by), Ok(None));
+    }
+}

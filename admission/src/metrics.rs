@@ -1,0 +1,215 @@
+//! What the sidecar counts, under the names of `weir_api::metrics`.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use weir_api::metrics as names;
+
+/// The series of this process. Cloning shares them.
+#[derive(Clone)]
+pub struct Metrics(Arc<Series>);
+
+struct Series {
+    registry: Registry,
+    pool: Family<PoolLabels, Gauge<f64, AtomicU64>>,
+    cluster: Family<ClusterLabels, Gauge<f64, AtomicU64>>,
+    pending: Family<ReasonLabels, Gauge>,
+    wait: Family<WaitLabels, Histogram>,
+    admissions: Family<ResultLabels, Counter>,
+    evictions: Family<ReasonLabels, Counter>,
+    violations: Family<InvariantLabels, Counter>,
+    cycle: Histogram,
+    webhook: Family<AnswerLabels, Counter>,
+    webhook_seconds: Histogram,
+    leader: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabels {
+    pool: String,
+    parent: String,
+    resource: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClusterLabels {
+    resource: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    pool: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    pool: String,
+    result: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitLabels {
+    pool: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct InvariantLabels {
+    invariant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::default();
+        let series = Series {
+            pool: Family::default(),
+            cluster: Family::default(),
+            pending: Family::default(),
+            wait: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.1, 2.5, 14))),
+            admissions: Family::default(),
+            evictions: Family::default(),
+            violations: Family::default(),
+            cycle: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
+            webhook: Family::default(),
+            webhook_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 14)),
+            leader: Gauge::default(),
+            registry: Registry::default(),
+        };
+        let r = &mut registry;
+        r.register(names::POOL_RESOURCE, "Figures of a pool in base units", series.pool.clone());
+        r.register(names::CLUSTER_RESOURCE, "Figures of the cluster in base units", series.cluster.clone());
+        r.register(names::PENDING_PODS, "Pods that wait for admission", series.pending.clone());
+        r.register(names::ADMISSION_WAIT, "Seconds from creation to admission", series.wait.clone());
+        r.register(counter(names::ADMISSIONS), "Pods admitted", series.admissions.clone());
+        r.register(counter(names::EVICTIONS), "Pods evicted", series.evictions.clone());
+        let never = "What must never happen and did";
+        r.register(counter(names::INVARIANT_VIOLATIONS), never, series.violations.clone());
+        r.register(names::CYCLE_DURATION, "Seconds of one cycle", series.cycle.clone());
+        r.register(counter(names::WEBHOOK_REQUESTS), "Answers of the webhook", series.webhook.clone());
+        r.register(names::WEBHOOK_DURATION, "Seconds of one answer", series.webhook_seconds.clone());
+        r.register(names::LEADER, "1 on the replica that decides", series.leader.clone());
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
+        r.register(names::BUILD_INFO, "The version that runs", build);
+        Self(Arc::new(Series { registry, ..series }))
+    }
+}
+
+/// A counter's name as it is registered; the encoder writes `_total` itself.
+fn counter(name: &str) -> &str {
+    name.trim_end_matches("_total")
+}
+
+impl Metrics {
+    /// All series in the text format.
+    ///
+    /// ```
+    /// let text = weir_admission::metrics::Metrics::default().text();
+    /// assert!(text.contains("weir_leader 0"));
+    /// ```
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.0.registry) {
+            Ok(()) => text,
+            Err(error) => format!("# encoding failed: {error}\n"),
+        }
+    }
+
+    /// An answer of the webhook.
+    pub fn webhook(&self, result: &'static str, took: Duration) {
+        self.0.webhook.get_or_create(&AnswerLabels { result }).inc();
+        self.0.webhook_seconds.observe(took.as_secs_f64());
+    }
+
+    /// That this replica leads now, or no more.
+    pub fn leads(&self, leads: bool) {
+        self.0.leader.set(i64::from(leads));
+    }
+
+    /// How long a cycle took.
+    pub fn cycle(&self, took: Duration) {
+        self.0.cycle.observe(took.as_secs_f64());
+    }
+
+    /// Forgets the figures of pools and queues, before they are told anew: what is gone must not stay.
+    pub fn forget_figures(&self) {
+        self.0.pool.clear();
+        self.0.cluster.clear();
+        self.0.pending.clear();
+    }
+
+    /// One figure of a pool; `state` is one of `weir_api::metrics::POOL_STATES`.
+    pub fn pool(&self, pool: &str, parent: &str, resource: &str, state: &'static str, value: f64) {
+        let labels = PoolLabels { pool: pool.into(), parent: parent.into(), resource: resource.into(), state };
+        self.0.pool.get_or_create(&labels).set(value);
+    }
+
+    /// One figure of the cluster; `state` is one of `weir_api::metrics::CLUSTER_STATES`.
+    pub fn cluster(&self, resource: &str, state: &'static str, value: f64) {
+        self.0.cluster.get_or_create(&ClusterLabels { resource: resource.into(), state }).set(value);
+    }
+
+    /// How many pods of a pool wait for this reason.
+    pub fn pending(&self, pool: &str, reason: &str, pods: i64) {
+        self.0.pending.get_or_create(&ReasonLabels { pool: pool.into(), reason: reason.into() }).set(pods);
+    }
+
+    /// A pod was admitted after it waited this long.
+    pub fn admitted(&self, pool: &str, result: &str, waited: Duration) {
+        self.0.admissions.get_or_create(&ResultLabels { pool: pool.into(), result: result.into() }).inc();
+        self.0.wait.get_or_create(&WaitLabels { pool: pool.into() }).observe(waited.as_secs_f64());
+    }
+
+    /// A pod was evicted.
+    pub fn evicted(&self, pool: &str, reason: &str) {
+        self.0.evictions.get_or_create(&ReasonLabels { pool: pool.into(), reason: reason.into() }).inc();
+    }
+
+    /// What must never happen did.
+    pub fn violated(&self, invariant: &str) {
+        self.0.violations.get_or_create(&InvariantLabels { invariant: invariant.into() }).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_has_the_name_of_the_registry() {
+        let metrics = Metrics::default();
+        metrics.webhook("patched", Duration::from_millis(1));
+        metrics.pool("research", "org", "cpu", "entitlement", 4.0);
+        metrics.admitted("research", "WithinEntitlement", Duration::from_secs(2));
+        let text = metrics.text();
+        for line in [
+            r#"weir_pool_resource{pool="research",parent="org",resource="cpu",state="entitlement"} 4.0"#,
+            r#"weir_admissions_total{pool="research",result="WithinEntitlement"} 1"#,
+            r#"weir_webhook_requests_total{result="patched"} 1"#,
+            r#"weir_build_info{version="0.1.0"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+}

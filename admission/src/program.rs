@@ -1,0 +1,158 @@
+//! The program: reads its configuration, starts what every replica does, and leads while it holds the lease.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use axum_server::tls_rustls::RustlsConfig;
+use clap::Parser;
+use kube::Client;
+use kube_lease_manager::LeaseManagerBuilder;
+use tokio::task::JoinSet;
+use weir_api::names;
+
+use crate::certificates;
+use crate::config::Config;
+use crate::http::{self, Ready};
+use crate::install;
+use crate::metrics::Metrics;
+use crate::watched::Watched;
+use crate::webhook::{self, Webhook};
+
+/// The admission sidecar: nobody runs before their turn.
+#[derive(Parser)]
+#[command(name = "weir-admission", version, about)]
+struct Arguments {
+    /// The configuration file; without one, everything has its default.
+    #[arg(long, env = "WEIR_ADMISSION_CONFIG")]
+    config: Option<PathBuf>,
+    /// The name of this replica, unique among them.
+    #[arg(long, env = "POD_NAME")]
+    identity: Option<String>,
+}
+
+/// Runs until a signal or a failure: 0 after a signal, 1 after a failure, 2 for a bad configuration.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Arguments { config, identity } = Arguments::parse();
+    let read = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path));
+    let config = match read {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("weir-admission: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let identity = identity.unwrap_or_else(|| format!("weir-admission-{}", std::process::id()));
+    let result = tokio::runtime::Runtime::new()
+        .context("starting the runtime")
+        .and_then(|runtime| runtime.block_on(run(config, identity)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "stopping");
+            eprintln!("weir-admission: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one replica until it is told to stop.
+///
+/// # Errors
+/// The API server cannot be reached at the start, a port is taken, or a task that should run for ever ended.
+pub async fn run(config: Config, identity: String) -> anyhow::Result<()> {
+    // Two providers in one process would make rustls panic; this one is named before anything uses TLS.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = Arc::new(config);
+    let client = Client::try_default().await.context("connecting to the API server")?;
+    let metrics = Metrics::default();
+    let ready = Ready::default();
+    let mut tasks = JoinSet::new();
+    serve_http(&config, &metrics, &ready, &mut tasks)?;
+    let watched = Watched::start(&client, &config, &mut tasks);
+    let certificates = certificates::ensure(&client, &config, SystemTime::now()).await?;
+    let serving = RustlsConfig::from_pem(certificates.leaf.clone(), certificates.key.clone())
+        .await
+        .context("serving the webhook's certificate")?;
+    watched.ready().await;
+    let state = Webhook { config: Arc::clone(&config), watched: watched.clone(), metrics: metrics.clone() };
+    serve_webhook(&config, serving.clone(), state, &mut tasks)?;
+    if config.webhook.install {
+        install::guards(&client, &config, &certificates.authorities).await?;
+    }
+    install::default_pool(&client, &config).await?;
+    tasks.spawn(install::keep(client.clone(), Arc::clone(&config), serving, certificates));
+    ready.now();
+    tracing::info!(identity, "ready");
+    tokio::select! {
+        led = lead(&client, &config, &identity, &metrics) => led,
+        ended = tasks.join_next() => anyhow::bail!("a task that runs for ever ended: {ended:?}"),
+        signal = stop() => signal,
+    }
+}
+
+/// Holds the lease for as long as possible and decides while it is held.
+async fn lead(client: &Client, config: &Config, identity: &str, metrics: &Metrics) -> anyhow::Result<()> {
+    let manager = LeaseManagerBuilder::new(client.clone(), names::ADMISSION)
+        .with_namespace(&config.namespace)
+        .with_identity(identity)
+        .with_duration(Duration::from(config.lease.duration).as_secs())
+        .with_grace(Duration::from(config.lease.renew_before).as_secs())
+        .build()
+        .await
+        .context("preparing the lease")?;
+    let (mut leads, task) = manager.watch().await;
+    loop {
+        metrics.leads(*leads.borrow_and_update());
+        if leads.changed().await.is_err() {
+            let ended = task.await.context("the lease's task")?;
+            return ended.map(drop).context("holding the lease");
+        }
+    }
+}
+
+fn serve_http(config: &Config, metrics: &Metrics, ready: &Ready, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
+    let listener = listen(config.http.listen, "http.listen")?;
+    let service = http::router(metrics.clone(), ready.clone()).into_make_service();
+    let server = axum_server::from_tcp(listener).context("serving health and metrics")?;
+    tasks.spawn(async move { report(server.serve(service).await) });
+    Ok(())
+}
+
+fn serve_webhook(config: &Config, tls: RustlsConfig, state: Webhook, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
+    let listener = listen(config.webhook.listen, "webhook.listen")?;
+    let service = webhook::router(state).into_make_service();
+    let server = axum_server::from_tcp_rustls(listener, tls).context("serving the webhook")?;
+    tasks.spawn(async move { report(server.serve(service).await) });
+    Ok(())
+}
+
+fn listen(address: std::net::SocketAddr, field: &str) -> anyhow::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address).with_context(|| format!("{field}: listening on {address}"))?;
+    listener.set_nonblocking(true).with_context(|| format!("{field}: listening on {address}"))?;
+    Ok(listener)
+}
+
+fn report(served: std::io::Result<()>) {
+    if let Err(error) = served {
+        tracing::error!(%error, "serving ended");
+    }
+}
+
+/// Waits for a signal to stop.
+async fn stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupt = tokio::signal::ctrl_c() => interrupt.context("listening for SIGINT")?,
+    }
+    tracing::info!("stopping");
+    Ok(())
+}

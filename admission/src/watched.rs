@@ -1,0 +1,130 @@
+//! What this replica knows of the cluster beside pods and nodes: namespaces, pools, the list of special
+//! hardware. Every replica watches it, because every replica answers the webhook.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{WatchStreamExt, reflector};
+use kube::{Api, Client};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use weir_api::ResourcePool;
+use weir_api::pool::PoolDefaults;
+
+use crate::config::Config;
+
+/// What is known; cloning shares it.
+#[derive(Clone)]
+pub struct Watched {
+    client: Client,
+    namespaces: Store<Namespace>,
+    pools: Store<ResourcePool>,
+    hardware: Store<ConfigMap>,
+    changed: Arc<Notify>,
+}
+
+impl Watched {
+    /// Begins to watch; the tasks end with `tasks`.
+    pub fn start(client: &Client, config: &Config, tasks: &mut JoinSet<()>) -> Self {
+        let changed = Arc::new(Notify::new());
+        let (namespace, name) = config.placement.special_hardware.split_once('/').unwrap_or_default();
+        let hardware = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+        let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        Self {
+            namespaces: reflect(Api::all(client.clone()), watcher::Config::default(), tasks, &changed),
+            pools: reflect(Api::all(client.clone()), watcher::Config::default(), tasks, &changed),
+            hardware: reflect(hardware, only, tasks, &changed),
+            client: client.clone(),
+            changed,
+        }
+    }
+
+    /// Waits until everything was listed once.
+    pub async fn ready(&self) {
+        // A store that can never be ready belongs to a task that ended, and then the program ends.
+        let _ = self.namespaces.wait_until_ready().await;
+        let _ = self.pools.wait_until_ready().await;
+        let _ = self.hardware.wait_until_ready().await;
+    }
+
+    /// Waits until something changed.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// A namespace; one that the watch has not brought yet is asked for.
+    pub async fn namespace(&self, name: &str) -> Option<Arc<Namespace>> {
+        if let Some(known) = self.namespaces.get(&ObjectRef::new(name)) {
+            return Some(known);
+        }
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.get_opt(name).await.ok().flatten().map(Arc::new)
+    }
+
+    /// The namespaces that are known.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<Arc<Namespace>> {
+        self.namespaces.state()
+    }
+
+    /// The pools that are known.
+    #[must_use]
+    pub fn pools(&self) -> Vec<Arc<ResourcePool>> {
+        self.pools.state()
+    }
+
+    /// The pool of this name.
+    #[must_use]
+    pub fn pool(&self, name: &str) -> Option<Arc<ResourcePool>> {
+        self.pools.get(&ObjectRef::new(name))
+    }
+
+    /// What a pool says for pods that do not.
+    #[must_use]
+    pub fn defaults(&self, pool: &str) -> Option<PoolDefaults> {
+        Some(self.pool(pool)?.spec.defaults.clone().unwrap_or_default())
+    }
+
+    /// The list of special hardware, if there is one.
+    #[must_use]
+    pub fn hardware(&self) -> Option<Arc<ConfigMap>> {
+        self.hardware.state().pop()
+    }
+
+    /// Real names of GPU models by their aliases.
+    #[must_use]
+    pub fn aliases(&self) -> BTreeMap<String, String> {
+        self.hardware().map(|list| crate::hardware::aliases(&list)).unwrap_or_default()
+    }
+}
+
+/// A store that is kept up to date by a task. A watch that fails is begun again, with growing pauses.
+fn reflect<K>(api: Api<K>, config: watcher::Config, tasks: &mut JoinSet<()>, changed: &Arc<Notify>) -> Store<K>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Default + Eq + std::hash::Hash + Clone + Send + Sync,
+{
+    let (store, writer) = reflector::store();
+    let events = watcher(api, config).default_backoff().reflect(writer);
+    tasks.spawn(follow(events, Arc::clone(changed)));
+    store
+}
+
+async fn follow<K: kube::Resource>(events: impl Stream<Item = watcher::Result<watcher::Event<K>>>, changed: Arc<Notify>)
+where
+    K::DynamicType: Default,
+{
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(_) => changed.notify_one(),
+            Err(error) => {
+                tracing::warn!(%error, kind = %K::kind(&K::DynamicType::default()), "watching failed; trying again")
+            }
+        }
+    }
+}

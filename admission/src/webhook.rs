@@ -1,0 +1,90 @@
+//! The webhook's server: it reads a review, lets [`mutate`] decide and answers.
+//!
+//! It always allows. What is wrong with a pod is said on the pod by the cycle, and what may not pass is
+//! refused by the policy in the API server; a webhook that denied would be a second place for both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
+
+use crate::config::Config;
+use crate::guard::PATH;
+use crate::managed::{Request, managed};
+use crate::metrics::Metrics;
+use crate::mutate::{Surroundings, mutate};
+use crate::watched::Watched;
+
+/// What the webhook answers from.
+#[derive(Clone)]
+pub struct Webhook {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What is known of the cluster.
+    pub watched: Watched,
+    /// Where answers are counted.
+    pub metrics: Metrics,
+}
+
+/// The routes of the webhook.
+pub fn router(webhook: Webhook) -> Router {
+    Router::new().route(PATH, post(review)).with_state(webhook)
+}
+
+async fn review(
+    State(webhook): State<Webhook>,
+    Json(review): Json<AdmissionReview<Pod>>,
+) -> Json<AdmissionReview<DynamicObject>> {
+    let began = Instant::now();
+    let (response, result) = match TryInto::<AdmissionRequest<Pod>>::try_into(review) {
+        Ok(request) => answer(&webhook, &request).await,
+        Err(error) => (AdmissionResponse::invalid(error.to_string()), "invalid"),
+    };
+    webhook.metrics.webhook(result, began.elapsed());
+    Json(response.into_review())
+}
+
+async fn answer(webhook: &Webhook, request: &AdmissionRequest<Pod>) -> (AdmissionResponse, &'static str) {
+    let response = AdmissionResponse::from(request);
+    let Some(pod) = &request.object else { return (response, "ignored") };
+    let name = request.namespace.clone().or_else(|| pod.namespace()).unwrap_or_default();
+    let namespace = webhook.watched.namespace(&name).await;
+    let empty = BTreeMap::new();
+    let meta = namespace.as_ref().map(|namespace| &namespace.metadata);
+    let labels = meta.and_then(|meta| meta.labels.as_ref()).unwrap_or(&empty);
+    let annotations = meta.and_then(|meta| meta.annotations.as_ref()).unwrap_or(&empty);
+    let facts = Request {
+        pod,
+        namespace: &name,
+        namespace_labels: labels,
+        user: request.user_info.username.as_deref().unwrap_or_default(),
+        groups: request.user_info.groups.as_deref().unwrap_or_default(),
+    };
+    if !managed(&webhook.config).holds(&facts) {
+        return (response, "ignored");
+    }
+    let aliases = webhook.watched.aliases();
+    let defaults = |pool: &str| webhook.watched.defaults(pool);
+    let surroundings =
+        Surroundings { config: &webhook.config, namespace: annotations, defaults: &defaults, aliases: &aliases };
+    let operations = mutate(pod, surroundings);
+    if operations.is_empty() {
+        return (response, "unchanged");
+    }
+    let patch = serde_json::from_value(operations.into()).map_err(|error| error.to_string());
+    match patch.and_then(|patch| response.clone().with_patch(patch).map_err(|error| error.to_string())) {
+        Ok(patched) => (patched, "patched"),
+        // The policy refuses the unpatched pod, and its controller tries again.
+        Err(error) => {
+            tracing::error!(%error, namespace = name, "the patch of a pod cannot be written");
+            (response, "failed")
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Claims: what is kept for somebody who waits, so that what is freed reaches them (B2, C5).
+//!
+//! A claim comes from **patience** (the head of a queue let others pass for long enough) or from a **plan**
+//! (pods are being evicted to make room). It holds quota in its pool and its ancestors, and room on nodes
+//! where room is what is missing. Every other check sees both as taken. At an ancestor a claim never holds
+//! more than its own pool is entitled to still use: it is there to keep what is freed, not to take from
+//! siblings what is theirs.
+
+use std::sync::Arc;
+
+use weir_model::{PoolId, ResourceVec};
+
+use crate::admit::{Blocked, Case, Why};
+use crate::decision::{Claimed, Decision, Released};
+use crate::event::RecordedClaim;
+use crate::gang::place_of;
+use crate::nodes::{Books, Holder, NodeId};
+use crate::order::{Place, Rank, Unit};
+use crate::pod::{Grounds, Uid};
+use crate::shape::{AskId, ShapeId};
+use crate::state::Queue;
+
+/// Something that is kept for somebody.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) unit: Unit,
+    pub(crate) ask: AskId,
+    /// The round that decided it.
+    pub(crate) round: u64,
+    /// The room that is kept, one node for each pod; empty for a claim on quota alone.
+    pub(crate) nodes: Vec<(ShapeId, NodeId)>,
+    /// Who makes room; empty for a claim from patience.
+    pub(crate) victims: Vec<Uid>,
+    /// What it holds in which pool.
+    held: Vec<(PoolId, ResourceVec)>,
+}
+
+impl Claim {
+    pub(crate) const fn new(unit: Unit, ask: AskId, round: u64) -> Self {
+        Self { unit, ask, round, nodes: Vec::new(), victims: Vec::new(), held: Vec::new() }
+    }
+}
+
+impl Queue {
+    /// Admits whoever has a claim and now fits, ahead of everybody; drops claims that nobody needs any more.
+    pub(crate) fn serve_claims(&mut self) -> Vec<Blocked> {
+        let mut blocked = Vec::new();
+        for claim in std::mem::take(&mut self.claims) {
+            self.unhold(&claim);
+            let standing = self.stands(claim.unit).filter(|&(leaf, ask, _)| {
+                let answers = &self.eligible.alone[leaf.index()];
+                ask == claim.ask && answers.iter().any(|&(known, answer)| known == ask && answer.is_ok())
+            });
+            let Some((leaf, ask, place)) = standing else {
+                self.forsake(claim);
+                continue;
+            };
+            let case = Case { leaf, ask, priority: None };
+            match self.may_go_on(case, &claim) {
+                Ok(nodes) => {
+                    let replaces = place.rank == Rank::Replacement;
+                    let grounds = if replaces { Grounds::Replacement } else { Grounds::WithinEntitlement };
+                    self.admit(case, claim.unit, &nodes, grounds, None);
+                }
+                Err(why) if self.still_helps(&claim, why) => {
+                    blocked.push(Blocked { leaf, ask, why });
+                    self.hold_again(claim);
+                }
+                Err(_) => self.forsake(claim),
+            }
+        }
+        blocked
+    }
+
+    /// Whether the claimant may go, on the nodes that were kept or on others.
+    fn may_go_on(&mut self, case: Case, claim: &Claim) -> Result<Vec<(ShapeId, NodeId)>, Why> {
+        let anywhere = self.may_go(case)?;
+        let kept = !claim.nodes.is_empty() && self.all_fit(&claim.nodes);
+        Ok(if kept { claim.nodes.clone() } else { anywhere })
+    }
+
+    /// Whether all these pods fit on these nodes together.
+    fn all_fit(&mut self, nodes: &[(ShapeId, NodeId)]) -> bool {
+        let mut taken = Vec::with_capacity(nodes.len());
+        let mut fit = true;
+        for &(id, node) in nodes {
+            let shape = self.shapes.shape_of(id);
+            fit &= self.nodes.admits(node, shape) && self.nodes.slots(node, shape) > 0;
+            if !fit {
+                break;
+            }
+            self.put(id, node, 1);
+            taken.push((id, node));
+        }
+        taken.into_iter().for_each(|(id, node)| self.put(id, node, -1));
+        fit
+    }
+
+    /// A claim goes on while its victims are going, or, if it has none, while room or quota is short.
+    fn still_helps(&self, claim: &Claim, why: Why) -> bool {
+        let usable = claim.nodes.iter().all(|&(_, node)| self.nodes.usable(node));
+        let short = matches!(
+            why,
+            Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_)
+        );
+        usable && short && (claim.victims.is_empty() || self.to_go(claim) > 0)
+    }
+
+    /// How many victims of a claim are still there.
+    pub(crate) fn to_go(&self, claim: &Claim) -> u32 {
+        claim.victims.iter().filter(|&&uid| self.pods.find(uid).is_some()).count() as u32
+    }
+
+    /// B2: the head of a queue has waited long enough; from now on what is freed is kept for it.
+    pub(crate) fn claim_for_head(&mut self, case: Case, unit: Unit, why: Why) {
+        let claims = std::mem::take(&mut self.claims);
+        let in_pool = |claim: &Claim| {
+            claim.victims.is_empty() && self.stands(claim.unit).is_none_or(|(leaf, _, _)| leaf == case.leaf)
+        };
+        // One claim per pool: another head has come.
+        let (before, others) = claims.into_iter().partition(in_pool);
+        self.claims = others;
+        let before: Vec<Claim> = before;
+        before.into_iter().for_each(|claim| {
+            self.unhold(&claim);
+            self.forsake(claim);
+        });
+        let mut claim = Claim::new(unit, case.ask, self.round);
+        if matches!(why, Why::Placement(_)) {
+            claim.nodes = self.nodes_to_wait_for(case.ask);
+        }
+        self.hold(claim);
+    }
+
+    /// The nodes where room for an ask is nearest: what is free now, then the nodes with the most free.
+    fn nodes_to_wait_for(&mut self, ask: AskId) -> Vec<(ShapeId, NodeId)> {
+        let mut nodes = Vec::new();
+        for (id, count) in self.shapes.ask_of(ask).members.clone() {
+            let shape = self.shapes.shape_of(id);
+            let slots = self.places.slots(id, shape, &self.nodes).to_vec();
+            let admits = self.places.admits(id, shape, &self.nodes);
+            let mut open: Vec<(i64, &str, NodeId)> = Vec::new();
+            for node in self.nodes.iter().filter(|node| admits[node.index()] > 0) {
+                let host = self.nodes.host(node);
+                open.push((-host.free.at(shape.main), &host.name, node));
+            }
+            open.sort_unstable();
+            let now = open.iter().flat_map(|&(_, _, node)| (0..slots[node.index()]).map(move |_| node));
+            let most = |node: NodeId| self.nodes.slots_when_empty(node, shape).saturating_sub(slots[node.index()]);
+            let later = open.iter().flat_map(|&(_, _, node)| (0..most(node)).map(move |_| node));
+            nodes.extend(now.chain(later).take(count as usize).map(|node| (id, node)));
+        }
+        nodes
+    }
+
+    /// Records a claim and says so.
+    pub(crate) fn hold(&mut self, claim: Claim) {
+        let Some((leaf, _, _)) = self.stands(claim.unit) else { return };
+        self.pending.push(Decision::Claim(Claimed {
+            claimant: self.uids(claim.unit),
+            pool: self.pools.tree.name(leaf).to_owned(),
+            amounts: self.amounts(claim.ask),
+            nodes: claim.nodes.iter().map(|&(_, node)| Arc::clone(&self.nodes.host(node).name)).collect(),
+            victims: claim.victims.clone(),
+        }));
+        self.hold_again(claim);
+    }
+
+    /// Takes quota and room for a claim; one whose claimant is gone is dropped.
+    pub(crate) fn hold_again(&mut self, mut claim: Claim) {
+        let Some((leaf, _, _)) = self.stands(claim.unit) else { return self.forsake(claim) };
+        let asked = &self.shapes.ask_of(claim.ask).amounts;
+        let due: ResourceVec = asked.iter().map(|(dim, asked)| (dim, asked.min(self.unused(leaf, dim)))).collect();
+        let above = |pool| if pool == leaf { asked.clone() } else { due.clone() };
+        claim.held = self.pools.tree.path(leaf).map(|pool| (pool, above(pool))).collect();
+        for (pool, amounts) in &claim.held {
+            for (dim, amount) in amounts.iter() {
+                *self.ledger.held.cell(*pool, dim) += i128::from(amount.units());
+            }
+        }
+        claim.nodes.iter().for_each(|&(shape, node)| self.put(shape, node, 1));
+        self.claims.push(claim);
+    }
+
+    /// Gives back the quota and the room that a claim holds.
+    pub(crate) fn unhold(&mut self, claim: &Claim) {
+        for (pool, amounts) in &claim.held {
+            for (dim, amount) in amounts.iter() {
+                *self.ledger.held.cell(*pool, dim) -= i128::from(amount.units());
+            }
+        }
+        claim.nodes.iter().for_each(|&(shape, node)| self.put(shape, node, -1));
+    }
+
+    fn put(&mut self, shape: ShapeId, node: NodeId, times: i64) {
+        let mut books = Books { hosts: &*self.hosts, dims: &mut self.dims };
+        let shape = self.shapes.shape_of(shape);
+        match times > 0 {
+            true => self.nodes.take(node, shape, Holder::Claim, &self.shapes, &mut books),
+            false => self.nodes.release(node, shape, Holder::Claim, &self.shapes, &mut books),
+        }
+    }
+
+    /// Drops a claim that still holds something.
+    pub(crate) fn drop_claim(&mut self, claim: Claim) {
+        self.unhold(&claim);
+        self.forsake(claim);
+    }
+
+    /// Drops a claim that holds nothing any more: victims that are not going yet may stay.
+    fn forsake(&mut self, claim: Claim) {
+        let going = |pod: &u32| {
+            let running = self.pods.record(*pod).and_then(|record| record.running());
+            running.is_some_and(|running| running.evicting && !running.terminating)
+        };
+        let pods: Vec<u32> = claim.victims.iter().filter_map(|&uid| self.pods.find(uid)).filter(going).collect();
+        let spared = pods.iter().filter_map(|&pod| self.pods.record(pod)).map(|record| record.uid).collect();
+        pods.into_iter().for_each(|pod| self.spare(pod));
+        self.pending.push(Decision::Release(Released { claimant: self.uids(claim.unit), spared }));
+    }
+
+    /// C3: a refused eviction ends the plan; its other victims stay, and gang members that are gone already
+    /// may rejoin their gang one by one.
+    pub(crate) fn eviction_refused(&mut self, uid: Uid) {
+        let until = self.now.after(self.config.eviction_retry);
+        if let Some(pod) = self.pods.find(uid) {
+            self.spare(pod);
+            if let Some(running) = self.pods.record_mut(pod).and_then(|record| record.running_mut()) {
+                running.spared_until = until;
+            }
+        }
+        if let Some(at) = self.claims.iter().position(|claim| claim.victims.contains(&uid)) {
+            let claim = self.claims.remove(at);
+            self.drop_claim(claim);
+        }
+    }
+
+    /// Marks a pod as being evicted.
+    pub(crate) fn condemn(&mut self, pod: u32) {
+        self.set_evicting(pod, State::Evicting);
+    }
+
+    fn spare(&mut self, pod: u32) {
+        self.set_evicting(pod, State::Staying);
+        if let Some((gang, _)) = self.pods.record(pod).and_then(|record| record.gang) {
+            self.unfile(pod);
+            self.gangs[gang as usize].evicting = false;
+            self.file(pod);
+        }
+    }
+
+    fn set_evicting(&mut self, pod: u32, state: State) {
+        self.withdraw(pod);
+        if let Some(running) = self.pods.record_mut(pod).and_then(|record| record.running_mut()) {
+            running.evicting = state == State::Evicting;
+        }
+        self.enter(pod);
+    }
+
+    /// Takes over a claim that an earlier leader recorded.
+    pub(crate) fn restore_claim(&mut self, recorded: &RecordedClaim) {
+        let first = recorded.claimant.iter().find_map(|&uid| self.pods.find(uid));
+        let Some(record) = first.and_then(|pod| self.pods.record(pod)) else { return };
+        let unit = match (record.gang, record.rank) {
+            (Some((gang, _)), Rank::Ordinary) if record.ask.is_none() => Unit::Gang(gang),
+            _ => first.map_or(Unit::Pod(u32::MAX), Unit::Pod),
+        };
+        let Some((_, ask, _)) = self.stands(unit) else { return };
+        let mut claim = Claim::new(unit, ask, 0);
+        let mut names = recorded.nodes.iter();
+        for &(shape, count) in &self.shapes.ask_of(ask).members {
+            let here = names.by_ref().take(count as usize);
+            claim.nodes.extend(here.map(|name| (shape, self.nodes.named(name))));
+        }
+        claim.victims = recorded.victims.clone();
+        for &uid in &recorded.victims {
+            if let Some(pod) = self.pods.find(uid) {
+                self.condemn(pod);
+            }
+        }
+        self.hold_again(claim);
+    }
+
+    /// The leaf, the bucket and the place of a unit that stands in a queue.
+    pub(crate) fn stands(&self, unit: Unit) -> Option<(PoolId, AskId, Place)> {
+        match unit {
+            Unit::Pod(pod) => {
+                let record = self.pods.record(pod).filter(|record| record.waits())?;
+                Some((self.leaf_of(record)?, record.ask?, place_of(record)))
+            }
+            Unit::Gang(gang) => {
+                let (pool, ask, place) = self.gangs[gang as usize].place()?;
+                Some((self.leaf_named(pool)?, *ask, *place))
+            }
+        }
+    }
+
+    /// The UIDs of the waiting pods of a unit.
+    pub(crate) fn uids(&self, unit: Unit) -> Vec<Uid> {
+        let members = self.waiting_members(unit);
+        members.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| record.uid).collect()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Evicting,
+    Staying,
+}

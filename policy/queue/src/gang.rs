@@ -1,0 +1,314 @@
+//! Gangs, and where each waiting pod stands: in its queue, in its gang's place in the queue, or aside.
+//!
+//! A gang is (namespace, name, controlling owner). It takes one place in the queue when all the members it
+//! announces are there and agree; before that its pods stand aside and move nobody's entitlement. Once it was
+//! admitted whole, a member that was lost and made again stands alone, ahead of the queue, for the quota
+//! that it left.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::explain::Explanation;
+use crate::order::{Entry, Place, Rank, Unit};
+use crate::pod::{GangKey, Obstacle};
+use crate::shape::AskId;
+use crate::state::{PodRecord, Queue};
+
+/// What is remembered of a gang.
+#[derive(Clone, Debug)]
+pub(crate) struct Gang {
+    pub(crate) key: Arc<GangKey>,
+    /// Its live pods, waiting and admitted, by number.
+    pub(crate) members: BTreeSet<u32>,
+    /// How many pods its owner ever has at once.
+    pub(crate) at_most: Option<u32>,
+    /// Whether it was admitted whole, so that members may be replaced one by one.
+    pub(crate) whole: bool,
+    /// The number of its members that were bound at the same time, at most: whether it ever ran whole.
+    pub(crate) most_bound: u32,
+    /// Whether all of it is being evicted.
+    pub(crate) evicting: bool,
+    /// Since when it has no live pod.
+    pub(crate) empty_since: Option<crate::Time>,
+    /// Since when it stands in the queue; kept while a member is written anew.
+    since: Option<crate::Time>,
+    /// Its place in the queue.
+    filed: Option<(Arc<str>, AskId, Place)>,
+}
+
+impl Gang {
+    pub(crate) const fn new(key: Arc<GangKey>) -> Self {
+        Self {
+            key,
+            members: BTreeSet::new(),
+            at_most: None,
+            whole: false,
+            most_bound: 0,
+            evicting: false,
+            empty_since: None,
+            since: None,
+            filed: None,
+        }
+    }
+
+    /// Notes that all of it was admitted in one piece.
+    pub(crate) const fn admitted_whole(&mut self) {
+        (self.whole, self.since) = (true, None);
+    }
+
+    /// Where it stands, if it waits whole.
+    pub(crate) const fn place(&self) -> Option<&(Arc<str>, AskId, Place)> {
+        self.filed.as_ref()
+    }
+}
+
+impl Queue {
+    /// Takes a pod, and the gang it belongs to, out of the queue.
+    pub(crate) fn unfile(&mut self, pod: u32) {
+        let Some(record) = self.pods.record(pod) else { return };
+        if let Some((gang, _)) = record.gang {
+            self.unfile_gang(gang);
+        } else {
+            self.unfile_pod(pod);
+        }
+    }
+
+    /// Takes one pod, and nobody else of its gang, out of the queue.
+    pub(crate) fn unfile_pod(&mut self, pod: u32) {
+        let Some(record) = self.pods.record_mut(pod) else { return };
+        let Some(ask) = record.ask.take() else { return };
+        let (place, pool) = (place_of(record), Arc::clone(&record.pool));
+        if let Some(leaf) = self.pools.leaf(&pool) {
+            self.lines[leaf.index()].remove(ask, &place);
+            self.eligible.stale.insert(leaf);
+        }
+    }
+
+    /// Takes a gang, and those of its members that stand alone, out of the queue.
+    pub(crate) fn unfile_gang(&mut self, gang: u32) {
+        if let Some((pool, ask, place)) = self.gangs[gang as usize].filed.take()
+            && let Some(leaf) = self.pools.leaf(&pool)
+        {
+            self.lines[leaf.index()].remove(ask, &place);
+            self.eligible.stale.insert(leaf);
+        }
+        let filed = |pod: &u32| self.pods.record(*pod).is_some_and(|record| record.ask.is_some());
+        let alone: Vec<u32> = self.gangs[gang as usize].members.iter().copied().filter(filed).collect();
+        alone.into_iter().for_each(|pod| self.unfile_pod(pod));
+    }
+
+    /// Puts a pod, or its gang, where it belongs now.
+    pub(crate) fn refile(&mut self, pod: u32) {
+        self.unfile(pod);
+        self.file(pod);
+    }
+
+    /// Puts a pod, or its gang, that stands nowhere, where it belongs.
+    pub(crate) fn file(&mut self, pod: u32) {
+        let Some(record) = self.pods.record(pod) else { return };
+        match record.gang {
+            Some((gang, _)) => drop(self.unfiled.insert(gang)),
+            None => self.file_pod(pod, Rank::Ordinary),
+        }
+    }
+
+    /// Puts gangs where they belong: once for all that happened to their members.
+    pub(crate) fn file_gangs(&mut self) {
+        for gang in std::mem::take(&mut self.unfiled) {
+            self.unfile_gang(gang);
+            self.file_gang(gang);
+        }
+    }
+
+    /// Puts a pod into its queue, or aside if something is in its way.
+    fn file_pod(&mut self, pod: u32, rank: Rank) {
+        let Some(record) = self.pods.record(pod).filter(|record| record.waits()) else { return };
+        if let Some(why) = self.in_the_way(record) {
+            self.set_alarm(pod);
+            self.pods.record_mut(pod).into_iter().for_each(|record| record.since = None);
+            return self.tell([pod], &why);
+        }
+        let (shape, preemptible) = (record.shape, record.preemptible);
+        let Some(leaf) = self.leaf_of(record) else { return };
+        let ask = self.shapes.ask(std::iter::once(shape), preemptible);
+        let now = self.now;
+        let Some(record) = self.pods.record_mut(pod) else { return };
+        (record.ask, record.rank) = (Some(ask), rank);
+        // One that nothing was ever in the way of has waited since it was created, whoever leads now.
+        let first = if record.told.is_none() { record.created } else { now.max(record.created) };
+        let entry = Entry { unit: Unit::Pod(pod), since: *record.since.get_or_insert(first) };
+        let place = place_of(record);
+        self.lines[leaf.index()].insert(ask, place, entry);
+        self.eligible.stale.insert(leaf);
+    }
+
+    fn set_alarm(&mut self, pod: u32) {
+        let until = self.pods.record(pod).and_then(|record| record.back_off_until);
+        if let Some(until) = until.filter(|&until| until > self.now) {
+            self.alarms.insert((until, pod));
+        }
+    }
+
+    /// What keeps a single pod from being considered, whatever its pool has left.
+    fn in_the_way(&self, record: &PodRecord) -> Option<Explanation> {
+        let Some(pool) = self.pools.tree.find(&record.pool) else {
+            return Some(Explanation::PoolNotFound { pool: record.pool.as_ref().to_owned() });
+        };
+        if !self.pools.tree.is_leaf(pool) {
+            return Some(Explanation::PoolNotLeaf { pool: self.pools.named(pool) });
+        }
+        if let Some(until) = record.back_off_until.filter(|&until| until > self.now) {
+            return Some(Explanation::BackingOff { seconds: until.since(self.now).as_millis().div_ceil(1000) as u64 });
+        }
+        let unplaceable = self.shapes.shape_of(record.shape).class.as_ref().err();
+        record.obstacle.as_deref().or(unplaceable).map(obstacle)
+    }
+
+    /// Puts a gang where it belongs: whole into the queue, its replacements ahead of it, or aside.
+    fn file_gang(&mut self, number: u32) {
+        let roll = self.roll(number);
+        let gang = &mut self.gangs[number as usize];
+        let all_leave = gang.evicting && roll.leaving > 0;
+        // Where all of it is gone and all of it is there again, it is a new gang of the old name. Where only
+        // some are, the others finished: a Job's last pod that is tried again must not wait for the seven
+        // that succeeded.
+        let anew = gang.whole && roll.staying + roll.leaving == 0 && roll.size > 0 && roll.waiting.len() >= roll.size;
+        if (gang.evicting && !all_leave) || anew {
+            (gang.evicting, gang.whole, gang.most_bound) = (false, false, 0);
+        }
+        gang.whole |= roll.staying > 0 && !all_leave;
+        if gang.whole && !all_leave {
+            for (at, &pod) in roll.waiting.iter().enumerate() {
+                match self.surplus(&roll, at) {
+                    None => self.file_pod(pod, Rank::Replacement),
+                    Some(why) => self.tell([pod], &why),
+                }
+            }
+        } else if let Some(why) = self.gang_in_the_way(number, &roll) {
+            roll.waiting.iter().for_each(|&pod| self.set_alarm(pod));
+            self.gangs[number as usize].since = None;
+            self.tell(roll.waiting, &why);
+        } else {
+            self.file_whole(number, &roll);
+        }
+    }
+
+    /// Who of a gang is there.
+    fn roll(&self, number: u32) -> Roll {
+        let mut roll = Roll::default();
+        for &pod in &self.gangs[number as usize].members {
+            let Some(record) = self.pods.record(pod) else { continue };
+            roll.size = record.gang.map_or(1, |(_, size)| size as usize);
+            match record.running() {
+                None => roll.waiting.push(pod),
+                Some(running) if running.leaves() => roll.leaving += 1,
+                Some(_) => roll.staying += 1,
+            }
+        }
+        roll.waiting.sort_unstable_by_key(|&pod| self.pods.record(pod).map(place_of));
+        roll
+    }
+
+    /// What is said to the waiting pod at this position of a gang that runs, if there is no place for it.
+    fn surplus(&self, roll: &Roll, at: usize) -> Option<Explanation> {
+        let Roll { size, staying, leaving, waiting: _ } = roll;
+        (at + staying + leaving >= *size).then(|| Explanation::Misconfigured {
+            what: format!(
+                "the gang announces {size} members and all of them are there; raise the number or delete this pod"
+            ),
+        })
+    }
+
+    /// The gang stands in the queue in one piece, at the place of its oldest member.
+    fn file_whole(&mut self, number: u32, roll: &Roll) {
+        let records = || roll.waiting.iter().filter_map(|&pod| self.pods.record(pod));
+        let Some(first) = records().min_by_key(|record| place_of(record)) else { return };
+        let latest = records().map(|record| record.created).max().unwrap_or_default();
+        let Some(leaf) = self.leaf_of(first) else { return };
+        let place = Place { rank: Rank::Ordinary, ..place_of(first) };
+        let (pool, preemptible) = (Arc::clone(&first.pool), first.preemptible);
+        let shapes: Vec<_> = records().map(|record| record.shape).collect();
+        let ask = self.shapes.ask(shapes.into_iter(), preemptible);
+        let since = *self.gangs[number as usize].since.get_or_insert(self.now.max(latest));
+        let entry = Entry { unit: Unit::Gang(number), since };
+        self.lines[leaf.index()].insert(ask, place, entry);
+        self.eligible.stale.insert(leaf);
+        self.gangs[number as usize].filed = Some((pool, ask, place));
+    }
+
+    /// What keeps a pod from standing in a queue; `None` if it does, or if nobody knows it.
+    pub(crate) fn aside(&self, pod: u32) -> Option<Explanation> {
+        let record = self.pods.record(pod)?;
+        let Some((number, _)) = record.gang else { return self.in_the_way(record) };
+        let (gang, roll) = (&self.gangs[number as usize], self.roll(number));
+        if gang.whole && !(gang.evicting && roll.leaving > 0) {
+            let at = roll.waiting.iter().position(|&one| one == pod)?;
+            return self.surplus(&roll, at).or_else(|| self.in_the_way(record));
+        }
+        self.gang_in_the_way(number, &roll)
+    }
+
+    /// What keeps a gang from standing in the queue.
+    fn gang_in_the_way(&self, number: u32, Roll { size, leaving, waiting, .. }: &Roll) -> Option<Explanation> {
+        if self.gangs[number as usize].evicting && *leaving > 0 {
+            return Some(Explanation::GangLeaving { left: *leaving as u32 });
+        }
+        let first = self.pods.record(*waiting.first()?)?;
+        let size = *size as u32;
+        let misconfigured = |what: String| Some(Explanation::Misconfigured { what });
+        if let Some(at_most) = self.gangs[number as usize].at_most.filter(|&at_most| at_most < size) {
+            return misconfigured(format!(
+                "the gang announces {size} members, but its owner never has more than {at_most} pods at once"
+            ));
+        }
+        if waiting.len() < size as usize {
+            return Some(Explanation::Gang { created: waiting.len() as u32, size });
+        }
+        if waiting.len() > size as usize {
+            let there = waiting.len();
+            return misconfigured(format!("{there} pods say that they belong to a gang of {size}; delete what is too many"));
+        }
+        for record in waiting.iter().filter_map(|&pod| self.pods.record(pod)) {
+            let says = |field: &str| misconfigured(format!("the members of the gang disagree about {field}"));
+            match () {
+                () if record.gang != first.gang => return says("its size"),
+                () if record.pool != first.pool => return says("the pool"),
+                () if record.preemptible != first.preemptible => return says("preemptible"),
+                () if record.priority != first.priority => return says("the priority"),
+                () => {}
+            }
+            if let Some(why) = self.in_the_way(record) {
+                return Some(why);
+            }
+        }
+        None
+    }
+}
+
+/// Who of a gang is there.
+#[derive(Clone, Debug, Default)]
+struct Roll {
+    /// How many members it announces.
+    size: usize,
+    /// Admitted, and not on the way out.
+    staying: usize,
+    /// Admitted, and on the way out.
+    leaving: usize,
+    /// Waiting, in their order.
+    waiting: Vec<u32>,
+}
+
+/// The place of a pod in its queue.
+pub(crate) fn place_of(record: &PodRecord) -> Place {
+    Place { rank: record.rank, priority: Reverse(record.priority), created: record.created, uid: record.uid }
+}
+
+fn obstacle(obstacle: &Obstacle) -> Explanation {
+    match obstacle {
+        Obstacle::OtherGate(gate) => Explanation::OtherGate { gate: gate.clone() },
+        Obstacle::Misconfigured(what) => Explanation::Misconfigured { what: what.clone() },
+        Obstacle::PoolNotAllowed(namespace) => Explanation::PoolNotAllowed { namespace: namespace.clone() },
+        Obstacle::UnknownModel(model) => Explanation::UnknownModel { model: model.clone() },
+    }
+}

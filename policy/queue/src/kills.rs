@@ -1,0 +1,128 @@
+//! What goes without a claimant: pods of draining pools (A12), and pods that were admitted and not placed in
+//! time (B7). Both are rate-limited together, so that a mistake in a pool or a broken scheduler does not empty
+//! the cluster within a minute.
+
+use std::time::Duration;
+
+use weir_model::PoolId;
+
+use crate::decision::{self, Cause, Decision, Eviction};
+use crate::settings::BarePods;
+use crate::state::Queue;
+
+impl Queue {
+    /// How long the scheduler has worked: the time in which it makes no progress is left out.
+    pub(crate) fn count_progress(&mut self) {
+        let until = self.progress.last.after(self.config.scheduler_patience).min(self.now);
+        self.progress.worked += until.since(self.progress.counted);
+        self.progress.counted = self.now;
+    }
+
+    /// Evicts preemptible units of draining pools; others run to their end.
+    pub(crate) fn drain(&mut self) {
+        let drains = |&pool: &PoolId| self.pools.tree.is_leaf(pool) && self.pools.drains(pool);
+        let leaves: Vec<PoolId> = self.pools.tree.iter().filter(drains).collect();
+        if leaves.is_empty() || self.now < self.config.evictions_from {
+            return;
+        }
+        for victim in self.victims_in(leaves.into_iter()) {
+            if !self.may_kill(victim.pods.len()) {
+                return;
+            }
+            let pool = self.pools.held_by(victim.leaf).unwrap_or(victim.leaf);
+            let cause = Cause::Drain { pool: self.pools.named(pool) };
+            self.evict(cause, &[&victim]);
+        }
+    }
+
+    /// Kills what was admitted and not placed in time: a gang whole if it never ran whole, others alone.
+    pub(crate) fn time_out(&mut self) {
+        if self.now < self.config.evictions_from {
+            return;
+        }
+        let overdue: Vec<u32> = self.unbound.iter().copied().filter(|&pod| self.is_overdue(pod)).collect();
+        for pod in overdue {
+            let Some(record) = self.pods.record(pod) else { continue };
+            if record.running().is_none_or(|running| running.leaves()) {
+                continue;
+            }
+            let (gang, waited) = (record.gang, self.waited(pod));
+            let (pods, placed, of) = match gang {
+                Some((gang, size)) if self.gangs[gang as usize].most_bound < size => {
+                    let members = self.running_members(gang);
+                    let bound = |pod: &&u32| {
+                        self.pods.record(**pod).and_then(|record| record.running()).is_some_and(|running| running.bound)
+                    };
+                    let placed = members.iter().filter(bound).count() as u32;
+                    (members, placed, size)
+                }
+                _ => (vec![pod], 0, 1),
+            };
+            if !self.may_kill(pods.len()) {
+                return;
+            }
+            if let Some((gang, _)) = gang.filter(|_| pods.len() > 1 || of > 1) {
+                self.unfile_gang(gang);
+                self.gangs[gang as usize].evicting = true;
+            }
+            self.kill(pods.clone(), Cause::PlacementTimeout { waited, placed, of });
+            pods.into_iter().take(1).for_each(|pod| self.refile(pod));
+        }
+    }
+
+    fn waited(&self, pod: u32) -> Duration {
+        let running = self.pods.record(pod).and_then(|record| record.running());
+        running.map_or(Duration::ZERO, |running| self.progress.worked.saturating_sub(running.clock))
+    }
+
+    fn is_overdue(&self, pod: u32) -> bool {
+        let Some(record) = self.pods.record(pod) else { return false };
+        let spared = record.running().is_some_and(|running| running.spared_until > self.now);
+        let goes = record.controlled || self.config.bare_pods == BarePods::Kill;
+        goes && !spared && self.waited(pod) >= self.config.placement_timeout
+    }
+
+    fn kill(&mut self, pods: Vec<u32>, cause: Cause) {
+        let mut victims = Vec::new();
+        for pod in pods {
+            let Some(record) = self.pods.record(pod) else { continue };
+            let node = record.running().and_then(|running| running.node.filter(|_| running.bound));
+            victims.push(decision::Victim {
+                uid: record.uid,
+                pool: record.pool.as_ref().to_owned(),
+                node: node.map(|node| std::sync::Arc::clone(&self.nodes.host(node).name)),
+                notice: Duration::ZERO,
+            });
+            self.condemn(pod);
+        }
+        self.pending.push(Decision::Evict(Eviction { cause, victims, budgets: Vec::new() }));
+    }
+
+    /// Whether so many more pods may go within this minute. A gang larger than the limit goes when nothing
+    /// else went: it would never go otherwise.
+    fn may_kill(&mut self, pods: usize) -> bool {
+        let now = self.now;
+        self.kills.retain(|&at| now.since(at) < Duration::from_secs(60));
+        let fits = self.kills.len() + pods <= self.config.kills_per_minute as usize;
+        let goes = fits || (self.kills.is_empty() && self.config.kills_per_minute > 0);
+        if goes {
+            self.kills.extend(std::iter::repeat_n(now, pods));
+        }
+        goes
+    }
+
+    /// Forgets gangs that have had no pod for an hour, so that their numbers can be used again.
+    pub(crate) fn forget_gangs(&mut self) {
+        while let Some(&(since, number)) = self.empty_gangs.first() {
+            if self.now.since(since) < Duration::from_secs(3600) {
+                return;
+            }
+            self.empty_gangs.remove(&(since, number));
+            let gang = &self.gangs[number as usize];
+            if gang.members.is_empty() && gang.empty_since == Some(since) {
+                self.gang_by_key.remove(&gang.key);
+                self.unused_gangs.push(number);
+            }
+        }
+    }
+}

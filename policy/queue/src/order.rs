@@ -1,0 +1,113 @@
+//! In which order the pods of a pool go: priority, then creation time, then UID; replacements before all.
+//!
+//! The pods of a queue stand in **buckets**, one for each ask. Everybody in a bucket gets the same answer
+//! from every check, and within one round an answer of no stays no, because what is used only grows; so a
+//! round asks once for each bucket, not once for each of a hundred thousand pods.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::admit::Why;
+use crate::explain::Reason;
+use crate::pod::Uid;
+use crate::shape::AskId;
+use crate::Time;
+
+/// What is admitted in one piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Unit {
+    /// A pod, by its number.
+    Pod(u32),
+    /// A gang, by its number.
+    Gang(u32),
+}
+
+/// The place of a unit in its queue; the smallest goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place {
+    /// A replaced member of a gang that runs goes ahead of its queue.
+    pub(crate) rank: Rank,
+    pub(crate) priority: Reverse<i32>,
+    pub(crate) created: Time,
+    pub(crate) uid: Uid,
+}
+
+/// Whether a unit stands in the queue or ahead of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Rank {
+    Replacement,
+    Ordinary,
+}
+
+/// One that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) unit: Unit,
+    /// Since when nothing but quota and room was in its way.
+    pub(crate) since: Time,
+}
+
+/// The units of a queue that ask for the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bucket {
+    pub(crate) order: BTreeMap<Place, Entry>,
+    /// The reason that all but the fresh ones were told.
+    pub(crate) told: Option<Reason>,
+    /// Why they wait, as of the last round.
+    pub(crate) why: Option<Why>,
+    /// The round in which they were last told.
+    pub(crate) told_in: u64,
+    /// Came since the others were told.
+    pub(crate) fresh: Vec<Unit>,
+}
+
+/// The queue of a leaf pool, and what of it is admitted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Line {
+    pub(crate) buckets: BTreeMap<AskId, Bucket>,
+    /// Admitted pods, by their numbers.
+    pub(crate) admitted: BTreeSet<u32>,
+}
+
+impl Line {
+    pub(crate) fn insert(&mut self, ask: AskId, place: Place, entry: Entry) {
+        let bucket = self.buckets.entry(ask).or_default();
+        bucket.order.insert(place, entry);
+        bucket.fresh.push(entry.unit);
+    }
+
+    pub(crate) fn remove(&mut self, ask: AskId, place: &Place) {
+        if let Some(bucket) = self.buckets.get_mut(&ask) {
+            bucket.order.remove(place);
+            if bucket.order.is_empty() {
+                self.buckets.remove(&ask);
+            }
+        }
+    }
+
+    /// How many units wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.buckets.values().map(|bucket| bucket.order.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(rank: Rank, priority: i32, created: u64, uid: u128) -> Place {
+        Place { rank, priority: Reverse(priority), created: Time::from_millis(created), uid: Uid::new(uid) }
+    }
+
+    #[test]
+    fn the_order_is_replacement_then_priority_then_creation_then_uid() {
+        let sorted = [
+            place(Rank::Replacement, 0, 9, 9),
+            place(Rank::Ordinary, 5, 9, 9),
+            place(Rank::Ordinary, 0, 1, 9),
+            place(Rank::Ordinary, 0, 2, 1),
+            place(Rank::Ordinary, 0, 2, 2),
+        ];
+        assert!(sorted.is_sorted());
+    }
+}

@@ -1,0 +1,194 @@
+//! Where an ask fits: how many pods of a shape each node can take, and which nodes an ask would get.
+//!
+//! For each shape it is remembered how many pods fit on each node; a change of one node costs one look at it
+//! per shape that anybody asks about. "6 of 8 fit" is then one number, and a full cluster says no without a
+//! search. Nodes are filled most-allocated first, in the shape's main resource, then by name, so that whole
+//! hosts stay free and the same state always gives the same nodes.
+
+use std::collections::HashMap;
+
+use crate::nodes::{Books, Holder, Log, NodeId, Nodes, Row};
+use crate::shape::{Ask, AskId, Shape, ShapeId, Shapes};
+
+/// Not all pods of an ask find room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shortfall {
+    /// How many do.
+    pub(crate) fit: u32,
+    /// How many there are.
+    pub(crate) of: u32,
+}
+
+/// How many pods of one shape fit on each node.
+#[derive(Debug, Default)]
+struct Fit {
+    slots: Vec<u32>,
+    total: u64,
+    /// Up to where the log of changes was read.
+    read: u64,
+}
+
+impl Fit {
+    /// Looks again at the nodes that changed.
+    fn sync(&mut self, nodes: &Nodes, log: &Log, slots: impl Fn(NodeId) -> u32) {
+        let known = self.slots.len();
+        self.slots.resize(nodes.len(), 0);
+        let mut look = |node: NodeId| {
+            let now = slots(node);
+            let before = std::mem::replace(&mut self.slots[node.index()], now);
+            self.total = self.total + u64::from(now) - u64::from(before);
+        };
+        match log.since(self.read).filter(|_| known > 0) {
+            Some(changed) => changed.iter().for_each(|&node| look(node)),
+            None => nodes.iter().for_each(look),
+        }
+        self.read = log.end();
+    }
+}
+
+/// What was found out about shapes and asks, kept until a node changes.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    admits: Vec<Fit>,
+    free: Vec<Fit>,
+    empty: Vec<Fit>,
+    /// Of gangs with several shapes: the answer for an empty cluster, and the layout that it holds for.
+    mixed: HashMap<AskId, (u64, Result<(), Shortfall>)>,
+}
+
+impl Places {
+    /// The nodes that an ask would get of what is free now, in the order of its shapes.
+    pub(crate) fn find(
+        &mut self,
+        ask: &Ask,
+        nodes: &mut Nodes,
+        shapes: &Shapes,
+        books: &mut Books<'_>,
+    ) -> Result<Vec<(ShapeId, NodeId)>, Shortfall> {
+        let mut found: Vec<(ShapeId, NodeId)> = Vec::with_capacity(ask.pods as usize);
+        let mut short = false;
+        for &(id, count) in &ask.members {
+            let shape = shapes.shape_of(id);
+            let start = found.len();
+            self.fill(id, shape, count, nodes, &mut found);
+            short |= found.len() - start < count as usize;
+            if ask.members.len() > 1 {
+                for &(_, node) in &found[start..] {
+                    nodes.take(node, shape, Holder::Claim, shapes, books);
+                }
+            }
+        }
+        if ask.members.len() > 1 {
+            for &(id, node) in &found {
+                nodes.release(node, shapes.shape_of(id), Holder::Claim, shapes, books);
+            }
+        }
+        if short { Err(Shortfall { fit: found.len() as u32, of: ask.pods }) } else { Ok(found) }
+    }
+
+    /// Adds up to `count` nodes for one shape, most allocated first.
+    fn fill(
+        &mut self,
+        id: ShapeId,
+        shape: &Shape,
+        count: u32,
+        nodes: &Nodes,
+        found: &mut Vec<(ShapeId, NodeId)>,
+    ) {
+        let fit = self.free(id, shape, nodes);
+        let key = |node: NodeId| (nodes.host(node).free.at(shape.main), &nodes.host(node).name);
+        let mut open = fit.slots.iter().enumerate().filter(|&(_, &slots)| slots > 0);
+        if fit.total < u64::from(count) {
+            // All that fit are counted, so that the pod can say "6 of 8 fit".
+            let all = open.flat_map(|(at, &slots)| (0..slots).map(move |_| (id, NodeId(at as u32))));
+            found.extend(all.take(count as usize));
+        } else if count == 1 {
+            let best = open.by_ref().map(|(at, _)| NodeId(at as u32)).min_by_key(|&node| key(node));
+            found.extend(best.map(|node| (id, node)));
+        } else {
+            let mut open: Vec<(NodeId, u32)> = open.map(|(at, &slots)| (NodeId(at as u32), slots)).collect();
+            open.sort_unstable_by_key(|&(node, _)| key(node));
+            let each = open.into_iter().flat_map(|(node, slots)| (0..slots).map(move |_| (id, node)));
+            found.extend(each.take(count as usize));
+        }
+    }
+
+    /// Whether all pods of an ask fit on the usable nodes when only unmanaged pods are there.
+    pub(crate) fn fits_empty(
+        &mut self,
+        id: AskId,
+        ask: &Ask,
+        nodes: &Nodes,
+        shapes: &Shapes,
+    ) -> Result<(), Shortfall> {
+        if let [(shape, count)] = ask.members[..] {
+            let total = self.empty(shape, shapes.shape_of(shape), nodes).total;
+            let fit = u32::try_from(total).unwrap_or(u32::MAX);
+            return if fit >= count { Ok(()) } else { Err(Shortfall { fit, of: count }) };
+        }
+        let layout = nodes.layout.end();
+        if let Some((_, known)) = self.mixed.get(&id).filter(|(at, _)| *at == layout) {
+            return *known;
+        }
+        let answer = self.pack_empty(ask, nodes, shapes);
+        self.mixed.insert(id, (layout, answer));
+        answer
+    }
+
+    /// Packs a gang of several shapes into the empty cluster, the largest first.
+    fn pack_empty(&mut self, ask: &Ask, nodes: &Nodes, shapes: &Shapes) -> Result<(), Shortfall> {
+        let mut rows: Vec<Row> = nodes.iter().map(|node| nodes.empty(node)).collect();
+        let mut fit = 0;
+        for &(id, count) in &ask.members {
+            let shape = shapes.shape_of(id);
+            let open = &self.empty(id, shape, nodes).slots;
+            let mut order: Vec<usize> = (0..rows.len()).filter(|&at| open[at] > 0).collect();
+            order.sort_unstable_by_key(|&at| (rows[at].at(shape.main), &nodes.host(NodeId(at as u32)).name));
+            let mut left = count;
+            for at in order {
+                let ports = if shape.spec.ports.is_empty() { u32::MAX } else { 1 };
+                let here = rows[at].holds(&shape.needs).min(left).min(ports);
+                rows[at].change(&shape.needs, -i64::from(here));
+                left -= here;
+            }
+            fit += count - left;
+        }
+        if fit == ask.pods { Ok(()) } else { Err(Shortfall { fit, of: ask.pods }) }
+    }
+
+    /// How many pods of a shape a node has room for now.
+    pub(crate) fn slots(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &[u32] {
+        &self.free(id, shape, nodes).slots
+    }
+
+    /// Which nodes admit a shape, whatever is free: 1 or 0 for each.
+    pub(crate) fn admits(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &[u32] {
+        let fit = entry(&mut self.admits, id);
+        fit.sync(nodes, &nodes.layout, |node| u32::from(nodes.admits(node, shape)));
+        &fit.slots
+    }
+
+    fn free(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &Fit {
+        self.admits(id, shape, nodes);
+        let admits = &self.admits[id.index()].slots;
+        let fit = entry(&mut self.free, id);
+        fit.sync(nodes, &nodes.changes, |node| if admits[node.index()] > 0 { nodes.slots(node, shape) } else { 0 });
+        fit
+    }
+
+    fn empty(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &Fit {
+        self.admits(id, shape, nodes);
+        let admits = &self.admits[id.index()].slots;
+        let fit = entry(&mut self.empty, id);
+        let slots = |node: NodeId| if admits[node.index()] > 0 { nodes.slots_when_empty(node, shape) } else { 0 };
+        fit.sync(nodes, &nodes.layout, slots);
+        fit
+    }
+}
+
+fn entry(fits: &mut Vec<Fit>, id: ShapeId) -> &mut Fit {
+    if fits.len() <= id.index() {
+        fits.resize_with(id.index() + 1, Fit::default);
+    }
+    &mut fits[id.index()]
+}

@@ -1,0 +1,245 @@
+//! When something is taken back (C1, C5, C6): never without somebody who is entitled to it and fits there.
+//!
+//! A pool above its entitlement is left alone until eligible demand within somebody else's entitlement waits,
+//! is placed by a plan, and that has lasted without a break for the configured time. Whoever the plan serves
+//! gets a claim, so nobody is evicted twice for the same demand. Under constant demand evictions stop: a
+//! claimant's pool is within its entitlement with it, and only pools above theirs give.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_model::{Dim, PoolId};
+
+use crate::admit::{Blocked, Case, Why};
+use crate::claim::Claim;
+use crate::decision::{self, BudgetFact, Cause, Decision, Eviction, OverBy};
+use crate::ledger::amount;
+use crate::order::Unit;
+use crate::plan::{Plan, Served};
+use crate::settings::WithinPool;
+use crate::state::Queue;
+use crate::victims::Victim;
+
+/// What a plan decided, apart from the state that it was tried out on.
+struct Outcome {
+    victims: Vec<Victim>,
+    served: Vec<Served>,
+}
+
+impl Outcome {
+    fn evicts(&self) -> bool {
+        self.served.iter().any(|served| !served.victims.is_empty())
+    }
+
+    /// The claimants for whom somebody has to go.
+    fn claimants(&self) -> impl Iterator<Item = &Served> {
+        self.served.iter().filter(|served| !served.victims.is_empty())
+    }
+}
+
+impl Queue {
+    /// Makes and carries out a plan where it is time, and returns the dimensions in which one is being made.
+    pub(crate) fn reclaim(&mut self, blocked: &[Blocked]) -> Vec<Dim> {
+        let claimants = self.claimants(blocked);
+        let patient = self.lay_down(&claimants);
+        let wanted = self.reclaim_for(&claimants);
+        for claim in patient {
+            // A claim from patience ends where a plan takes over.
+            if !self.has_claim(claim.unit) {
+                self.hold_again(claim);
+            }
+        }
+        wanted
+    }
+
+    /// Claims from patience hold back others, not the plan that is made for those who have them.
+    fn lay_down(&mut self, claimants: &[Case]) -> Vec<Claim> {
+        let claims = std::mem::take(&mut self.claims);
+        let asks = |claim: &Claim| {
+            let stands = self.stands(claim.unit).filter(|_| claim.victims.is_empty());
+            stands.is_some_and(|(leaf, ask, _)| claimants.iter().any(|case| (case.leaf, case.ask) == (leaf, ask)))
+        };
+        let (patient, others) = claims.into_iter().partition(asks);
+        self.claims = others;
+        let patient: Vec<Claim> = patient;
+        patient.iter().for_each(|claim| self.unhold(claim));
+        patient
+    }
+
+    fn reclaim_for(&mut self, claimants: &[Case]) -> Vec<Dim> {
+        let first = self.plan(claimants, &|_, _| true);
+        let wanted = self.asked_by(first.claimants());
+        self.keep_clocks(&wanted, first.claimants().map(|served| served.case.leaf).collect());
+        if !first.evicts() || self.now < self.config.evictions_from {
+            return wanted;
+        }
+        let ripe: BTreeSet<(PoolId, Dim)> = self.ripe();
+        let due = |pool: PoolId, dim: Dim| ripe.contains(&(pool, dim));
+        let outcome = self.plan(claimants, &due);
+        self.carry_out(&outcome);
+        let served: Vec<Unit> = outcome.served.iter().map(|served| served.unit).collect();
+        self.asked_by(first.claimants().filter(|one| !served.contains(&one.unit)))
+    }
+
+    /// Whoever is within the entitlement of their pool and waits for room, for quota that others of the same
+    /// ancestor are not entitled to, or for the place of lower priorities in a pool that allows it.
+    fn claimants(&self, blocked: &[Blocked]) -> Vec<Case> {
+        let mut claimants = Vec::new();
+        for &Blocked { leaf, ask, why } in blocked {
+            let within = self.pools.settings(leaf).within_pool == WithinPool::LowerPriority;
+            let waits = match why {
+                Why::Placement(_) => true,
+                Why::Quota { pool, .. } => pool != leaf || within,
+                _ => false,
+            };
+            if waits {
+                claimants.push(Case { leaf, ask, priority: None });
+            }
+        }
+        claimants
+    }
+
+    fn plan(&mut self, claimants: &[Case], ripe: &dyn Fn(PoolId, Dim) -> bool) -> Outcome {
+        let leaves = self.givers(claimants);
+        if leaves.is_empty() {
+            return Outcome { victims: Vec::new(), served: Vec::new() };
+        }
+        let mut admits = BTreeMap::new();
+        for case in claimants {
+            for &(id, _) in &self.shapes.ask_of(case.ask).members {
+                let shape = self.shapes.shape_of(id);
+                let nodes = &self.nodes;
+                admits.entry(id).or_insert_with(|| self.places.admits(id, shape, nodes).to_vec());
+            }
+        }
+        let victims = self.victims_in(leaves.into_iter());
+        let mut plan = Plan::new(self, victims, ripe);
+        for &case in claimants {
+            plan.serve(case, &admits);
+        }
+        let Plan { victims, served, .. } = plan;
+        Outcome { victims, served }
+    }
+
+    /// The leaves from which something might be taken for these claimants.
+    fn givers(&self, claimants: &[Case]) -> BTreeSet<PoolId> {
+        let mut dims: BTreeSet<Dim> = BTreeSet::new();
+        let mut leaves: BTreeSet<PoolId> = BTreeSet::new();
+        for case in claimants {
+            dims.extend(self.shapes.ask_of(case.ask).amounts.iter().map(|(dim, _)| dim));
+            let within = self.pools.settings(case.leaf).within_pool == WithinPool::LowerPriority;
+            leaves.extend(within.then_some(case.leaf));
+        }
+        let over = |pool: &PoolId| dims.iter().any(|&dim| self.over(*pool, dim) > 0);
+        leaves.extend(self.pools.tree.iter().filter(|&pool| self.pools.tree.is_leaf(pool)).filter(over));
+        leaves
+    }
+
+    fn asked_by<'a>(&self, served: impl Iterator<Item = &'a Served>) -> Vec<Dim> {
+        let asks = served.flat_map(|served| self.shapes.ask_of(served.case.ask).amounts.iter());
+        asks.map(|(dim, _)| dim).collect::<BTreeSet<Dim>>().into_iter().collect()
+    }
+
+    /// Starts the clock of every pool that is above its entitlement in a wanted dimension, keeps those that
+    /// run, and stops the others: the time has to pass without a break.
+    fn keep_clocks(&mut self, wanted: &[Dim], claimants: BTreeSet<PoolId>) {
+        let mut running = BTreeMap::new();
+        for pool in self.pools.tree.iter().filter(|&pool| pool != PoolId::ROOT) {
+            for &dim in wanted.iter().filter(|&&dim| !claimants.is_empty() && self.over(pool, dim) > 0) {
+                let key = (self.pools.tree.name(pool).to_owned(), dim);
+                let since = self.over_since.get(&key).copied().unwrap_or(self.now);
+                running.insert(key, since);
+            }
+        }
+        let before = std::mem::replace(&mut self.over_since, running);
+        let said = |pool: &str, dim: Dim, since| {
+            Decision::Over { pool: pool.to_owned(), dim: self.dims.name(dim).to_owned(), since }
+        };
+        let ended = before.keys().filter(|key| !self.over_since.contains_key(*key));
+        let mut news: Vec<Decision> = ended.map(|(pool, dim)| said(pool, *dim, None)).collect();
+        let begun = self.over_since.iter().filter(|(key, _)| !before.contains_key(*key));
+        news.extend(begun.map(|((pool, dim), since)| said(pool, *dim, Some(*since))));
+        self.pending.extend(news);
+    }
+
+    /// The pools and dimensions that have been above their entitlement for long enough.
+    fn ripe(&self) -> BTreeSet<(PoolId, Dim)> {
+        let due = self.over_since.iter().filter(|(_, since)| self.now.since(**since) >= self.config.hysteresis);
+        due.filter_map(|((pool, dim), _)| Some((self.pools.tree.find(pool)?, *dim))).collect()
+    }
+
+    fn carry_out(&mut self, outcome: &Outcome) {
+        for served in outcome.claimants() {
+            let facts = self.over_facts(served, &outcome.victims);
+            let uids = self.waiting_members(served.unit);
+            let uids = uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
+            let mut nodes = served.nodes.clone();
+            let mut claimant = Vec::new();
+            for (uid, shape) in uids {
+                if let Some(at) = nodes.iter().position(|&(known, _)| known == shape) {
+                    claimant.push((uid, Arc::clone(&self.nodes.host(nodes.swap_remove(at).1).name)));
+                }
+            }
+            let pool = self.pools.tree.name(served.case.leaf).to_owned();
+            let own = served.victims.iter().all(|&at| outcome.victims[at].leaf == served.case.leaf);
+            let cause = match own {
+                true => Cause::WithinPool { claimant, pool },
+                false => Cause::Reclaim { claimant, pool, over: facts },
+            };
+            let going: Vec<&Victim> = served.victims.iter().map(|&at| &outcome.victims[at]).collect();
+            let victims = self.evict(cause, &going);
+            let mut claim = Claim::new(served.unit, served.case.ask, self.round);
+            (claim.nodes, claim.victims) = (served.nodes.clone(), victims);
+            self.hold(claim);
+        }
+    }
+
+    fn over_facts(&self, served: &Served, victims: &[Victim]) -> Vec<OverBy> {
+        let asked = &self.shapes.ask_of(served.case.ask).amounts;
+        let leaves: BTreeSet<PoolId> = served.victims.iter().map(|&at| victims[at].leaf).collect();
+        let mut facts = Vec::new();
+        for leaf in leaves {
+            for (dim, _) in asked.iter().filter(|&(dim, _)| self.over(leaf, dim) > 0) {
+                facts.push(OverBy {
+                    pool: self.pools.named(leaf),
+                    dim: self.dims.name(dim).to_owned(),
+                    usage: amount(self.staying(leaf, dim)),
+                    entitlement: self.pools.entitled(leaf, dim),
+                });
+            }
+        }
+        facts
+    }
+
+    /// Decides that these units go, and says so.
+    pub(crate) fn evict(&mut self, cause: Cause, units: &[&Victim]) -> Vec<crate::pod::Uid> {
+        let mut taken: BTreeMap<usize, u32> = BTreeMap::new();
+        let mut victims = Vec::new();
+        for unit in units {
+            unit.budgets.iter().for_each(|&(budget, count)| *taken.entry(budget).or_default() += count);
+            for (&pod, &(_, node)) in unit.pods.iter().zip(&unit.nodes) {
+                let Some(record) = self.pods.record(pod) else { continue };
+                victims.push(decision::Victim {
+                    uid: record.uid,
+                    pool: record.pool.as_ref().to_owned(),
+                    node: Some(Arc::clone(&self.nodes.host(node).name)),
+                    notice: self.pools.settings(unit.leaf).notice,
+                });
+                self.condemn(pod);
+            }
+            if let Some(gang) = unit.gang {
+                self.unfile_gang(gang);
+                self.gangs[gang as usize].evicting = true;
+                unit.pods.iter().take(1).for_each(|&pod| self.file(pod));
+            }
+        }
+        let fact = |(budget, taken): (usize, u32)| {
+            let crate::event::Budget { name, allowed, pods: _ } = &self.budgets[budget];
+            BudgetFact { budget: name.clone(), allowed: *allowed, taken }
+        };
+        let budgets = taken.into_iter().map(fact).collect();
+        let uids = victims.iter().map(|victim| victim.uid).collect();
+        self.pending.push(Decision::Evict(Eviction { cause, victims, budgets }));
+        uids
+    }
+}

@@ -1,0 +1,46 @@
+//! Moments, as the caller's clock gives them. Nothing in this crate reads a clock.
+
+use std::time::Duration;
+
+/// A moment in milliseconds since any origin, the same one for everything that a [`crate::Queue`] is told.
+///
+/// ```
+/// use std::time::Duration;
+/// use weir_queue::Time;
+/// let noon = Time::from_millis(43_200_000);
+/// assert_eq!(noon.after(Duration::from_secs(1)).since(noon), Duration::from_secs(1));
+/// assert_eq!(noon.since(Time::MAX), Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(u64);
+
+impl Time {
+    /// The origin.
+    pub const ZERO: Self = Self(0);
+    /// Later than everything.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// `millis` milliseconds after the origin.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the origin.
+    #[must_use]
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// How long it is since `earlier`; zero if that is later, because clocks of two machines differ.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment `span` later.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+}

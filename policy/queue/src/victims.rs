@@ -1,0 +1,124 @@
+//! Who may be taken, and in which order (C1, C2).
+//!
+//! A unit is a pod or a whole gang. It may be taken only if all of it is preemptible, none of it is going
+//! already, on an excluded node, younger than its pool's minimum run time or under a budget that does not
+//! allow it, and only while every pool between it and the claimant's common ancestor is above its
+//! entitlement in a dimension that both ask for. Loans go first, then the lowest priority, then whoever loses
+//! the least work.
+
+use std::collections::BTreeSet;
+
+use weir_model::{Dim, PoolId, ResourceVec};
+
+use crate::nodes::NodeId;
+use crate::pod::{Grounds, Uid};
+use crate::shape::ShapeId;
+use crate::state::Queue;
+
+/// Something that may be taken in one piece.
+#[derive(Clone, Debug)]
+pub(crate) struct Victim {
+    pub(crate) pods: Vec<u32>,
+    pub(crate) gang: Option<u32>,
+    pub(crate) leaf: PoolId,
+    /// What all of it counts for.
+    pub(crate) amounts: ResourceVec,
+    /// Where it is.
+    pub(crate) nodes: Vec<(ShapeId, NodeId)>,
+    /// Which budgets it needs, and how often.
+    pub(crate) budgets: Vec<(usize, u32)>,
+    pub(crate) loss: Loss,
+}
+
+/// What is lost when a unit goes; the smallest goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Loss {
+    /// False for a loan.
+    pub(crate) own: bool,
+    pub(crate) priority: i32,
+    /// Milliseconds of run time × what it holds of its main resource.
+    pub(crate) work: i128,
+    pub(crate) uid: Uid,
+}
+
+impl Queue {
+    /// Every unit of these leaves that may be taken at all, cheapest first.
+    pub(crate) fn victims_in(&self, leaves: impl Iterator<Item = PoolId>) -> Vec<Victim> {
+        let mut victims = Vec::new();
+        let mut seen = BTreeSet::new();
+        for leaf in leaves {
+            for &pod in &self.lines[leaf.index()].admitted {
+                let gang = self.pods.record(pod).and_then(|record| record.gang);
+                let pods = match gang {
+                    Some((gang, _)) if seen.insert(gang) => self.running_members(gang),
+                    Some(_) => continue,
+                    None => vec![pod],
+                };
+                victims.extend(self.victim(leaf, pods, gang.map(|(gang, _)| gang)));
+            }
+        }
+        victims.sort_unstable_by_key(|victim| victim.loss);
+        victims
+    }
+
+    pub(crate) fn running_members(&self, gang: u32) -> Vec<u32> {
+        let running = |pod: &u32| self.pods.record(*pod).is_some_and(|record| !record.waits());
+        self.gangs[gang as usize].members.iter().copied().filter(running).collect()
+    }
+
+    /// These pods as one victim, if all of them may be taken.
+    fn victim(&self, leaf: PoolId, pods: Vec<u32>, gang: Option<u32>) -> Option<Victim> {
+        let first = self.pods.record(*pods.first()?)?.uid;
+        let loss = Loss { own: false, priority: i32::MIN, work: 0, uid: first };
+        let (amounts, nodes, budgets) = (ResourceVec::new(), Vec::new(), Vec::new());
+        let mut victim = Victim { pods, gang, leaf, amounts, nodes, budgets, loss };
+        let min_runtime = self.pools.settings(leaf).min_runtime;
+        for &pod in &victim.pods {
+            let record = self.pods.record(pod)?;
+            let running = record.running()?;
+            let node = running.node.filter(|&node| self.nodes.usable(node))?;
+            let ran = self.now.since(running.started.unwrap_or(running.at));
+            let elsewhere = self.leaf_of(record) != Some(leaf);
+            if !record.preemptible || running.leaves() || ran < min_runtime || elsewhere {
+                return None;
+            }
+            if running.spared_until > self.now {
+                return None;
+            }
+            self.need_budget(record.uid, &mut victim.budgets)?;
+            victim.amounts.add(&running.counted);
+            victim.nodes.push((record.shape, node));
+            let weight = i128::from(self.shapes.shape_of(record.shape).weight);
+            let Loss { own, priority, work, uid } = &mut victim.loss;
+            *own |= running.grounds != Grounds::OnLoan;
+            *priority = (*priority).max(record.priority);
+            *work += i128::try_from(ran.as_millis()).unwrap_or(i128::MAX / 2).saturating_mul(weight);
+            *uid = (*uid).min(record.uid);
+        }
+        Some(victim)
+    }
+
+    /// Adds the budget that a pod stands under. Two budgets on one pod make every eviction of it fail.
+    fn need_budget(&self, uid: Uid, needed: &mut Vec<(usize, u32)>) -> Option<()> {
+        match self.budgets_of.get(&uid).map(Vec::as_slice) {
+            None | Some([]) => {}
+            Some(&[budget]) => match needed.iter_mut().find(|(known, _)| *known == budget) {
+                Some((_, count)) => *count += 1,
+                None => needed.push((budget, 1)),
+            },
+            Some(_) => return None,
+        }
+        let allowed = |&(budget, count): &(usize, u32)| count <= self.budgets[budget].allowed;
+        needed.iter().all(allowed).then_some(())
+    }
+
+    /// What a pool uses beyond its entitlement once everything that is going is gone.
+    pub(crate) fn over(&self, pool: PoolId, dim: Dim) -> i128 {
+        self.staying(pool, dim) - i128::from(self.pools.entitled(pool, dim).units())
+    }
+
+    /// What a pool uses without what is going.
+    pub(crate) fn staying(&self, pool: PoolId, dim: Dim) -> i128 {
+        self.ledger.usage.exact(pool, dim) - self.ledger.leaving.exact(pool, dim)
+    }
+}

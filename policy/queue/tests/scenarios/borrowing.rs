@@ -1,0 +1,67 @@
+//! The system's own story: what nobody uses is borrowed, and goes back to whom it belongs when they return.
+
+use weir_queue::Cause;
+
+use crate::cluster::*;
+
+/// ```text
+/// cluster            8 hosts × 8 GPUs = 64
+/// └─ org
+///    ├─ production   reserves 48
+///    └─ research     reserves 16
+/// ```
+fn organisation() -> Cluster {
+    let pools = vec![
+        pool("org").reserves(GPU, 64),
+        pool("production").under("org").reserves(GPU, 48),
+        pool("research").under("org").reserves(GPU, 16),
+    ];
+    Cluster::new(pools, gpu_nodes(8, 8))
+}
+
+#[test]
+fn research_borrows_and_is_brought_back_when_production_returns() {
+    let mut cluster = organisation();
+    cluster.submit("train", job("research", asks(&[(GPU, 1)])).times(64));
+    cluster.settle(1);
+    assert_eq!(cluster.running("train"), 64, "an idle reservation is lent");
+
+    cluster.submit("serve", job("production", asks(&[(GPU, 4)])).times(10).firm());
+    cluster.settle(1);
+    assert_eq!(cluster.entitled("production", GPU), 40);
+    assert_eq!(cluster.entitled("research", GPU), 24);
+    assert_eq!(cluster.running("serve"), 0, "nothing is taken before the time has passed");
+    assert_eq!(cluster.evictions.len(), 0);
+
+    cluster.settle(70);
+    assert_eq!(cluster.running("serve"), 10);
+    assert_eq!(cluster.running("train"), 24);
+    assert_eq!(cluster.evicted.len(), 40, "exactly what production needs");
+    let evictions = cluster.evictions.len();
+    cluster.settle(600);
+    assert_eq!(cluster.evictions.len(), evictions, "under constant demand evictions stop");
+
+    cluster.finish("serve");
+    cluster.settle(1);
+    assert_eq!(cluster.running("train"), 64, "and borrows again when production goes");
+}
+
+#[test]
+fn an_eviction_says_whose_excess_it_ends_and_who_gets_the_room() {
+    let mut cluster = organisation();
+    cluster.submit("train", job("research", asks(&[(GPU, 8)])).times(8));
+    cluster.settle(1);
+    cluster.submit("serve", job("production", asks(&[(GPU, 8)])).firm());
+    cluster.settle(70);
+    assert_eq!(cluster.evictions.len(), 1);
+    let Cause::Reclaim { claimant, pool, over } = &cluster.evictions[0].cause else { panic!("a reclaim") };
+    assert_eq!((claimant.len(), pool.as_str()), (1, "production"));
+    assert_eq!(over[0].usage.units(), 64);
+    assert_eq!(over[0].entitlement.units(), 56);
+    assert_eq!(cluster.evictions[0].victims[0].node.as_deref(), Some(&*claimant[0].1));
+    let sentence = cluster.evictions[0].to_string();
+    assert!(
+        sentence.starts_with("pool \"research\" uses 64 nvidia.com/gpu and is entitled to 56; the room goes to 1 pods"),
+        "{sentence}"
+    );
+}
