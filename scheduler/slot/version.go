@@ -42,11 +42,11 @@ func (h *Host) newVersion(ctx context.Context, plugin string, args Args, handle 
 	}
 	v := &version{plugin: plugin, module: m, points: points, views: views, metrics: map[point]*pointMetrics{}}
 	if m.Pure {
-		v.memo = newMemo(points)
+		v.memo = newMemo()
 	}
 	for _, p := range allPoints {
 		if m.Exports[string(p)] {
-			v.metrics[p] = newPointMetrics(plugin, m.Digest, p)
+			v.metrics[p] = answers.of(answerKey{plugin, m.Digest, p})
 		}
 	}
 	if v.pool, err = newPool(ctx, plugin, m, args, handle, views); err != nil {
