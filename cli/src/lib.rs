@@ -1,5 +1,11 @@
 //! The commands of `weir` and `kubectl weir`: one module for each, this file only routes.
 
+mod down;
+mod entitlement;
+pub mod run;
+mod setup;
+mod simulate;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -14,6 +20,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Compute who may use how much of a cluster that a file describes.
+    Entitlement(entitlement::EntitlementArgs),
+    /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
+    Run(run::command::RunArgs),
+    /// End the clusters that `weir run --keep` left up.
+    Down,
+    /// Find or build the programs that `weir run` starts.
+    Setup(setup::SetupArgs),
+    /// Try a what-if on a trace, in memory.
+    #[command(subcommand)]
+    Simulate(simulate::SimulateCommand),
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -25,6 +42,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Run(arguments) => run::command::main(arguments),
+        Command::Down => down::main(),
+        Command::Setup(arguments) => setup::main(&arguments),
+        Command::Entitlement(args) => entitlement::run(&args),
+        Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell),
     }
 }

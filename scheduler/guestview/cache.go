@@ -3,8 +3,12 @@ package guestview
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/clock"
+
+	"weir.dev/scheduler/load"
 )
 
 // View is one node as guests see it. It never changes, so it may be read from any goroutine at any time, unlike the
@@ -13,67 +17,143 @@ type View struct {
 	// Info carries the guest's Node, because the extension asks its handle for a NodeInfo.
 	Info *framework.NodeInfo
 
+	// ID is of this view and of no other. Who remembers something about a view remembers it by ID, which keeps no view
+	// alive that is not needed any more.
+	ID uint64
+
+	// Index is a small number that the node keeps while the cache knows it, so that what is remembered about nodes can
+	// stand in an array. It is used again for another node when this one is gone; the ID tells them apart.
+	Index int
+
+	// generation is of the NodeInfo that the view was made from.
 	generation int64
+
+	// sample is the last sample when the view was made, told or not; expires is when it stops being told, zero if it is
+	// not told.
+	sample  *load.Sample
+	expires time.Time
 }
 
-// View builds the view of a node as it is in this NodeInfo.
+var lastID atomic.Uint64
+
+// View builds the view of a node as it is in this NodeInfo, without load.
 func (d Detail) View(info *framework.NodeInfo) *View {
-	told := framework.NewNodeInfo()
-	told.SetNode(d.Node(info))
-	if d.Whole {
-		told.ImageStates = info.ImageStates
-	}
-	return &View{Info: told, generation: info.Generation}
+	return d.view(info, nil, time.Time{})
 }
 
-// Cache keeps the last view of each node, so that a view is built when the node changes and not at each call.
+func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
+	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), Index: -1, generation: info.Generation, sample: sample}
+	var fresh *load.Sample
+	if sample != nil {
+		if expires := sample.Expires(d.LoadFreshFor); now.Before(expires) {
+			fresh, view.expires = sample, expires
+		}
+	}
+	view.Info.SetNode(d.Node(info, fresh))
+	if d.Whole {
+		view.Info.ImageStates = info.ImageStates
+	}
+	return view
+}
+
+// Cache keeps the last view of each node, so that a view is built when what it tells changes and not at each call: when
+// the node or its pods change, when a new sample of its load comes, and when the sample that it tells gets too old.
 //
 // A NodeInfo's Generation moves with every change of the node or of its pods and is never used twice, not even for
 // another node; two NodeInfos of one Generation tell the same. The cache may be used from any goroutine.
 type Cache struct {
 	detail Detail
-	nodes  sync.Map // of node name (string) to *atomic.Pointer[View]
-	count  atomic.Int64
+	loads  *load.Store
+	clock  clock.PassiveClock
+	nodes  sync.Map // of node name (string) to *known
+
+	mu   sync.Mutex
+	next int   // the lowest index that no node has had
+	free []int // indices of nodes that are gone
 }
 
-// NewCache makes an empty cache of views with this much detail.
-func NewCache(detail Detail) *Cache {
-	return &Cache{detail: detail}
+// known is what the cache has of one node.
+type known struct {
+	index int
+	views atomic.Pointer[pair]
 }
+
+// pair is the last two views of a node, the one used last first. There are two because Filter is called twice for a
+// node that pods are nominated to, once as if they were there and once without them.
+type pair struct{ first, second *View }
+
+// NewCache makes an empty cache of views with this much detail. The clock says which samples are fresh; loads may be
+// nil where the detail asks for no load.
+func NewCache(detail Detail, loads *load.Store, clock clock.PassiveClock) *Cache {
+	return &Cache{detail: detail, loads: loads, clock: clock}
+}
+
+// Detail is how much of a Node the cache's views have.
+func (c *Cache) Detail() Detail { return c.detail }
 
 // Of is the view of a node as it is in this NodeInfo.
 func (c *Cache) Of(info *framework.NodeInfo) *View {
-	slot, ok := c.nodes.Load(info.Node().Name)
-	if !ok {
-		var loaded bool
-		if slot, loaded = c.nodes.LoadOrStore(info.Node().Name, new(atomic.Pointer[View])); !loaded {
-			c.count.Add(1)
-		}
+	name := info.Node().Name
+	node := c.node(name)
+	var sample *load.Sample
+	var now time.Time
+	if c.detail.LoadFreshFor > 0 {
+		sample, now = c.loads.Of(name), c.clock.Now()
 	}
-	last := slot.(*atomic.Pointer[View])
-	if view := last.Load(); view != nil && view.generation == info.Generation {
-		return view
+	last := node.views.Load()
+	switch {
+	case last == nil:
+		last = &pair{}
+	case last.first.holds(info.Generation, sample, now):
+		return last.first
+	case last.second != nil && last.second.holds(info.Generation, sample, now):
+		node.views.Store(&pair{first: last.second, second: last.first})
+		return last.second
 	}
-	view := c.detail.View(info)
-	last.Store(view)
+	view := c.detail.view(info, sample, now)
+	view.Index = node.index
+	node.views.Store(&pair{first: view, second: last.first})
 	return view
+}
+
+// holds says whether the view still tells the truth.
+func (v *View) holds(generation int64, sample *load.Sample, now time.Time) bool {
+	return v.generation == generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
+}
+
+func (c *Cache) node(name string) *known {
+	if found, ok := c.nodes.Load(name); ok {
+		return found.(*known)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found, ok := c.nodes.Load(name); ok {
+		return found.(*known)
+	}
+	made := &known{index: c.next}
+	if last := len(c.free) - 1; last >= 0 {
+		made.index, c.free = c.free[last], c.free[:last]
+	} else {
+		c.next++
+	}
+	c.nodes.Store(name, made)
+	return made
 }
 
 // Captured is the last view of a node that was built, whatever has happened to the node since. It reads nothing that
 // belongs to a scheduling cycle. It is nil for a node of which no view was ever asked.
 func (c *Cache) Captured(name string) *View {
-	slot, ok := c.nodes.Load(name)
-	if !ok {
-		return nil
+	if found, ok := c.nodes.Load(name); ok {
+		return found.(*known).captured()
 	}
-	return slot.(*atomic.Pointer[View]).Load()
+	return nil
 }
 
 // AllCaptured is the last view of every node of which one was built, in no order.
 func (c *Cache) AllCaptured() []*View {
-	views := make([]*View, 0, c.count.Load())
-	c.nodes.Range(func(_, slot any) bool {
-		if view := slot.(*atomic.Pointer[View]).Load(); view != nil {
+	var views []*View
+	c.nodes.Range(func(_, node any) bool {
+		if view := node.(*known).captured(); view != nil {
 			views = append(views, view)
 		}
 		return true
@@ -81,24 +161,36 @@ func (c *Cache) AllCaptured() []*View {
 	return views
 }
 
+func (k *known) captured() *View {
+	if last := k.views.Load(); last != nil {
+		return last.first
+	}
+	return nil
+}
+
 // Len is the number of nodes that the cache holds, those included that are gone from the cluster.
 func (c *Cache) Len() int {
-	return int(c.count.Load())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next - len(c.free)
+}
+
+// Indices is one more than the largest Index of a view.
+func (c *Cache) Indices() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next
 }
 
 // Forget drops the nodes that are not in the cluster any more.
 func (c *Cache) Forget(exists func(name string) bool) {
-	c.nodes.Range(func(name, _ any) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nodes.Range(func(name, node any) bool {
 		if !exists(name.(string)) {
-			if _, present := c.nodes.LoadAndDelete(name); present {
-				c.count.Add(-1)
-			}
+			c.nodes.Delete(name)
+			c.free = append(c.free, node.(*known).index)
 		}
 		return true
 	})
-}
-
-// Detail is how much of a Node the cache's views have.
-func (c *Cache) Detail() Detail {
-	return c.detail
 }

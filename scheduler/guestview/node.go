@@ -7,10 +7,13 @@ package guestview
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"weir.dev/scheduler/load"
 )
 
 const (
@@ -21,6 +24,14 @@ const (
 	// RequestedPrefix and a resource name: what the pods of the node ask for, as a decimal integer in kube-scheduler's
 	// base unit (milli-CPU for cpu, bytes for memory and disk, pieces for everything else).
 	RequestedPrefix = Prefix + "requested."
+
+	// LoadPrefix and a resource name: what everything on the node was measured to use, in the same units. It is there only
+	// while the sample is fresh, for plugins that ask for load.
+	LoadPrefix = Prefix + "load."
+
+	// LoadSampledRequestedPrefix and a resource name: what those pods of the node ask for that were there before the
+	// sample's window began. What requested exceeds it by was placed since and is not, or not fully, in the load.
+	LoadSampledRequestedPrefix = Prefix + "load-sampled-requested."
 
 	// RequestedPods is the number of pods on the node, those included that are assumed and not bound yet.
 	RequestedPods = Prefix + "requested-pods"
@@ -35,14 +46,21 @@ type Detail struct {
 
 	// Annotations are the keys of the real annotations that a trimmed Node keeps. A whole Node keeps all.
 	Annotations []string
+
+	// LoadFreshFor is how long a sample of the node's load is told after it was taken. Zero: no load is told, and a new
+	// sample makes no new view.
+	LoadFreshFor time.Duration
 }
 
-// Node builds what a guest is told of a node. The result shares labels, taints and resource lists with the Node it
+// Node builds what a guest is told of a node, with a sample of its load if there is a fresh one. The result shares labels, taints and resource lists with the Node it
 // was made from, which the scheduler replaces and never changes; nothing in it may be written to.
-func (d Detail) Node(info *framework.NodeInfo) *v1.Node {
+func (d Detail) Node(info *framework.NodeInfo, fresh *load.Sample) *v1.Node {
 	real := info.Node()
 	annotations := d.annotations(real)
 	writeRequested(annotations, info)
+	if fresh != nil {
+		writeLoad(annotations, info, fresh)
+	}
 	if d.Whole {
 		node := *real
 		node.Annotations = annotations
@@ -92,4 +110,53 @@ func writeRequested(annotations map[string]string, info *framework.NodeInfo) {
 		}
 	}
 	annotations[RequestedPods] = strconv.Itoa(len(info.Pods))
+}
+
+func writeLoad(annotations map[string]string, info *framework.NodeInfo, sample *load.Sample) {
+	since := requestedSince(info, sample.Begin())
+	for name, used := range sample.Usage {
+		annotations[LoadPrefix+string(name)] = strconv.FormatInt(used, 10)
+		measured := amount(info.Requested, name) - amount(since, name)
+		annotations[LoadSampledRequestedPrefix+string(name)] = strconv.FormatInt(measured, 10)
+	}
+}
+
+// requestedSince is what the pods ask for that were placed after a time. It is computed from the pods and not kept as
+// a history, so it is right for a node that no plugin looked at for a while, and after a restart.
+func requestedSince(info *framework.NodeInfo, begin time.Time) *framework.Resource {
+	var newer []*v1.Pod
+	for _, pod := range info.Pods {
+		if !placedBefore(pod.Pod, begin) {
+			newer = append(newer, pod.Pod)
+		}
+	}
+	if len(newer) == 0 {
+		return &framework.Resource{}
+	}
+	return framework.NewNodeInfo(newer...).Requested
+}
+
+// placedBefore reads when the API server accepted the binding. A pod without that condition is one that this scheduler
+// has just placed, unless a kubelet has started it without any scheduler.
+func placedBefore(pod *v1.Pod, begin time.Time) bool {
+	for i := range pod.Status.Conditions {
+		condition := &pod.Status.Conditions[i]
+		if condition.Type == v1.PodScheduled && condition.Status == v1.ConditionTrue {
+			return condition.LastTransitionTime.Time.Before(begin)
+		}
+	}
+	return pod.Status.StartTime != nil && pod.Status.StartTime.Time.Before(begin)
+}
+
+func amount(of *framework.Resource, name v1.ResourceName) int64 {
+	switch name {
+	case v1.ResourceCPU:
+		return of.MilliCPU
+	case v1.ResourceMemory:
+		return of.Memory
+	case v1.ResourceEphemeralStorage:
+		return of.EphemeralStorage
+	default:
+		return of.ScalarResources[name]
+	}
 }

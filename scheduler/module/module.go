@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 )
 
 // Module is a WebAssembly module whose bytes are known to be valid.
@@ -30,14 +32,47 @@ type Module struct {
 	// Imports are the functions that the module wants from its host, as "module.function".
 	Imports []string
 
-	// Stateless says that the module declares that it remembers nothing between two calls.
-	Stateless bool
+	// Pure says that the module declares that what it answers depends on its configuration, the pod and the node of the
+	// call, and on nothing else, and that it imports nothing which could make that a lie. It may still keep things in its
+	// memory between calls: that they do not change an answer is its word.
+	Pure bool
 
 	bytes []byte
 }
 
 // maxBytes is more than a hundred times what one of our plugins has, and ten times a TinyGo guest.
 const maxBytes = 16 << 20
+
+// about is what a module says of itself in the custom section "weir.dev/guest", as JSON. The plain extension does not
+// look there, and a module without the section is an ordinary guest.
+type about struct {
+	// ABI is the version of what this host and our SDK agree on beyond the extension's own interface.
+	ABI  int  `json:"abi"`
+	Pure bool `json:"pure"`
+}
+
+const (
+	aboutSection = "weir.dev/guest"
+	knownABI     = 1
+)
+
+// pureImports are the host functions that a pure module may import: they tell it of the call, take its answer, or log.
+// What else the extension offers (other nodes, waiting pods, events, WASI with its clock) is more than pod and node.
+var pureImports = map[string]bool{
+	"k8s.io/api.node":                        true,
+	"k8s.io/scheduler.currentNodeName":       true,
+	"k8s.io/scheduler.currentPod":            true,
+	"k8s.io/scheduler.get_config":            true,
+	"k8s.io/scheduler.result.cluster_events": true,
+	"k8s.io/scheduler.result.status_reason":  true,
+	"k8s.io/klog.log":                        true,
+	"k8s.io/klog.logs":                       true,
+	"k8s.io/klog.severity":                   true,
+
+	// A module that refuses its settings says why on standard error, the one place from which the extension takes a
+	// guest's words while it loads it.
+	"wasi_snapshot_preview1.fd_write": true,
+}
 
 // Read fetches a module. The only scheme it knows is file://; the path may be relative, as in the extension.
 func Read(ctx context.Context, url string) (*Module, error) {
@@ -62,7 +97,7 @@ func Read(ctx context.Context, url string) (*Module, error) {
 // Parse validates the bytes of a module.
 func Parse(ctx context.Context, source string, bytes []byte) (*Module, error) {
 	// The interpreter's compiler validates the module as the real one does, in a fraction of the time.
-	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCustomSections(true))
 	defer runtime.Close(ctx)
 	compiled, err := runtime.CompileModule(ctx, bytes)
 	if err != nil {
@@ -85,7 +120,33 @@ func Parse(ctx context.Context, source string, bytes []byte) (*Module, error) {
 		from, name, _ := function.Import()
 		module.Imports = append(module.Imports, from+"."+name)
 	}
+	if err := module.readAbout(compiled.CustomSections()); err != nil {
+		return nil, err
+	}
 	return module, nil
+}
+
+func (m *Module) readAbout(sections []api.CustomSection) error {
+	for _, section := range sections {
+		if section.Name() != aboutSection {
+			continue
+		}
+		var says about
+		if err := json.Unmarshal(section.Data(), &says); err != nil {
+			return fmt.Errorf("%s: its custom section %s is not the JSON that our SDK writes: %w", m.Source, aboutSection, err)
+		}
+		if says.ABI != knownABI {
+			return fmt.Errorf("%s was built for version %d of %s and this scheduler knows version %d; build it with the SDK of the same release",
+				m.Source, says.ABI, aboutSection, knownABI)
+		}
+		m.Pure = says.Pure
+	}
+	for _, imported := range m.Imports {
+		if m.Pure && !pureImports[imported] {
+			return fmt.Errorf("%s declares itself pure and imports %s, of which a pure module has no use", m.Source, imported)
+		}
+	}
+	return nil
 }
 
 // ShortDigest is enough of the digest to tell versions apart in a message.

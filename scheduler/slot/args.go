@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/json"
 
@@ -25,6 +26,10 @@ type Args struct {
 	// NodeAnnotations are the keys of the Node's annotations that the guest wants to see. Labels it always sees.
 	NodeAnnotations []string `json:"nodeAnnotations"`
 
+	// LoadFreshFor is for how long a sample of a node's measured load is told after it was taken, for example 3m. Without
+	// it the guest is told of no load.
+	LoadFreshFor metav1.Duration `json:"loadFreshFor"`
+
 	// UnsafePoints names extension points that the extension cannot run safely and that the module exports: a slot
 	// refuses such a module otherwise. upstreamTraps says what each can do to the scheduler.
 	UnsafePoints []string `json:"unsafePoints"`
@@ -42,7 +47,7 @@ func parseArgs(raw runtime.Object) (Args, error) {
 	}
 	strict, err := json.UnmarshalStrict(unknown.Raw, &args)
 	if err = errors.Join(append(strict, err)...); err != nil {
-		return args, fmt.Errorf("args: %w (known are guestURL, guestConfig, logSeverity, nodeAnnotations, unsafePoints)", err)
+		return args, fmt.Errorf("args: %w (known are guestURL, guestConfig, logSeverity, nodeAnnotations, loadFreshFor, unsafePoints)", err)
 	}
 	return args, args.validate()
 }
@@ -53,6 +58,9 @@ func (a Args) validate() error {
 	}
 	if a.LogSeverity < 0 || a.LogSeverity > 3 {
 		return fmt.Errorf("args.logSeverity is %d; expected 0 (info), 1 (warning), 2 (error) or 3 (fatal)", a.LogSeverity)
+	}
+	if a.LoadFreshFor.Duration < 0 {
+		return fmt.Errorf("args.loadFreshFor is %v; expected a time such as 3m, or nothing for no load", a.LoadFreshFor.Duration)
 	}
 	for _, key := range a.NodeAnnotations {
 		if strings.HasPrefix(key, guestview.Prefix) {

@@ -9,31 +9,34 @@ import (
 )
 
 // call runs one call of the extension on an instance of its own, and makes an answer that kube-scheduler can bear out
-// of whatever happens: a panic of the extension, a trap of the module, a code that does not exist.
-func (s *slot) call(ctx context.Context, at point, sight sight, run func(*instance) *framework.Status) *framework.Status {
+// of whatever happens: a panic of the extension, a trap of the module, a code that does not exist. It says also whether
+// the module looked at nodes other than the one that the call is about.
+func (v *version) call(ctx context.Context, at point, sight sight, run func(*instance) *framework.Status) (_ *framework.Status, strayed bool) {
 	start := time.Now()
-	taken, err := s.pool.take(ctx)
+	taken, err := v.pool.take(ctx)
 	if err != nil {
-		return framework.AsStatus(fmt.Errorf("plugin %s: %w", s.name, err))
+		return framework.AsStatus(fmt.Errorf("plugin %s: %w", v.plugin, err)), false
 	}
-	taken.handle.sight = sight
+	taken.handle.sight, taken.handle.strayed = sight, false
 	status, broken := guarded(taken, run)
+	strayed = taken.handle.strayed
 	if broken {
-		s.pool.discard(taken)
+		v.pool.discard(taken)
 	} else {
-		s.pool.giveBack(taken)
+		v.pool.giveBack(taken)
 	}
 	status = checkedCode(status)
-	if m := s.metrics[at]; m != nil {
-		m.called(status.Code(), start)
+	if m := v.metrics[at]; m != nil {
+		m.answered(status.Code())
+		m.took(start)
 		if broken {
-			m.traps.Inc()
+			m.trapped()
 		}
 	}
 	if status.Code() == framework.Error {
-		return framework.AsStatus(fmt.Errorf("plugin %s (%s) at %s: %w", s.name, s.module.ShortDigest(), at, status.AsError()))
+		status = framework.AsStatus(fmt.Errorf("plugin %s (%s) at %s: %w", v.plugin, v.module.ShortDigest(), at, status.AsError()))
 	}
-	return status
+	return status, strayed
 }
 
 // guarded says also whether the instance is broken: a module that trapped is left in the middle of something.

@@ -1,91 +1,99 @@
 package slot
 
 import (
-	"context"
-
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"weir.dev/scheduler/guestview"
 )
 
-// The extension points of the scheduling cycle. Each hands the call to the extension; what the guest may see of the
-// cluster is the only thing that differs.
+// cycle is what a slot looks up once for the scheduling of a pod and not for each node.
+type cycle struct {
+	state *framework.CycleState
+	pod   *v1.Pod
 
-func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod) (result *framework.PreFilterResult, status *framework.Status) {
-	if !s.points.preFilter {
-		return nil, nil
+	// version answers all calls of the cycle, from the first to the end of the binding.
+	version *version
+
+	// told is the pod as the guest gets it.
+	told *v1.Pod
+
+	// row is what was answered about such pods before; nil when answers are not remembered.
+	row *row
+}
+
+// Clone is for preemption, which tries things out on copies of the state. A cycle never changes.
+func (c *cycle) Clone() framework.StateData { return c }
+
+// cycle finds what was looked up for this pod in this cycle. The first call looks it up, whichever that is: PreFilter
+// is not called when another plugin has left no node, and Filter is called from several goroutines at once.
+func (s *slot) cycle(state *framework.CycleState, pod *v1.Pod) *cycle {
+	if last := s.last.Load(); last != nil && last.state == state && last.pod == pod {
+		return last
 	}
-	status = s.call(ctx, pointPreFilter, snapshotOnly, func(i *instance) (answer *framework.Status) {
-		result, answer = i.plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, pod)
-		return answer
-	})
-	return result, status
-}
-
-func (s *slot) PreFilterExtensions() framework.PreFilterExtensions {
-	if !s.points.preFilterExtensions {
-		return nil
+	if kept, err := state.Read(s.key); err == nil && kept.(*cycle).pod == pod {
+		return kept.(*cycle)
 	}
-	return s
+	return s.begin(state, pod)
 }
 
-func (s *slot) AddPod(ctx context.Context, state *framework.CycleState, pod *v1.Pod, added *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
-	return s.call(ctx, pointAddPod, s.about(node), func(i *instance) *framework.Status {
-		return i.plugin.(framework.PreFilterExtensions).AddPod(ctx, state, pod, added, node)
+func (s *slot) begin(state *framework.CycleState, pod *v1.Pod) *cycle {
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	began := &cycle{state: state, pod: pod, told: pod}
+	if kept, err := state.Read(s.key); err != nil {
+		began.version = s.current.Load()
+	} else if kept := kept.(*cycle); kept.pod == pod {
+		return kept
+	} else {
+		began.version = kept.version
+	}
+	if memo := began.version.memo; memo != nil {
+		told := s.host.tell(pod)
+		began.told = told.told
+		if told.bytes != "" && !memo.off.Load() {
+			began.row = memo.row(told.bytes, began.version.views.Indices())
+		}
+	}
+	state.Write(s.key, began)
+	s.last.Store(began)
+	return began
+}
+
+// forgetGoneNodes keeps the views in proportion to the cluster where nodes come and go.
+func (s *slot) forgetGoneNodes(views *guestview.Cache) {
+	all := s.handle.SnapshotSharedLister().NodeInfos()
+	nodes, err := all.List()
+	if err != nil || views.Len() < 2*len(nodes)+100 {
+		return
+	}
+	views.Forget(func(name string) bool {
+		_, err := all.Get(name)
+		return err == nil
 	})
 }
 
-func (s *slot) RemovePod(ctx context.Context, state *framework.CycleState, pod *v1.Pod, removed *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
-	return s.call(ctx, pointRemovePod, s.about(node), func(i *instance) *framework.Status {
-		return i.plugin.(framework.PreFilterExtensions).RemovePod(ctx, state, pod, removed, node)
-	})
+// toldPod is a pod and what a pure guest is told of it.
+type toldPod struct {
+	of, told *v1.Pod
+
+	// bytes are what the guest reads; empty if the pod cannot be written down, and then nothing is remembered of it.
+	bytes string
 }
 
-func (s *slot) Filter(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {
-	return s.call(ctx, pointFilter, s.about(node), func(i *instance) *framework.Status {
-		return i.plugin.(framework.FilterPlugin).Filter(ctx, state, pod, node)
-	})
-}
-
-func (s *slot) PostFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod, rejected framework.NodeToStatusReader) (result *framework.PostFilterResult, status *framework.Status) {
-	status = s.call(ctx, pointPostFilter, snapshotOnly, func(i *instance) (answer *framework.Status) {
-		result, answer = i.plugin.(framework.PostFilterPlugin).PostFilter(ctx, state, pod, rejected)
-		return answer
-	})
-	return result, status
-}
-
-func (s *slot) PreScore(ctx context.Context, state *framework.CycleState, pod *v1.Pod, nodes []*framework.NodeInfo) *framework.Status {
-	return s.call(ctx, pointPreScore, snapshotOnly, func(i *instance) *framework.Status {
-		return i.plugin.(framework.PreScorePlugin).PreScore(ctx, state, pod, nodes)
-	})
-}
-
-func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.Pod, name string) (score int64, status *framework.Status) {
-	node, err := s.handle.SnapshotSharedLister().NodeInfos().Get(name)
+// tell builds what pure guests are told of a pod, once for all slots. A Pod that the scheduler has is never changed:
+// the same pointer is the same content.
+func (h *Host) tell(pod *v1.Pod) *toldPod {
+	if last := h.told.Load(); last != nil && last.of == pod {
+		return last
+	}
+	built := &toldPod{of: pod, told: guestview.Pod(pod)}
+	bytes, err := built.told.Marshal()
 	if err != nil {
-		return 0, framework.AsStatus(err)
+		klog.Background().Error(err, "A pod cannot be written down", "pod", klog.KObj(pod))
 	}
-	status = s.call(ctx, pointScore, s.about(node), func(i *instance) (answer *framework.Status) {
-		score, answer = i.plugin.(framework.ScorePlugin).Score(ctx, state, pod, name)
-		return answer
-	})
-	return score, status
-}
-
-func (s *slot) ScoreExtensions() framework.ScoreExtensions {
-	if !s.points.normalizeScore {
-		return nil
-	}
-	return s
-}
-
-func (s *slot) NormalizeScore(ctx context.Context, state *framework.CycleState, pod *v1.Pod, scores framework.NodeScoreList) *framework.Status {
-	return s.call(ctx, pointNormalizeScore, snapshotOnly, func(i *instance) *framework.Status {
-		return i.plugin.(framework.ScoreExtensions).NormalizeScore(ctx, state, pod, scores)
-	})
-}
-
-// about is the sight of a call that is about one node.
-func (s *slot) about(node *framework.NodeInfo) sight {
-	return sight{inCycle: true, current: s.views.Of(node)}
+	built.bytes = string(bytes)
+	h.told.Store(built)
+	return built
 }

@@ -18,6 +18,9 @@ type guestHandle struct {
 	framework.Handle
 	views *guestview.Cache
 	sight sight
+
+	// strayed says that the call in flight looked at another node than the one that it is about.
+	strayed bool
 }
 
 // sight is what a call may see of the cluster. The zero value is for calls outside the scheduling cycle, where reading
@@ -54,6 +57,7 @@ func (l guestLister) Get(name string) (*framework.NodeInfo, error) {
 	if current := h.sight.current; current != nil && current.Info.Node().Name == name {
 		return current.Info, nil
 	}
+	h.strayed = true
 	if !h.sight.inCycle {
 		if view := h.views.Captured(name); view != nil {
 			return view.Info, nil
@@ -81,6 +85,7 @@ func (l guestLister) HavePodsWithRequiredAntiAffinityList() ([]*framework.NodeIn
 
 func (l guestLister) list(which func(framework.NodeInfoLister) ([]*framework.NodeInfo, error)) ([]*framework.NodeInfo, error) {
 	h := l.handle
+	h.strayed = true
 	if !h.sight.inCycle {
 		captured := h.views.AllCaptured()
 		told := make([]*framework.NodeInfo, 0, len(captured))

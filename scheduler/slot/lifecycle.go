@@ -14,13 +14,13 @@ import (
 // instance like any other call. A module that exports only some of them is neutral at the others.
 
 func (s *slot) Reserve(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node string) *framework.Status {
-	return s.afterChoice(ctx, pointReserve, nil, func(plugin framework.Plugin) *framework.Status {
+	return s.afterChoice(ctx, state, pod, pointReserve, nil, func(plugin framework.Plugin) *framework.Status {
 		return plugin.(framework.ReservePlugin).Reserve(ctx, state, pod, node)
 	})
 }
 
 func (s *slot) Unreserve(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node string) {
-	status := s.afterChoice(ctx, pointUnreserve, nil, func(plugin framework.Plugin) *framework.Status {
+	status := s.afterChoice(ctx, state, pod, pointUnreserve, nil, func(plugin framework.Plugin) *framework.Status {
 		plugin.(framework.ReservePlugin).Unreserve(ctx, state, pod, node)
 		return nil
 	})
@@ -28,7 +28,7 @@ func (s *slot) Unreserve(ctx context.Context, state *framework.CycleState, pod *
 }
 
 func (s *slot) Permit(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node string) (status *framework.Status, wait time.Duration) {
-	status = s.afterChoice(ctx, pointPermit, nil, func(plugin framework.Plugin) (answer *framework.Status) {
+	status = s.afterChoice(ctx, state, pod, pointPermit, nil, func(plugin framework.Plugin) (answer *framework.Status) {
 		answer, wait = plugin.(framework.PermitPlugin).Permit(ctx, state, pod, node)
 		return answer
 	})
@@ -36,19 +36,19 @@ func (s *slot) Permit(ctx context.Context, state *framework.CycleState, pod *v1.
 }
 
 func (s *slot) PreBind(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node string) *framework.Status {
-	return s.afterChoice(ctx, pointPreBind, nil, func(plugin framework.Plugin) *framework.Status {
+	return s.afterChoice(ctx, state, pod, pointPreBind, nil, func(plugin framework.Plugin) *framework.Status {
 		return plugin.(framework.PreBindPlugin).PreBind(ctx, state, pod, node)
 	})
 }
 
 func (s *slot) Bind(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node string) *framework.Status {
-	return s.afterChoice(ctx, pointBind, framework.NewStatus(framework.Skip), func(plugin framework.Plugin) *framework.Status {
+	return s.afterChoice(ctx, state, pod, pointBind, framework.NewStatus(framework.Skip), func(plugin framework.Plugin) *framework.Status {
 		return plugin.(framework.BindPlugin).Bind(ctx, state, pod, node)
 	})
 }
 
 func (s *slot) PostBind(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node string) {
-	status := s.afterChoice(ctx, pointPostBind, nil, func(plugin framework.Plugin) *framework.Status {
+	status := s.afterChoice(ctx, state, pod, pointPostBind, nil, func(plugin framework.Plugin) *framework.Status {
 		plugin.(framework.PostBindPlugin).PostBind(ctx, state, pod, node)
 		return nil
 	})
@@ -56,11 +56,13 @@ func (s *slot) PostBind(ctx context.Context, state *framework.CycleState, pod *v
 }
 
 // afterChoice answers neutral for a point that the module does not export.
-func (s *slot) afterChoice(ctx context.Context, at point, neutral *framework.Status, run func(framework.Plugin) *framework.Status) *framework.Status {
-	if !s.module.Exports[string(at)] {
+func (s *slot) afterChoice(ctx context.Context, state *framework.CycleState, pod *v1.Pod, at point, neutral *framework.Status, run func(framework.Plugin) *framework.Status) *framework.Status {
+	v := s.cycle(state, pod).version
+	if !v.module.Exports[string(at)] {
 		return neutral
 	}
-	return s.call(ctx, at, outsideCycle, func(i *instance) *framework.Status { return run(i.plugin) })
+	status, _ := v.call(ctx, at, outsideCycle, func(i *instance) *framework.Status { return run(i.plugin) })
+	return status
 }
 
 func (s *slot) logFailure(ctx context.Context, pod *v1.Pod, status *framework.Status) {

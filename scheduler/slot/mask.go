@@ -52,7 +52,7 @@ type mask struct{ filter, postFilter, score, preScore, lifecycle bool }
 
 // masked gives the slot the methods of its module's points and no others.
 func masked(s *slot) framework.Plugin {
-	has := s.points
+	has := s.current.Load().points
 	switch (mask{has.filter, has.postFilter, has.score, has.preScore, has.lifecycle}) {
 	case mask{filter: true}:
 		return struct {

@@ -2,6 +2,7 @@ package slot
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/component-base/metrics"
@@ -13,7 +14,7 @@ import (
 var (
 	callsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 		Name:           "weir_plugin_calls_total",
-		Help:           "Answers of a plugin by extension point and status code.",
+		Help:           "Answers of a plugin by extension point and status code, remembered ones included.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"plugin", "digest", "point", "result"})
 
@@ -30,6 +31,18 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"plugin", "digest", "point"})
 
+	memoHitsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Name:           "weir_plugin_memo_hits_total",
+		Help:           "Answers of a plugin that were remembered; weir_plugin_calls_total counts them too.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin", "digest", "point"})
+
+	memoMismatchesTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Name:           "weir_plugin_memo_mismatches_total",
+		Help:           "Remembered answers of a plugin that differed when they were asked for again: its module declares itself pure and is not.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin", "digest", "point"})
+
 	pluginInfo = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Name:           "weir_plugin_info",
 		Help:           "1 for each module that is in force or runs in the shadow of one.",
@@ -37,7 +50,7 @@ var (
 	}, []string{"plugin", "digest", "mode"})
 
 	registerMetrics = sync.OnceFunc(func() {
-		legacyregistry.MustRegister(callsTotal, callSeconds, trapsTotal, pluginInfo)
+		legacyregistry.MustRegister(callsTotal, callSeconds, trapsTotal, memoHitsTotal, memoMismatchesTotal, pluginInfo)
 	})
 )
 
@@ -71,23 +84,36 @@ var allPoints = []point{
 // pointMetrics are the series of one point of one module, looked up once: a lookup by labels costs more than a
 // remembered verdict.
 type pointMetrics struct {
-	results [framework.Pending + 1]metrics.CounterMetric
-	seconds metrics.ObserverMetric
-	traps   metrics.CounterMetric
+	plugin, digest string
+	point          point
+	results        [framework.Pending + 1]atomic.Pointer[metrics.CounterMetric]
+	seconds        metrics.ObserverMetric
+	hits           metrics.CounterMetric
 }
 
 func newPointMetrics(plugin, digest string, p point) *pointMetrics {
-	m := &pointMetrics{
+	return &pointMetrics{
+		plugin: plugin, digest: digest, point: p,
 		seconds: callSeconds.WithLabelValues(plugin, digest, string(p)),
-		traps:   trapsTotal.WithLabelValues(plugin, digest, string(p)),
+		hits:    memoHitsTotal.WithLabelValues(plugin, digest, string(p)),
 	}
-	for code := range m.results {
-		m.results[code] = callsTotal.WithLabelValues(plugin, digest, string(p), framework.Code(code).String())
-	}
-	return m
 }
 
-func (m *pointMetrics) called(code framework.Code, since time.Time) {
-	m.results[code].Inc()
+// answered counts an answer. The series of a code begins with the first answer of that code.
+func (m *pointMetrics) answered(code framework.Code) {
+	counter := m.results[code].Load()
+	if counter == nil {
+		found := callsTotal.WithLabelValues(m.plugin, m.digest, string(m.point), code.String())
+		counter = &found
+		m.results[code].Store(counter)
+	}
+	(*counter).Inc()
+}
+
+func (m *pointMetrics) took(since time.Time) {
 	m.seconds.Observe(time.Since(since).Seconds())
+}
+
+func (m *pointMetrics) trapped() {
+	trapsTotal.WithLabelValues(m.plugin, m.digest, string(m.point)).Inc()
 }

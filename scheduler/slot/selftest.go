@@ -13,11 +13,11 @@ import (
 // selfTest makes one cycle with a pod and a node that nobody has, before the module is put in force. What the module
 // decides does not matter. That it can decide does: a module that traps, or answers Error because it does not
 // understand its settings, is refused with its own words.
-func (s *slot) selfTest(ctx context.Context) error {
+func (v *version) selfTest(ctx context.Context) error {
 	pod, node := probePod(), probeNode()
 	name := node.Node().Name
 	state := framework.NewCycleState()
-	probe := sight{current: s.views.Detail().View(node)}
+	probe := sight{current: v.views.Detail().View(node)}
 	steps := []struct {
 		at  point
 		run func(framework.Plugin) *framework.Status
@@ -38,10 +38,10 @@ func (s *slot) selfTest(ctx context.Context) error {
 		}},
 	}
 	for _, step := range steps {
-		if !s.module.Exports[string(step.at)] {
+		if !v.module.Exports[string(step.at)] {
 			continue
 		}
-		status := s.call(ctx, step.at, probe, func(i *instance) *framework.Status { return step.run(i.plugin) })
+		status, _ := v.call(ctx, step.at, probe, func(i *instance) *framework.Status { return step.run(i.plugin) })
 		if status.Code() == framework.Error {
 			return fmt.Errorf("its self-test failed: %w", status.AsError())
 		}

@@ -49,13 +49,6 @@ macro_rules! export {
             keeps_nothing_between_calls::<$plugin>();
         };
         $crate::__export!("true", $plugin: $($point),+);
-
-        // The host asks whether this is exported, and never calls it.
-        #[cfg(target_family = "wasm")]
-        const _: () = {
-            #[unsafe(export_name = "weir.pure")]
-            extern "C" fn pure() {}
-        };
     };
     ($plugin:ty : $($point:ident),+ $(,)?) => {
         $crate::__export!("false", $plugin: $($point),+);

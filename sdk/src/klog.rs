@@ -5,6 +5,7 @@
 //! A verdict that the host remembers is not computed again, and so does not log again either.
 
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::host;
 
@@ -41,6 +42,51 @@ pub fn info(message: &str, pairs: &[(&str, &str)]) {
 /// Writes a line that somebody has to act on, with pairs of key and value behind it.
 pub fn error(message: &str, pairs: &[(&str, &str)]) {
     log(Severity::Error, message, pairs);
+}
+
+/// A line that is worth reading once and not a thousand times.
+///
+/// It stands in a static. That a line was logged does not change a verdict, so a plugin that has one may
+/// still be `pure`.
+///
+/// ```
+/// # use kube_scheduler_guest::{testing::{node, FakeHost}, *};
+/// static BLIND: klog::Once = klog::Once::new("the host does not say what is requested on a node");
+///
+/// # #[derive(Default)]
+/// # struct Half;
+/// # impl Filter for Half {
+/// #     fn filter(&self, _: &Pod, node: &Node) -> Status {
+/// if node.requested("cpu").is_none() {
+///     BLIND.info();
+/// }
+/// #         Status::success()
+/// #     }
+/// # }
+/// # let mut host = FakeHost::new().node(node("n1"));
+/// # host.filter(&Half, "n1");
+/// # host.filter(&Half, "n1");
+/// # assert_eq!(host.log().len(), 1);
+/// ```
+#[derive(Debug)]
+pub struct Once {
+    line: &'static str,
+    said: AtomicBool,
+}
+
+impl Once {
+    /// A line that has not been logged yet.
+    #[must_use]
+    pub const fn new(line: &'static str) -> Self {
+        Self { line, said: AtomicBool::new(false) }
+    }
+
+    /// Logs the line, the first time.
+    pub fn info(&self) {
+        if !self.said.swap(true, Ordering::Relaxed) {
+            info(self.line, &[]);
+        }
+    }
 }
 
 /// Whether the scheduler's configuration wants lines of this severity; ask before building a long one.

@@ -47,6 +47,7 @@ pub mod abi;
 mod event;
 mod export;
 mod host;
+mod json;
 pub mod klog;
 mod plugin;
 #[cfg(target_family = "wasm")]

@@ -4,3 +4,4 @@
 //! Kubernetes client; `weir run` replays the same traces on a real control plane.
 
 pub mod openb;
+pub mod pack;

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policy/model", &[]),
     ("policy/placement", &["policy/model"]),
     ("policy/entitlement", &["policy/model"]),
+    ("policy/bench", &["policy/"]),
     ("policy/queue", &["policy/model", "policy/placement", "policy/entitlement"]),
     ("sdk", &["policy/model"]),
     ("plugins/", &["sdk", "policy/placement", "policy/model"]),

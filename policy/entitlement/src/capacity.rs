@@ -107,3 +107,72 @@ impl NodeUse {
         too_long.then_some(Exclusion::NotReady)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_model::{Amount, Class, Dim, Dimensions};
+
+    /// Eight GPUs of which five are held by admitted pods and one by an unmanaged one.
+    fn node(gpu: Dim) -> NodeUse {
+        let gpus = |count| ResourceVec::from_iter([(gpu, Amount::new(count))]);
+        NodeUse { allocatable: gpus(8), admitted: gpus(5), unmanaged: gpus(1), ..NodeUse::default() }
+    }
+
+    /// Usable, unmanaged and excluded GPUs of one node.
+    fn gpus(change: impl Fn(&mut NodeUse)) -> [i64; 3] {
+        let gpu = Dimensions::new().intern("nvidia.com/gpu");
+        let mut node = node(gpu);
+        change(&mut node);
+        let maintenance = Maintenance { taint_keys: vec!["example.com/repair".into()], ..Maintenance::default() };
+        let Capacity { usable, unmanaged, excluded } = capacity([&node], &maintenance);
+        [usable, unmanaged, excluded].map(|sum| sum.amount(gpu).units())
+    }
+
+    #[test]
+    fn a_usable_node_gives_what_unmanaged_pods_leave() {
+        assert_eq!(gpus(|_| ()), [7, 1, 0]);
+        assert_eq!(gpus(|node| node.taint_keys.push("example.com/other".into())), [7, 1, 0]);
+    }
+
+    #[test]
+    fn a_node_on_which_unmanaged_pods_hold_more_than_it_has_gives_nothing_and_takes_nothing_from_others() {
+        assert_eq!(gpus(|node| std::mem::swap(&mut node.allocatable, &mut node.unmanaged)), [0, 8, 0]);
+    }
+
+    #[test]
+    fn an_excluded_node_gives_exactly_what_admitted_pods_hold_there() {
+        let excluded = [5, 1, 2];
+        assert_eq!(gpus(|node| node.taint_keys.push("example.com/repair".into())), excluded);
+        assert_eq!(gpus(|node| node.cordoned = true), excluded);
+        assert_eq!(gpus(|node| node.not_ready_seconds = Some(301)), excluded);
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_for_a_moment_still_counts() {
+        assert_eq!(gpus(|node| node.not_ready_seconds = Some(300)), [7, 1, 0]);
+    }
+
+    #[test]
+    fn the_first_reason_is_the_one_somebody_chose() {
+        let mut node = NodeUse { cordoned: true, not_ready_seconds: Some(900), ..NodeUse::default() };
+        let maintenance = Maintenance { taint_keys: vec!["example.com/repair".into()], ..Maintenance::default() };
+        assert_eq!(node.exclusion(&maintenance), Some(Exclusion::Cordoned));
+        node.taint_keys.push("example.com/repair".into());
+        assert_eq!(node.exclusion(&maintenance), Some(Exclusion::Maintenance));
+    }
+
+    #[test]
+    fn each_class_of_hosts_is_summed_by_itself() {
+        let mut dims = Dimensions::new();
+        let classes = [Class::CpuHosts, Class::GpuHosts, Class::Sku("H100".into())];
+        let cpu = classes.map(|class| dims.intern(&class.dimension("cpu", false)));
+        let host = |dim, cores| NodeUse {
+            allocatable: ResourceVec::from_iter([(dim, Amount::new(cores))]),
+            ..NodeUse::default()
+        };
+        let nodes = [host(cpu[0], 16), host(cpu[1], 64), host(cpu[1], 64), host(cpu[2], 96)];
+        let usable = capacity(&nodes, &Maintenance::default()).usable;
+        assert_eq!(cpu.map(|dim| usable.amount(dim).units()), [16, 128, 96]);
+    }
+}

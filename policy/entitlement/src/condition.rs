@@ -83,6 +83,26 @@ pub enum Condition {
 
 impl Entitlements {
     /// All conditions: dimension by dimension, pools level by level, what is reserved before what was cut.
+    ///
+    /// ```
+    /// use weir_entitlement::{Condition, Input, entitle};
+    /// use weir_model::{Amount, Dimensions, PoolId, PoolSpec, PoolTree, ResourceSpec};
+    /// let mut dims = Dimensions::new();
+    /// let gpu = dims.intern("nvidia.com/gpu");
+    /// let terms = ResourceSpec { reservation: Amount::new(60), ..ResourceSpec::unlisted(1) };
+    /// let ads = PoolSpec { name: "ads".into(), parent: None, resources: vec![(gpu, terms)] };
+    /// let (tree, _) = PoolTree::build(vec![ads], &dims);
+    /// let mut input = Input::new(&tree);
+    /// input.capacity.set(gpu, Amount::new(40));
+    /// let entitlements = entitle(&tree, &dims, &input);
+    /// let over = Condition::OverReserved {
+    ///     pool: PoolId::ROOT,
+    ///     dim: gpu,
+    ///     reserved: Amount::new(60),
+    ///     available: Amount::new(40),
+    /// };
+    /// assert_eq!(entitlements.conditions().collect::<Vec<_>>(), [over]);
+    /// ```
     pub fn conditions(&self) -> impl Iterator<Item = Condition> + '_ {
         Dimensions::first(self.columns.len()).flat_map(|dim| self.over_reserved(dim).chain(self.scaled(dim)))
     }
@@ -92,9 +112,11 @@ impl Entitlements {
         families.filter_map(move |(at, children)| {
             let terms = &self.shape.terms[dim.index()];
             let pool = self.shape.ids[at];
-            let reserved = terms[children.clone()].iter().map(|terms| terms.reservation).sum();
+            // Summed exactly: reservations that saturate must still count as more than there is.
+            let exact: i128 = terms[children.clone()].iter().map(|terms| i128::from(terms.reservation.units())).sum();
+            let reserved = Amount::new(i64::try_from(exact).unwrap_or(i64::MAX));
             let available = if pool == PoolId::ROOT { self.capacity(dim) } else { terms[at].reservation };
-            (reserved > available).then_some(Condition::OverReserved { pool, dim, reserved, available })
+            (exact > available.units().into()).then_some(Condition::OverReserved { pool, dim, reserved, available })
         })
     }
 

@@ -92,6 +92,23 @@ pub(crate) struct Column {
 
 /// Computes entitlements again and again for one tree, without new memory and without doing again what did
 /// not change. Another tree or another dimension needs another `Entitler`.
+///
+/// ```
+/// use weir_entitlement::{Entitler, Input};
+/// use weir_model::{Amount, Dimensions, PoolSpec, PoolTree};
+/// let mut dims = Dimensions::new();
+/// let gpu = dims.intern("nvidia.com/gpu");
+/// let pool = |name: &str| PoolSpec { name: name.into(), ..PoolSpec::default() };
+/// let (tree, _) = PoolTree::build(vec![pool("ads"), pool("maps")], &dims);
+/// let (ads, maps) = (tree.find("ads").unwrap(), tree.find("maps").unwrap());
+///
+/// let mut input = Input::new(&tree);
+/// input.capacity.set(gpu, Amount::new(8));
+/// let mut entitler = Entitler::new(&tree, &dims);
+/// assert_eq!(entitler.entitle(&input).amount(ads, gpu), Amount::new(4));
+/// input.demand.set(maps, gpu, Amount::new(7));
+/// assert_eq!(entitler.entitle(&input).amount(maps, gpu), Amount::new(7));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Entitler {
     current: Entitlements,

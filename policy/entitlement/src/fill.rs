@@ -48,6 +48,9 @@ impl Divider {
     ) -> Amount {
         grants.fill(Amount::ZERO);
         self.rounds = 0;
+        if available.is_zero() {
+            return Amount::ZERO;
+        }
         self.claims.clear();
         self.claims.extend(
             claims

@@ -64,6 +64,25 @@ struct Drawn {
 impl Entitlements {
     /// Where what the pool has borrowed comes from: first what nobody reserves, then the pool's siblings in name
     /// order, then its parent's, and so on; the amounts add up to [`Trace::borrowed`](crate::Trace::borrowed).
+    ///
+    /// ```
+    /// use weir_entitlement::{Borrowing, Input, Lender, entitle};
+    /// use weir_model::{Amount, Dimensions, PoolSpec, PoolTree, ResourceSpec};
+    /// let mut dims = Dimensions::new();
+    /// let gpu = dims.intern("nvidia.com/gpu");
+    /// let reserves = |units| ResourceSpec { reservation: Amount::new(units), ..ResourceSpec::unlisted(1) };
+    /// let production = PoolSpec { name: "production".into(), parent: None, resources: vec![(gpu, reserves(60))] };
+    /// let research = PoolSpec { name: "research".into(), ..PoolSpec::default() };
+    /// let (tree, _) = PoolTree::build(vec![production, research], &dims);
+    /// let (production, research) = (tree.find("production").unwrap(), tree.find("research").unwrap());
+    ///
+    /// let mut input = Input::new(&tree);
+    /// input.capacity.set(gpu, Amount::new(100));
+    /// input.demand.set(research, gpu, Amount::new(50));
+    /// let lenders = entitle(&tree, &dims, &input).lenders(research, gpu);
+    /// assert_eq!(lenders[0], Borrowing { lender: Lender::Unreserved, amount: Amount::new(40) });
+    /// assert_eq!(lenders[1], Borrowing { lender: Lender::Pool(production), amount: Amount::new(10) });
+    /// ```
     #[must_use]
     pub fn lenders(&self, pool: PoolId, dim: Dim) -> Vec<Borrowing> {
         let borrowed = self.trace(pool, dim).borrowed;

@@ -42,7 +42,7 @@ pub struct Trace {
     /// The part of an inner pool's entitlement that none of its children could be given, because of their caps
     /// or because they have share 0; of a leaf zero.
     pub undivided: Amount,
-    /// What kept the entitlement from being more.
+    /// What kept the entitlement from being more; of the root always [`CappedBy::Parent`].
     pub capped_by: CappedBy,
 }
 

@@ -11,6 +11,7 @@ extern crate std;
 
 pub mod amount;
 pub mod dimension;
+pub mod node_state;
 pub mod pool;
 pub mod quantity;
 pub mod requests;

@@ -68,8 +68,12 @@ impl Quantity {
             return Ok(Self::from_units(units));
         }
         let parts = Parts::split(text)?;
-        let magnitude = match parts.scale()? {
-            Scale::Ten(exponent) => parts.times_power_of_ten(exponent)?,
+        let scale = parts.scale()?;
+        if scale.needs_digits() && parts.whole.is_empty() && parts.fraction.is_empty() {
+            return Err(QuantityError::NoDigits);
+        }
+        let magnitude = match scale {
+            Scale::Ten(exponent) => parts.times_power_of_ten(exponent),
             Scale::Two(exponent) => parts.times_power_of_two(exponent),
         };
         Ok(if parts.negative { magnitude.negated() } else { magnitude })
@@ -92,9 +96,10 @@ impl Quantity {
     /// ```
     #[must_use]
     pub const fn milli_value(self) -> i64 {
-        let below = self.nanos / 1_000_000;
-        let rest = self.nanos % 1_000_000 > 0 && self.units >= 0;
-        self.units.saturating_mul(1000).saturating_add(below as i64 + rest as i64)
+        let below = (self.nanos / 1_000_000) as i64;
+        let rest = !self.nanos.is_multiple_of(1_000_000) && self.units >= 0;
+        let milli = self.units.saturating_mul(1000).saturating_add(below + rest as i64);
+        if milli < -i64::MAX { -i64::MAX } else { milli }
     }
 
     /// How much this is of `resource` in its base unit: thousandths for `cpu`, whole units for all others.
@@ -152,7 +157,7 @@ pub enum QuantityError {
     },
     /// What follows the number is no suffix that Kubernetes knows.
     Suffix,
-    /// There is a point or a sign, and no digit beside it.
+    /// There is a suffix and no digit before it.
     NoDigits,
 }
 
@@ -179,9 +184,21 @@ fn plain_number(text: &[u8]) -> Option<i64> {
     text.iter().try_fold(0, |sum: i64, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
+#[derive(Clone, Copy)]
 enum Scale {
     Ten(i32),
     Two(u32),
+}
+
+impl Scale {
+    /// Kubernetes reads most texts without digits as zero. Where the scale is too much for its quick way, it
+    /// takes another, which wants to see a digit.
+    fn needs_digits(self) -> bool {
+        match self {
+            Self::Ten(exponent) => exponent < -9,
+            Self::Two(exponent) => exponent >= 50,
+        }
+    }
 }
 
 /// The text, taken apart: sign, digits before and after the point, suffix.
@@ -242,7 +259,7 @@ impl<'a> Parts<'a> {
 
     /// Moves the point by `exponent` places, reads what stands before it, nine places after it, and rounds
     /// the rest up.
-    fn times_power_of_ten(&self, exponent: i32) -> Result<Quantity, QuantityError> {
+    fn times_power_of_ten(&self, exponent: i32) -> Quantity {
         let point = self.whole.len() as i64 + i64::from(exponent);
         let mut units = Some(0u64);
         let mut nanos = 0;
@@ -257,10 +274,6 @@ impl<'a> Parts<'a> {
             }
         }
         let len = (self.whole.len() + self.fraction.len()) as i64;
-        // Kubernetes reads such a number by another route, which wants to see a digit.
-        if len == 0 && exponent < -9 {
-            return Err(QuantityError::NoDigits);
-        }
         let places = (point + 9 - len.max(point)).clamp(0, 9);
         let nanos = nanos * 10u64.pow(places as u32);
         let zeros = (point - len).max(0);
@@ -268,7 +281,7 @@ impl<'a> Parts<'a> {
             0 => Some(0),
             _ => units.checked_mul(10u64.checked_pow(u32::try_from(zeros).ok()?)?),
         });
-        Ok(rounded(units, nanos, rest))
+        rounded(units, nanos, rest)
     }
 
     /// Multiplies the digits before the point, and adds the fraction by long division from its last digit.
@@ -283,7 +296,7 @@ impl<'a> Parts<'a> {
             units = sum / 10;
             let below = sum % 10 * u64::from(NANOS) + nanos;
             nanos = below / 10;
-            rest |= below % 10 > 0;
+            rest |= !below.is_multiple_of(10);
         }
         rounded(whole.and_then(|whole| whole.checked_mul(factor)?.checked_add(units)), nanos, rest)
     }

@@ -164,7 +164,7 @@ fn containers_request(pod: &impl PodShape, resource: &str) -> Result<Quantity, R
     let mut sidecars = Quantity::ZERO;
     let mut starting = Quantity::ZERO;
     for (at, container) in pod.init_containers().enumerate() {
-        let request = amount_of(container.requests(), resource, Place::InitContainer(at))?.unwrap_or(Quantity::ZERO);
+        let request = container_request(&container, resource, Place::InitContainer(at))?;
         if container.is_sidecar() {
             running = running + request;
             sidecars = sidecars + request;

@@ -154,3 +154,49 @@ fn is_resource_pattern(pattern: &str) -> bool {
     };
     !vendor.is_empty() && !name.contains('*') && (any_rest || !rest.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use std::vec;
+
+    fn names(resources: &[&str], model_labels: &[&str]) -> Result<GpuNames, GpuNamesError> {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        GpuNames::new(owned(resources), owned(model_labels))
+    }
+
+    #[test]
+    fn a_pattern_matches_only_what_stands_behind_its_vendor() {
+        let names = names(&["nvidia.com/mig-*", "amd.com/*"], &[]).unwrap();
+        let gpus = ["nvidia.com/mig-1g.5gb", "nvidia.com/gpu", "amd.com/gpu", "amd.com.example/gpu", "cpu"]
+            .map(|name| names.is_gpu(name));
+        assert_eq!(gpus, [true, false, true, false, false]);
+    }
+
+    #[test]
+    fn names_that_would_make_every_host_a_gpu_host_are_refused() {
+        assert_eq!(names(&[], &[]), Err(GpuNamesError::NoResource));
+        for name in ["cpu", "*", "/gpu", "nvidia.com/", "nvidia.com/*/gpu", "nvidia*/gpu"] {
+            assert_eq!(names(&["a/b", name], &[]), Err(GpuNamesError::Resource { index: 1 }), "{name}");
+        }
+        assert_eq!(names(&["a/b"], &["model", ""]), Err(GpuNamesError::ModelLabel { index: 1 }));
+    }
+
+    #[test]
+    fn an_error_begins_with_the_field() {
+        let messages = vec![
+            GpuNamesError::NoResource.to_string(),
+            GpuNamesError::Resource { index: 1 }.to_string(),
+            GpuNamesError::ModelLabel { index: 0 }.to_string(),
+        ];
+        assert_eq!(
+            messages,
+            [
+                "gpuResources: name at least one resource, such as nvidia.com/gpu",
+                "gpuResources[1]: write vendor/name, or vendor/prefix* for all that begin so",
+                "modelLabels[0]: a label key cannot be empty",
+            ]
+        );
+    }
+}

@@ -11,8 +11,8 @@ use weir_model::{Amount, Dim, PoolId};
 
 use crate::claim::Claim;
 use crate::decision::{Admission, DecidedOn, Decision};
-use crate::eligibility::{Eligible, left};
-use crate::explain::Explanation;
+use crate::eligibility::left;
+use crate::explain::{Explanation, Reason};
 use crate::nodes::{Books, NodeId};
 use crate::order::{Entry, Place, Rank, Unit};
 use crate::place::Shortfall;
@@ -35,6 +35,20 @@ pub(crate) enum Why {
     Reserved { pool: PoolId, dim: Dim, asked: Amount, used: Amount, reserved: Amount },
     Placement(Shortfall),
     Behind { pool: PoolId, head: Uid },
+}
+
+impl Why {
+    /// The word for it.
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::Held { .. } => Reason::PoolHeld,
+            Self::MaxWorkload { .. } | Self::Limit { .. } => Reason::ExceedsMaxQuota,
+            Self::Reservation { .. } => Reason::ExceedsReservation,
+            Self::Never(_) | Self::Placement(_) => Reason::WaitingForPlacement,
+            Self::Quota { .. } | Self::Reserved { .. } | Self::Behind { .. } => Reason::WaitingForQuota,
+            Self::Entitlement { .. } => Reason::ExceedsEntitlement,
+        }
+    }
 }
 
 /// An ask of a pool that an admitter is asked about.
@@ -107,25 +121,16 @@ type Open = BTreeMap<Place, AskId>;
 
 impl Queue {
     /// Admits all that may go, and returns what may not.
-    pub(crate) fn admit_all(&mut self, eligible: &Eligible) -> Vec<Blocked> {
-        let mut blocked = self.serve_claims(eligible);
+    pub(crate) fn admit_all(&mut self) -> Vec<Blocked> {
+        let mut blocked = self.serve_claims();
         let mut open: Vec<Open> = vec![Open::new(); self.lines.len()];
         let mut turn = Turn::new(&self.pools.tree);
-        for leaf in self.pools.tree.iter().filter(|leaf| !eligible.alone[leaf.index()].is_empty()) {
-            let head = self.head_with_claim(leaf);
-            let strict = self.pools.settings(leaf).strategy == Strategy::Strict;
-            for &(ask, answer) in &eligible.alone[leaf.index()] {
-                match (answer, head.filter(|_| strict)) {
-                    (Ok(()), Some(head)) => {
-                        blocked.push(Blocked { leaf, ask, why: Why::Behind { pool: leaf, head: head.uid } });
-                    }
-                    (Ok(()), None) => self.next_of(leaf, ask, None, &mut open[leaf.index()]),
-                    (Err(why), _) => blocked.push(Blocked { leaf, ask, why }),
-                }
+        for leaf in self.pools.tree.iter() {
+            if !self.eligible.alone[leaf.index()].is_empty() {
+                self.open_leaf(leaf, &mut open[leaf.index()], &mut blocked);
+                self.offer(&mut turn, leaf, &open[leaf.index()]);
             }
-            self.offer(&mut turn, leaf, &open[leaf.index()]);
         }
-        let mut heads = vec![true; self.lines.len()];
         while let Some(leaf) = turn.next() {
             let here = &mut open[leaf.index()];
             let Some((&place, &ask)) = here.first_key_value() else { break };
@@ -138,7 +143,7 @@ impl Queue {
                 }
                 Err(why) => {
                     blocked.push(Blocked { leaf, ask, why });
-                    if std::mem::replace(&mut heads[leaf.index()], false) {
+                    if self.is_head(leaf, place) {
                         self.head_is_blocked(case, place, why, here, &mut blocked);
                     }
                 }
@@ -148,9 +153,57 @@ impl Queue {
         blocked
     }
 
+    /// Finds the buckets of a leaf that numbers alone do not stop; in a full cluster these are few.
+    fn open_leaf(&mut self, leaf: PoolId, open: &mut Open, blocked: &mut Vec<Blocked>) {
+        let mut head: Option<(Place, AskId, Option<Why>)> = None;
+        for at in 0..self.eligible.alone[leaf.index()].len() {
+            let (ask, answer) = self.eligible.alone[leaf.index()][at];
+            if let Err(why) = answer {
+                blocked.push(Blocked { leaf, ask, why });
+                continue;
+            }
+            let before = open.len();
+            self.next_of(leaf, ask, None, open);
+            let Some((&place, _)) = (open.len() > before).then(|| open.iter().find(|&(_, &one)| one == ask)).flatten()
+            else {
+                continue;
+            };
+            let no = self.numbers_allow(Case { leaf, ask, priority: None }).err();
+            if let Some(why) = no {
+                open.remove(&place);
+                blocked.push(Blocked { leaf, ask, why });
+            }
+            if head.is_none_or(|(first, _, _)| place < first) {
+                head = Some((place, ask, no));
+            }
+        }
+        let Some((place, ask, no)) = head else { return };
+        let strict = self.pools.settings(leaf).strategy == Strategy::Strict;
+        if let Some(first) = self.head_with_claim(leaf).filter(|&first| first < place) {
+            if strict {
+                let why = Why::Behind { pool: leaf, head: first.uid };
+                blocked.extend(std::mem::take(open).into_values().map(|ask| Blocked { leaf, ask, why }));
+            }
+        } else if let Some(why) = no {
+            self.head_is_blocked(Case { leaf, ask, priority: None }, place, why, open, blocked);
+        }
+    }
+
+    /// Whether nobody who may go stands before this place.
+    fn is_head(&self, leaf: PoolId, place: Place) -> bool {
+        let answers = self.eligible.alone[leaf.index()].iter().filter(|(_, answer)| answer.is_ok());
+        let first = answers.filter_map(|(ask, _)| self.lines[leaf.index()].buckets.get(ask)?.order.first_key_value());
+        first.map(|(first, _)| *first).min().is_none_or(|first| first >= place)
+    }
+
+    /// What numbers alone say of an ask.
+    fn numbers_allow(&self, case: Case) -> Result<(), Why> {
+        ADMITTERS.iter().try_for_each(|admitter| admitter(self, case))
+    }
+
     /// Whether an ask may go now, and to which nodes.
     pub(crate) fn may_go(&mut self, case: Case) -> Result<Vec<(ShapeId, NodeId)>, Why> {
-        ADMITTERS.iter().try_for_each(|admitter| admitter(self, case))?;
+        self.numbers_allow(case)?;
         self.find_nodes(case.ask).map_err(Why::Placement)
     }
 
@@ -187,19 +240,9 @@ impl Queue {
 
     /// B2: in a Strict pool nobody passes the head; elsewhere others may, until it has waited for the pool's
     /// patience. From then on it holds a claim.
-    fn head_is_blocked(
-        &mut self,
-        case: Case,
-        place: Place,
-        why_of_head: Why,
-        open: &mut Open,
-        blocked: &mut Vec<Blocked>,
-    ) {
+    fn head_is_blocked(&mut self, case: Case, place: Place, why_of_head: Why, open: &mut Open, blocked: &mut Vec<Blocked>) {
         let Case { leaf, ask, .. } = case;
         let Some(entry) = self.entry(leaf, ask, &place) else { return };
-        if self.head_with_claim(leaf).is_some_and(|head| head < place) {
-            return;
-        }
         let settings = self.pools.settings(leaf);
         if settings.strategy == Strategy::Strict {
             let why = Why::Behind { pool: leaf, head: place.uid };
@@ -285,8 +328,7 @@ impl Queue {
     fn decided_on(&self, Case { leaf, ask, .. }: Case) -> Vec<DecidedOn> {
         let mut facts = Vec::new();
         for pool in self.pools.tree.path(leaf) {
-            for (dim, asked) in self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim))
-            {
+            for (dim, asked) in self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim)) {
                 facts.push(DecidedOn {
                     pool: self.pools.named(pool),
                     dim: self.dims.name(dim).to_owned(),
@@ -326,6 +368,24 @@ impl Queue {
             Why::Placement(Shortfall { fit, of }) => Explanation::Placement { fit, of },
             Why::Behind { pool, head } => Explanation::Behind { pool: named(pool), head },
         }
+    }
+
+    /// Why a pod waits, in the numbers of the last step; `None` if it does not wait.
+    #[must_use]
+    pub fn explain(&self, uid: Uid) -> Option<Explanation> {
+        self.explain_pod(self.pods.find(uid)?)
+    }
+
+    pub(crate) fn explain_pod(&self, pod: u32) -> Option<Explanation> {
+        let record = self.pods.record(pod).filter(|record| record.waits())?;
+        let alone = Unit::Pod(pod);
+        let unit = if record.ask.is_some() { alone } else { record.gang.map_or(alone, |(gang, _)| Unit::Gang(gang)) };
+        let Some((leaf, ask, _)) = self.stands(unit) else { return self.aside(pod) };
+        if let Some(claim) = self.claims.iter().find(|claim| claim.unit == unit && !claim.victims.is_empty()) {
+            return Some(Explanation::Preemption { victims: self.to_go(claim) });
+        }
+        let bucket = self.lines[leaf.index()].buckets.get(&ask)?;
+        bucket.why.map(|why| self.explain_why(why))
     }
 
     /// What a pool may still use of what it is entitled to.

@@ -12,7 +12,6 @@ use weir_model::{PoolId, ResourceVec};
 
 use crate::admit::{Blocked, Case, Why};
 use crate::decision::{Claimed, Decision, Released};
-use crate::eligibility::Eligible;
 use crate::event::RecordedClaim;
 use crate::gang::place_of;
 use crate::nodes::{Books, Holder, NodeId};
@@ -44,12 +43,12 @@ impl Claim {
 
 impl Queue {
     /// Admits whoever has a claim and now fits, ahead of everybody; drops claims that nobody needs any more.
-    pub(crate) fn serve_claims(&mut self, eligible: &Eligible) -> Vec<Blocked> {
+    pub(crate) fn serve_claims(&mut self) -> Vec<Blocked> {
         let mut blocked = Vec::new();
         for claim in std::mem::take(&mut self.claims) {
             self.unhold(&claim);
             let standing = self.stands(claim.unit).filter(|&(leaf, ask, _)| {
-                let answers = &eligible.alone[leaf.index()];
+                let answers = &self.eligible.alone[leaf.index()];
                 ask == claim.ask && answers.iter().any(|&(known, answer)| known == ask && answer.is_ok())
             });
             let Some((leaf, ask, place)) = standing else {
@@ -100,8 +99,10 @@ impl Queue {
     /// A claim goes on while its victims are going, or, if it has none, while room or quota is short.
     fn still_helps(&self, claim: &Claim, why: Why) -> bool {
         let usable = claim.nodes.iter().all(|&(_, node)| self.nodes.usable(node));
-        let short =
-            matches!(why, Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_));
+        let short = matches!(
+            why,
+            Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_)
+        );
         usable && short && (claim.victims.is_empty() || self.to_go(claim) > 0)
     }
 

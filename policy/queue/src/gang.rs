@@ -81,6 +81,7 @@ impl Queue {
         let (place, pool) = (place_of(record), Arc::clone(&record.pool));
         if let Some(leaf) = self.pools.leaf(&pool) {
             self.lines[leaf.index()].remove(ask, &place);
+            self.eligible.stale.insert(leaf);
         }
     }
 
@@ -90,6 +91,7 @@ impl Queue {
             && let Some(leaf) = self.pools.leaf(&pool)
         {
             self.lines[leaf.index()].remove(ask, &place);
+            self.eligible.stale.insert(leaf);
         }
         let filed = |pod: &u32| self.pods.record(*pod).is_some_and(|record| record.ask.is_some());
         let alone: Vec<u32> = self.gangs[gang as usize].members.iter().copied().filter(filed).collect();
@@ -106,8 +108,16 @@ impl Queue {
     pub(crate) fn file(&mut self, pod: u32) {
         let Some(record) = self.pods.record(pod) else { return };
         match record.gang {
-            Some((gang, _)) => self.file_gang(gang),
+            Some((gang, _)) => drop(self.unfiled.insert(gang)),
             None => self.file_pod(pod, Rank::Ordinary),
+        }
+    }
+
+    /// Puts gangs where they belong: once for all that happened to their members.
+    pub(crate) fn file_gangs(&mut self) {
+        for gang in std::mem::take(&mut self.unfiled) {
+            self.unfile_gang(gang);
+            self.file_gang(gang);
         }
     }
 
@@ -125,9 +135,12 @@ impl Queue {
         let now = self.now;
         let Some(record) = self.pods.record_mut(pod) else { return };
         (record.ask, record.rank) = (Some(ask), rank);
-        let entry = Entry { unit: Unit::Pod(pod), since: *record.since.get_or_insert(now.max(record.created)) };
+        // One that nothing was ever in the way of has waited since it was created, whoever leads now.
+        let first = if record.told.is_none() { record.created } else { now.max(record.created) };
+        let entry = Entry { unit: Unit::Pod(pod), since: *record.since.get_or_insert(first) };
         let place = place_of(record);
         self.lines[leaf.index()].insert(ask, place, entry);
+        self.eligible.stale.insert(leaf);
     }
 
     fn set_alarm(&mut self, pod: u32) {
@@ -154,75 +167,95 @@ impl Queue {
 
     /// Puts a gang where it belongs: whole into the queue, its replacements ahead of it, or aside.
     fn file_gang(&mut self, number: u32) {
-        let gang = &self.gangs[number as usize];
-        let records = || gang.members.iter().filter_map(|&pod| Some((pod, self.pods.record(pod)?)));
-        let staying = records().filter(|(_, record)| record.running().is_some_and(|running| !running.leaves()));
-        let leaving = records().filter(|(_, record)| record.running().is_some_and(|running| running.leaves())).count();
-        let waiting: Vec<u32> = records().filter(|(_, record)| record.waits()).map(|(pod, _)| pod).collect();
-        let staying = staying.count() as u32;
-        if gang.evicting && leaving > 0 {
-            return self.tell(waiting, &Explanation::GangLeaving { left: leaving as u32 });
-        }
-        let announced = records().find_map(|(_, record)| record.gang).map_or(0, |(_, size)| size);
-        let anew = gang.whole && staying == 0 && leaving == 0 && waiting.len() >= announced as usize;
-        if gang.evicting || anew {
-            // All of it is gone and made again. Where only some are, the others finished: a Job's last pod
-            // that is tried again must not wait for the seven that succeeded.
-            let gang = &mut self.gangs[number as usize];
+        let roll = self.roll(number);
+        let gang = &mut self.gangs[number as usize];
+        let all_leave = gang.evicting && roll.leaving > 0;
+        // Where all of it is gone and all of it is there again, it is a new gang of the old name. Where only
+        // some are, the others finished: a Job's last pod that is tried again must not wait for the seven
+        // that succeeded.
+        let anew = gang.whole && roll.staying + roll.leaving == 0 && roll.size > 0 && roll.waiting.len() >= roll.size;
+        if (gang.evicting && !all_leave) || anew {
             (gang.evicting, gang.whole, gang.most_bound) = (false, false, 0);
         }
-        if staying > 0 {
-            self.gangs[number as usize].whole = true;
-        }
-        match self.gangs[number as usize].whole {
-            true => self.file_replacements(number, &waiting, staying + leaving as u32),
-            false => self.file_whole(number, waiting),
+        gang.whole |= roll.staying > 0 && !all_leave;
+        if gang.whole && !all_leave {
+            for (at, &pod) in roll.waiting.iter().enumerate() {
+                match self.surplus(&roll, at) {
+                    None => self.file_pod(pod, Rank::Replacement),
+                    Some(why) => self.tell([pod], &why),
+                }
+            }
+        } else if let Some(why) = self.gang_in_the_way(number, &roll) {
+            roll.waiting.iter().for_each(|&pod| self.set_alarm(pod));
+            self.gangs[number as usize].since = None;
+            self.tell(roll.waiting, &why);
+        } else {
+            self.file_whole(number, &roll);
         }
     }
 
-    /// The gang runs: each waiting member that it has lost a place for stands alone, ahead of the queue.
-    fn file_replacements(&mut self, number: u32, waiting: &[u32], present: u32) {
-        let mut ordered: Vec<u32> = waiting.to_vec();
-        ordered.sort_unstable_by_key(|&pod| self.pods.record(pod).map(place_of));
-        let size = self.gangs[number as usize].members.iter().find_map(|&pod| self.pods.record(pod)?.gang);
-        let size = size.map_or(0, |(_, size)| size);
-        let room = size.saturating_sub(present) as usize;
-        for (at, pod) in ordered.into_iter().enumerate() {
-            if at < room {
-                self.file_pod(pod, Rank::Replacement);
-            } else {
-                let what = format!(
-                    "the gang announces {size} members and all of them are there; raise the number or delete this pod"
-                );
-                self.tell([pod], &Explanation::Misconfigured { what });
+    /// Who of a gang is there.
+    fn roll(&self, number: u32) -> Roll {
+        let mut roll = Roll::default();
+        for &pod in &self.gangs[number as usize].members {
+            let Some(record) = self.pods.record(pod) else { continue };
+            roll.size = record.gang.map_or(1, |(_, size)| size as usize);
+            match record.running() {
+                None => roll.waiting.push(pod),
+                Some(running) if running.leaves() => roll.leaving += 1,
+                Some(_) => roll.staying += 1,
             }
         }
+        roll.waiting.sort_unstable_by_key(|&pod| self.pods.record(pod).map(place_of));
+        roll
     }
 
-    /// The gang waits: it stands in the queue if all of it is there and nothing is in the way.
-    fn file_whole(&mut self, number: u32, waiting: Vec<u32>) {
-        if let Some(why) = self.gang_in_the_way(number, &waiting) {
-            waiting.iter().for_each(|&pod| self.set_alarm(pod));
-            self.gangs[number as usize].since = None;
-            return self.tell(waiting, &why);
-        }
-        let records = || waiting.iter().filter_map(|&pod| self.pods.record(pod));
+    /// What is said to the waiting pod at this position of a gang that runs, if there is no place for it.
+    fn surplus(&self, roll: &Roll, at: usize) -> Option<Explanation> {
+        let Roll { size, staying, leaving, waiting: _ } = roll;
+        (at + staying + leaving >= *size).then(|| Explanation::Misconfigured {
+            what: format!(
+                "the gang announces {size} members and all of them are there; raise the number or delete this pod"
+            ),
+        })
+    }
+
+    /// The gang stands in the queue in one piece, at the place of its oldest member.
+    fn file_whole(&mut self, number: u32, roll: &Roll) {
+        let records = || roll.waiting.iter().filter_map(|&pod| self.pods.record(pod));
         let Some(first) = records().min_by_key(|record| place_of(record)) else { return };
         let latest = records().map(|record| record.created).max().unwrap_or_default();
         let Some(leaf) = self.leaf_of(first) else { return };
-        let (place, pool, preemptible) = (place_of(first), Arc::clone(&first.pool), first.preemptible);
+        let place = Place { rank: Rank::Ordinary, ..place_of(first) };
+        let (pool, preemptible) = (Arc::clone(&first.pool), first.preemptible);
         let shapes: Vec<_> = records().map(|record| record.shape).collect();
         let ask = self.shapes.ask(shapes.into_iter(), preemptible);
         let since = *self.gangs[number as usize].since.get_or_insert(self.now.max(latest));
         let entry = Entry { unit: Unit::Gang(number), since };
         self.lines[leaf.index()].insert(ask, place, entry);
+        self.eligible.stale.insert(leaf);
         self.gangs[number as usize].filed = Some((pool, ask, place));
     }
 
+    /// What keeps a pod from standing in a queue; `None` if it does, or if nobody knows it.
+    pub(crate) fn aside(&self, pod: u32) -> Option<Explanation> {
+        let record = self.pods.record(pod)?;
+        let Some((number, _)) = record.gang else { return self.in_the_way(record) };
+        let (gang, roll) = (&self.gangs[number as usize], self.roll(number));
+        if gang.whole && !(gang.evicting && roll.leaving > 0) {
+            let at = roll.waiting.iter().position(|&one| one == pod)?;
+            return self.surplus(&roll, at).or_else(|| self.in_the_way(record));
+        }
+        self.gang_in_the_way(number, &roll)
+    }
+
     /// What keeps a gang from standing in the queue.
-    fn gang_in_the_way(&self, number: u32, waiting: &[u32]) -> Option<Explanation> {
+    fn gang_in_the_way(&self, number: u32, Roll { size, leaving, waiting, .. }: &Roll) -> Option<Explanation> {
+        if self.gangs[number as usize].evicting && *leaving > 0 {
+            return Some(Explanation::GangLeaving { left: *leaving as u32 });
+        }
         let first = self.pods.record(*waiting.first()?)?;
-        let size = first.gang.map_or(1, |(_, size)| size);
+        let size = *size as u32;
         let misconfigured = |what: String| Some(Explanation::Misconfigured { what });
         if let Some(at_most) = self.gangs[number as usize].at_most.filter(|&at_most| at_most < size) {
             return misconfigured(format!(
@@ -234,9 +267,7 @@ impl Queue {
         }
         if waiting.len() > size as usize {
             let there = waiting.len();
-            return misconfigured(format!(
-                "{there} pods say that they belong to a gang of {size}; delete what is too many"
-            ));
+            return misconfigured(format!("{there} pods say that they belong to a gang of {size}; delete what is too many"));
         }
         for record in waiting.iter().filter_map(|&pod| self.pods.record(pod)) {
             let says = |field: &str| misconfigured(format!("the members of the gang disagree about {field}"));
@@ -253,6 +284,19 @@ impl Queue {
         }
         None
     }
+}
+
+/// Who of a gang is there.
+#[derive(Clone, Debug, Default)]
+struct Roll {
+    /// How many members it announces.
+    size: usize,
+    /// Admitted, and not on the way out.
+    staying: usize,
+    /// Admitted, and on the way out.
+    leaving: usize,
+    /// Waiting, in their order.
+    waiting: Vec<u32>,
 }
 
 /// The place of a pod in its queue.

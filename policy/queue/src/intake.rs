@@ -95,7 +95,10 @@ impl Queue {
     /// Whether a waiting pod says nothing new: most changes of pods are of their status, often ours.
     fn same_wait(&self, number: u32, pod: &Pod, shape: crate::shape::ShapeId) -> bool {
         let Some(record) = self.pods.record(number) else { return false };
-        let gang = record.gang.map(|(gang, size)| (&self.gangs[gang as usize].key, size));
+        let gang = record.gang.map(|(number, size)| {
+            let gang = &self.gangs[number as usize];
+            (&gang.key, size, gang.at_most)
+        });
         record.waits()
             && pod.phase == Phase::Waiting
             && record.pool == pod.pool
@@ -106,15 +109,16 @@ impl Queue {
             && record.shape == shape
             && record.back_off_until == pod.back_off_until
             && record.obstacle.as_deref() == pod.obstacle.as_ref()
-            && gang == pod.gang.as_ref().map(|membership| (&membership.gang, membership.size.max(1)))
+            && gang
+                == pod.gang.as_ref().map(|Membership { gang, size, at_most }| (gang, (*size).max(1), *at_most))
     }
 
     /// What a pod is now, given what it was: an admission that was decided stands until its gate is seen gone.
     fn state_of(&mut self, pod: &Pod, shape: crate::shape::ShapeId, before: Option<Running>) -> State {
         let Phase::Admitted(Admitted { at, grounds, ref node, started, terminating }) = pod.phase else {
-            return before
-                .filter(|running| running.round.is_some())
-                .map_or(State::Waiting, |running| State::Running(Box::new(running)));
+            return before.filter(|running| running.round.is_some()).map_or(State::Waiting, |running| {
+                State::Running(Box::new(running))
+            });
         };
         let bound = node.as_ref().map(|node| self.nodes.named(node));
         let place = bound.or(before.as_ref().and_then(|running| running.node));
@@ -178,10 +182,7 @@ impl Queue {
     fn void_gang(&mut self, gang: u32, round: u64, gone: Uid) {
         let members: Vec<u32> = self.gangs[gang as usize].members.iter().copied().collect();
         let of_round = |pod: &u32| {
-            self.pods
-                .record(*pod)
-                .and_then(|record| record.running())
-                .is_some_and(|running| running.round == Some(round))
+            self.pods.record(*pod).and_then(|record| record.running()).is_some_and(|running| running.round == Some(round))
         };
         let (decided, others): (Vec<u32>, Vec<u32>) = members.into_iter().partition(of_round);
         let begun = others.iter().any(|&pod| self.pods.record(pod).is_some_and(|record| !record.waits()));
@@ -226,6 +227,7 @@ impl Queue {
 
     /// Counts a waiting pod as admitted, as an earlier leader decided.
     fn restore(&mut self, record: &Record) {
+        self.file_gangs();
         for recorded in &record.admitted {
             let Some(pod) = self.pods.find(recorded.uid) else { continue };
             if self.pods.record(pod).is_some_and(PodRecord::waits) {
@@ -235,6 +237,7 @@ impl Queue {
                 self.file(pod);
             }
         }
+        self.file_gangs();
         record.claims.iter().for_each(|claim| self.restore_claim(claim));
     }
 

@@ -27,6 +27,7 @@ mod state;
 mod step;
 mod time;
 mod turn;
+mod unenforced;
 mod victims;
 
 pub use decision::*;

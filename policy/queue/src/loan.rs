@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 
 use weir_model::{Dim, PoolId};
 
-use crate::Time;
 use crate::admit::{Blocked, Case, Why};
 use crate::order::Place;
 use crate::pod::Grounds;
@@ -18,6 +17,7 @@ use crate::settings::Strategy;
 use crate::shape::AskId;
 use crate::state::Queue;
 use crate::turn::Ratio;
+use crate::Time;
 
 /// Somebody who might go on loan, in the order in which they are asked.
 type Candidate = (Ratio, Time, PoolId, Place, AskId);
@@ -51,11 +51,9 @@ impl Queue {
             let quota = matches!(blocked.why, Why::Quota { .. } | Why::Entitlement { .. } | Why::Behind { .. });
             quota && self.shapes.ask_of(blocked.ask).preemptible
         };
-        let claimed = |leaf: PoolId| {
-            self.claims
-                .iter()
-                .find(|claim| claim.victims.is_empty() && self.stands(claim.unit).is_some_and(|(at, _, _)| at == leaf))
-        };
+        let claimed = |leaf: PoolId| self.claims.iter().find(|claim| {
+            claim.victims.is_empty() && self.stands(claim.unit).is_some_and(|(at, _, _)| at == leaf)
+        });
         let first = |blocked: &&Blocked| match (self.pools.settings(blocked.leaf).strategy, claimed(blocked.leaf)) {
             (_, Some(claim)) => claim.ask == blocked.ask,
             (Strategy::Strict, None) => !matches!(blocked.why, Why::Behind { .. }),

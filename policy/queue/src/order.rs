@@ -7,10 +7,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Time;
+use crate::admit::Why;
 use crate::explain::Reason;
 use crate::pod::Uid;
 use crate::shape::AskId;
+use crate::Time;
 
 /// What is admitted in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +53,10 @@ pub(crate) struct Bucket {
     pub(crate) order: BTreeMap<Place, Entry>,
     /// The reason that all but the fresh ones were told.
     pub(crate) told: Option<Reason>,
+    /// Why they wait, as of the last round.
+    pub(crate) why: Option<Why>,
+    /// The round in which they were last told.
+    pub(crate) told_in: u64,
     /// Came since the others were told.
     pub(crate) fresh: Vec<Unit>,
 }

@@ -41,7 +41,33 @@ impl Queue {
     /// Makes and carries out a plan where it is time, and returns the dimensions in which one is being made.
     pub(crate) fn reclaim(&mut self, blocked: &[Blocked]) -> Vec<Dim> {
         let claimants = self.claimants(blocked);
-        let first = self.plan(&claimants, &|_, _| true);
+        let patient = self.lay_down(&claimants);
+        let wanted = self.reclaim_for(&claimants);
+        for claim in patient {
+            // A claim from patience ends where a plan takes over.
+            if !self.has_claim(claim.unit) {
+                self.hold_again(claim);
+            }
+        }
+        wanted
+    }
+
+    /// Claims from patience hold back others, not the plan that is made for those who have them.
+    fn lay_down(&mut self, claimants: &[Case]) -> Vec<Claim> {
+        let claims = std::mem::take(&mut self.claims);
+        let asks = |claim: &Claim| {
+            let stands = self.stands(claim.unit).filter(|_| claim.victims.is_empty());
+            stands.is_some_and(|(leaf, ask, _)| claimants.iter().any(|case| (case.leaf, case.ask) == (leaf, ask)))
+        };
+        let (patient, others) = claims.into_iter().partition(asks);
+        self.claims = others;
+        let patient: Vec<Claim> = patient;
+        patient.iter().for_each(|claim| self.unhold(claim));
+        patient
+    }
+
+    fn reclaim_for(&mut self, claimants: &[Case]) -> Vec<Dim> {
+        let first = self.plan(claimants, &|_, _| true);
         let wanted = self.asked_by(first.claimants());
         self.keep_clocks(&wanted, first.claimants().map(|served| served.case.leaf).collect());
         if !first.evicts() || self.now < self.config.evictions_from {
@@ -49,7 +75,7 @@ impl Queue {
         }
         let ripe: BTreeSet<(PoolId, Dim)> = self.ripe();
         let due = |pool: PoolId, dim: Dim| ripe.contains(&(pool, dim));
-        let outcome = self.plan(&claimants, &due);
+        let outcome = self.plan(claimants, &due);
         self.carry_out(&outcome);
         let served: Vec<Unit> = outcome.served.iter().map(|served| served.unit).collect();
         self.asked_by(first.claimants().filter(|one| !served.contains(&one.unit)))
@@ -57,7 +83,7 @@ impl Queue {
 
     /// Whoever is within the entitlement of their pool and waits for room, for quota that others of the same
     /// ancestor are not entitled to, or for the place of lower priorities in a pool that allows it.
-    fn claimants(&mut self, blocked: &[Blocked]) -> Vec<(Case, Vec<Unit>)> {
+    fn claimants(&self, blocked: &[Blocked]) -> Vec<Case> {
         let mut claimants = Vec::new();
         for &Blocked { leaf, ask, why } in blocked {
             let within = self.pools.settings(leaf).within_pool == WithinPool::LowerPriority;
@@ -66,29 +92,20 @@ impl Queue {
                 Why::Quota { pool, .. } => pool != leaf || within,
                 _ => false,
             };
-            let Some(bucket) = self.lines[leaf.index()].buckets.get(&ask).filter(|_| waits) else { continue };
-            let served = |unit: Unit| self.claims.iter().any(|claim| claim.unit == unit && !claim.victims.is_empty());
-            let mut by_priority: BTreeMap<_, Vec<Unit>> = BTreeMap::new();
-            for (place, entry) in bucket.order.iter().filter(|(_, entry)| !served(entry.unit)) {
-                by_priority
-                    .entry(if within { place.priority } else { Default::default() })
-                    .or_default()
-                    .push(entry.unit);
-            }
-            for (priority, units) in by_priority {
-                claimants.push((Case { leaf, ask, priority: within.then_some(priority.0) }, units));
+            if waits {
+                claimants.push(Case { leaf, ask, priority: None });
             }
         }
         claimants
     }
 
-    fn plan(&mut self, claimants: &[(Case, Vec<Unit>)], ripe: &dyn Fn(PoolId, Dim) -> bool) -> Outcome {
+    fn plan(&mut self, claimants: &[Case], ripe: &dyn Fn(PoolId, Dim) -> bool) -> Outcome {
         let leaves = self.givers(claimants);
         if leaves.is_empty() {
             return Outcome { victims: Vec::new(), served: Vec::new() };
         }
         let mut admits = BTreeMap::new();
-        for (case, _) in claimants {
+        for case in claimants {
             for &(id, _) in &self.shapes.ask_of(case.ask).members {
                 let shape = self.shapes.shape_of(id);
                 let nodes = &self.nodes;
@@ -97,22 +114,21 @@ impl Queue {
         }
         let victims = self.victims_in(leaves.into_iter());
         let mut plan = Plan::new(self, victims, ripe);
-        for (case, units) in claimants {
-            let members = &self.shapes.ask_of(case.ask).members;
-            let open: Vec<_> = members.iter().filter_map(|&(id, _)| Some((id, admits.get(&id)?.clone()))).collect();
-            plan.serve(*case, units.iter().copied(), &open);
+        for &case in claimants {
+            plan.serve(case, &admits);
         }
         let Plan { victims, served, .. } = plan;
         Outcome { victims, served }
     }
 
     /// The leaves from which something might be taken for these claimants.
-    fn givers(&self, claimants: &[(Case, Vec<Unit>)]) -> BTreeSet<PoolId> {
+    fn givers(&self, claimants: &[Case]) -> BTreeSet<PoolId> {
         let mut dims: BTreeSet<Dim> = BTreeSet::new();
         let mut leaves: BTreeSet<PoolId> = BTreeSet::new();
-        for (case, _) in claimants {
+        for case in claimants {
             dims.extend(self.shapes.ask_of(case.ask).amounts.iter().map(|(dim, _)| dim));
-            leaves.extend(case.priority.map(|_| case.leaf));
+            let within = self.pools.settings(case.leaf).within_pool == WithinPool::LowerPriority;
+            leaves.extend(within.then_some(case.leaf));
         }
         let over = |pool: &PoolId| dims.iter().any(|&dim| self.over(*pool, dim) > 0);
         leaves.extend(self.pools.tree.iter().filter(|&pool| self.pools.tree.is_leaf(pool)).filter(over));
@@ -136,10 +152,8 @@ impl Queue {
             }
         }
         let before = std::mem::replace(&mut self.over_since, running);
-        let said = |pool: &str, dim: Dim, since| Decision::Over {
-            pool: pool.to_owned(),
-            dim: self.dims.name(dim).to_owned(),
-            since,
+        let said = |pool: &str, dim: Dim, since| {
+            Decision::Over { pool: pool.to_owned(), dim: self.dims.name(dim).to_owned(), since }
         };
         let ended = before.keys().filter(|key| !self.over_since.contains_key(*key));
         let mut news: Vec<Decision> = ended.map(|(pool, dim)| said(pool, *dim, None)).collect();
@@ -157,10 +171,8 @@ impl Queue {
     fn carry_out(&mut self, outcome: &Outcome) {
         for served in outcome.claimants() {
             let facts = self.over_facts(served, &outcome.victims);
-            self.replace_patience(served.unit);
             let uids = self.waiting_members(served.unit);
-            let uids =
-                uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
+            let uids = uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
             let mut nodes = served.nodes.clone();
             let mut claimant = Vec::new();
             for (uid, shape) in uids {
@@ -179,14 +191,6 @@ impl Queue {
             let mut claim = Claim::new(served.unit, served.case.ask, self.round);
             (claim.nodes, claim.victims) = (served.nodes.clone(), victims);
             self.hold(claim);
-        }
-    }
-
-    /// A claim from patience ends where a plan takes over.
-    fn replace_patience(&mut self, unit: Unit) {
-        while let Some(at) = self.claims.iter().position(|claim| claim.unit == unit) {
-            let claim = self.claims.remove(at);
-            self.unhold(&claim);
         }
     }
 

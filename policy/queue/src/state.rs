@@ -11,6 +11,7 @@ use std::time::Duration;
 use weir_model::{Dim, Dimensions, PoolId, ResourceVec};
 
 use crate::claim::Claim;
+use crate::eligibility::Eligible;
 use crate::event::Budget;
 use crate::explain::{Explanation, Reason};
 use crate::gang::Gang;
@@ -37,6 +38,8 @@ pub struct Queue {
     pub(crate) nodes: Nodes,
     pub(crate) places: Places,
     pub(crate) ledger: Ledger,
+    /// What of the waiting moves entitlements.
+    pub(crate) eligible: Eligible,
     /// By position of the leaf.
     pub(crate) lines: Vec<Line>,
     pub(crate) pods: Pods,
@@ -57,6 +60,8 @@ pub struct Queue {
     pub(crate) progress: Progress,
     /// Admitted pods that are not bound.
     pub(crate) unbound: BTreeSet<u32>,
+    /// Gangs that have to be put where they belong.
+    pub(crate) unfiled: BTreeSet<u32>,
     /// Gangs without a live pod, and since when.
     pub(crate) empty_gangs: BTreeSet<(Time, u32)>,
     /// Numbers of gangs that were forgotten.
@@ -227,6 +232,7 @@ impl Queue {
             nodes: Nodes::default(),
             places: Places::default(),
             ledger: Ledger::default(),
+            eligible: Eligible::default(),
             lines: vec![Line::default()],
             pods: Pods::default(),
             gangs: Vec::new(),
@@ -239,6 +245,7 @@ impl Queue {
             alarms: BTreeSet::new(),
             unplaced: BTreeSet::new(),
             unbound: BTreeSet::new(),
+            unfiled: BTreeSet::new(),
             empty_gangs: BTreeSet::new(),
             unused_gangs: Vec::new(),
             progress: Progress::default(),
@@ -317,6 +324,7 @@ impl Queue {
         let Some(record) = self.pods.record(pod) else { return };
         let (leaf, sign) = (self.pools.leaf(&record.pool), i128::from(times));
         let shape = self.shapes.shape_of(record.shape);
+        self.eligible.stale.extend(leaf);
         let Some(running) = record.running() else {
             if let Some(leaf) = leaf {
                 self.ledger.demand.change(&self.pools.tree, leaf, &shape.amounts, sign);

@@ -3,22 +3,43 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"strconv"
 
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
 	_ "k8s.io/component-base/metrics/prometheus/clientgo" // metrics of the API client
 	_ "k8s.io/component-base/metrics/prometheus/version"  // kubernetes_build_info
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/utils/clock"
 
 	"weir.dev/scheduler/slot"
 	"weir.dev/scheduler/startup"
 )
 
+// recheckVariable overrides of how many remembered answers of a plugin one is asked for again: tests set it to 1. It is
+// no flag, because the flags are kube-scheduler's, all of them and no others.
+const recheckVariable = "WEIR_RECHECK_ONE_IN"
+
 func main() {
+	host := slot.NewHost(clock.RealClock{}, recheckOneIn())
 	var plugins []app.Option
 	for _, name := range startup.GuestNames(os.Args[1:]) {
-		plugins = append(plugins, app.WithPlugin(name, slot.Factory(name)))
+		plugins = append(plugins, app.WithPlugin(name, host.Factory(name)))
 	}
 	os.Exit(cli.Run(app.NewSchedulerCommand(plugins...)))
+}
+
+func recheckOneIn() uint64 {
+	text, set := os.LookupEnv(recheckVariable)
+	if !set {
+		return slot.RecheckOneIn
+	}
+	number, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s is %q; expected a whole number, 0 for never\n", recheckVariable, text)
+		os.Exit(1)
+	}
+	return number
 }

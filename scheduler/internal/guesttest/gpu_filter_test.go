@@ -98,11 +98,11 @@ func TestGPUFilterAsksToBeWokenByNodesOnly(t *testing.T) {
 func TestASettingThatIsWrongStopsTheStartWithItsName(t *testing.T) {
 	for config, want := range map[string]string{
 		`{"gpuResourcez": []}`:           "settings: unknown field `gpuResourcez`, expected `gpuResources` or `modelLabels`",
-		`{"gpuResources": ["a/b", 5]}`:   "settings.gpuResources[1]: invalid type: integer `5`, expected a string",
+		`{"gpuResources": ["a/b", 5]}`:   "settings.gpuResources[1]: expected a string, found the number 5",
 		`{"gpuResources": []}`:           "settings: gpuResources: name at least one resource",
 		`{"gpuResources": ["gpu"]}`:      "settings: gpuResources[0]: write vendor/name",
-		`{"gpuResources": ["a/b"]`:       "settings: EOF while parsing an object at line 1 column 24",
-		`gpuResources: [nvidia.com/gpu]`: "settings: expected value at line 1 column 1",
+		`{"gpuResources": ["a/b"]`:       "settings: no JSON: expected `,` at line 1, column 25",
+		`gpuResources: [nvidia.com/gpu]`: "settings: no JSON: expected a value at line 1, column 1",
 	} {
 		_, err := Load(t, "gpu-filter", config)
 		if err == nil {
@@ -118,7 +118,7 @@ func TestANodeThatTheHostDoesNotKnowIsAnErrorAndNoVerdict(t *testing.T) {
 	info := framework.NewNodeInfo()
 	info.SetNode(node("gone", nil, nil, nil))
 	status := filter.Filter(context.Background(), nil, pod(nil), info)
-	if status.Code() != framework.Error || status.Message() != `node: the host knows no node "gone"` {
+	if status.Code() != framework.Error || status.Message() != "node: the host knows no node `gone`" {
 		t.Errorf("status %v: %q", status.Code(), status.Message())
 	}
 }

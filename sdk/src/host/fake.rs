@@ -37,7 +37,7 @@ std::thread_local! {
 /// let mut host = FakeHost::new().pod(pod("p")).node(node("n1").label("disk", "ssd")).node(node("n2"));
 /// assert!(host.filter(&OnlySsd, "n1").is_success());
 /// assert_eq!(host.filter(&OnlySsd, "n2").reason(), "no SSD");
-/// assert_eq!(host.filter(&OnlySsd, "n3").reason(), r#"node: the host knows no node "n3""#);
+/// assert_eq!(host.filter(&OnlySsd, "n3").reason(), "node: the host knows no node `n3`");
 /// ```
 #[derive(Debug, Default)]
 pub struct FakeHost {

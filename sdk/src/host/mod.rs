@@ -16,6 +16,7 @@ pub(crate) mod wasm;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 #[cfg(not(target_family = "wasm"))]
 use fake as imp;
@@ -50,41 +51,41 @@ impl Call<'_> {
     }
 }
 
-/// The first thing that went wrong during a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) call: &'static str,
-    pub(crate) what: String,
-}
+/// The first thing that went wrong during a call, as a sentence.
+pub(crate) type Failure = String;
 
 /// Asks the host; what went wrong is noted and the answer is then empty.
 pub(crate) fn ask(call: Call<'_>) -> Vec<u8> {
     match imp::ask(call) {
         Ok(bytes) => bytes,
         Err(what) => {
-            fail(call.name(), what);
+            fail(call.name(), &what);
             Vec::new()
         }
     }
 }
 
-/// Notes that something is wrong with what `call` answered; only the first such note of a call is kept.
-pub(crate) fn fail(call: &'static str, what: String) {
+/// Notes what is wrong with an answer of the host; only the first such note of a call is kept.
+///
+/// `place` is the host function, or the part of its answer.
+pub(crate) fn fail(place: &str, what: &dyn fmt::Display) {
     imp::with_failure(|failure| {
-        failure.get_or_insert(Failure { call, what });
+        if failure.is_none() {
+            *failure = Some(format!("{place}: {what}"));
+        }
     });
 }
 
 /// Notes that an answer is not the protobuf message it should be.
 pub(crate) fn note_malformed() {
-    fail("protobuf", "the host's answer is cut off or no protobuf message".into());
+    fail("protobuf", &"the host's answer is cut off or no protobuf message");
 }
 
 /// The verdict that the host gets: the plugin's own, or an error if it was found on a wrong answer.
 pub(crate) fn settle(verdict: Status) -> Status {
     match imp::with_failure(Option::take) {
         None => verdict,
-        Some(Failure { call, what }) => Status::error(format!("{call}: {what}")),
+        Some(failure) => Status::error(failure),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Maps on the wire: labels, annotations, node selectors, lists of resources.
 
-use weir_model::{Quantity, QuantityError};
+use weir_model::{Amount, Quantity, QuantityError};
 
 use super::wire::Message;
+use crate::host;
 
 /// Texts by name, such as labels, annotations or a node selector.
 ///
@@ -77,6 +78,20 @@ impl<'a> Quantities<'a> {
     #[must_use]
     pub fn quantity(self, resource: &str) -> Option<Result<Quantity, QuantityError>> {
         self.text(resource).map(Quantity::parse)
+    }
+
+    /// How much there is of a resource, in its base unit: milli-CPU for `cpu`, whole units for all others.
+    /// Nothing where it is not listed; a quantity that does not parse makes the verdict of the call an error.
+    #[must_use]
+    pub fn amount(self, resource: &str) -> Amount {
+        match self.quantity(resource) {
+            None => Amount::ZERO,
+            Some(Ok(quantity)) => quantity.amount(resource),
+            Some(Err(error)) => {
+                host::fail(resource, &error);
+                Amount::ZERO
+            }
+        }
     }
 
     /// All resources with their quantities as they are written.

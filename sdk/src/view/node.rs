@@ -1,11 +1,10 @@
 //! A node that is being judged.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
-use weir_model::NodeView;
+use weir_model::{Amount, NodeView, node_state};
 
 use super::wire::Message;
 use super::{Quantities, Texts};
@@ -55,7 +54,7 @@ impl Node {
     pub fn name(&self) -> &str {
         self.name.get_or_init(|| {
             String::from_utf8(host::ask(Call::CurrentNodeName)).unwrap_or_else(|_| {
-                host::fail(Call::CurrentNodeName.name(), "the name is not UTF-8".into());
+                host::fail(Call::CurrentNodeName.name(), &"the name is not UTF-8");
                 String::new()
             })
         })
@@ -97,6 +96,39 @@ impl Node {
         Quantities::new(self.message().message(3), 2)
     }
 
+    /// What the pods on the node request of a resource, in its base unit: milli-CPU for `cpu`, whole units
+    /// for all others. `None` when the host does not say, as the unmodified extension never does.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::testing::node;
+    /// let node = node("n1").annotation("node.weir.dev/requested.nvidia.com/gpu", "3").build();
+    /// assert_eq!(node.requested("nvidia.com/gpu").map(|gpus| gpus.units()), Some(3));
+    /// assert_eq!(node.requested("cpu"), None);
+    /// ```
+    #[must_use]
+    pub fn requested(&self, resource: &str) -> Option<Amount> {
+        node_state::requested(self, resource)
+    }
+
+    /// How many pods are on the node; `None` when the host does not say.
+    #[must_use]
+    pub fn requested_pods(&self) -> Option<Amount> {
+        node_state::requested_pods(self)
+    }
+
+    /// What the node was seen to use of a resource, in its base unit; `None` when there is no fresh sample.
+    /// It is what was reported, so it may be nonsense.
+    #[must_use]
+    pub fn load(&self, resource: &str) -> Option<i64> {
+        node_state::load(self, resource)
+    }
+
+    /// What was requested on the node when its load was sampled; `None` when there is no fresh sample.
+    #[must_use]
+    pub fn load_sampled_requested(&self, resource: &str) -> Option<Amount> {
+        node_state::load_sampled_requested(self, resource)
+    }
+
     fn metadata(&self) -> Message<'_> {
         self.message().message(1)
     }
@@ -106,7 +138,7 @@ impl Node {
             let name = self.name();
             let bytes = host::ask(Call::Node(name));
             if bytes.is_empty() {
-                host::fail(Call::Node(name).name(), format!("the host knows no node {name:?}"));
+                host::fail(Call::Node(name).name(), &format_args!("the host knows no node `{name}`"));
             }
             bytes
         }))

@@ -1,6 +1,5 @@
 //! The pod that is being scheduled.
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
@@ -133,7 +132,7 @@ impl Pod {
     #[must_use]
     pub fn request(&self, resource: &str) -> Amount {
         requests::pod_request(self, resource).unwrap_or_else(|error| {
-            host::fail(Call::CurrentPod.name(), error.to_string());
+            host::fail(Call::CurrentPod.name(), &error);
             Amount::ZERO
         })
     }
@@ -150,7 +149,7 @@ impl Pod {
         Message(self.bytes.get_or_init(|| {
             let bytes = host::ask(Call::CurrentPod);
             if bytes.is_empty() {
-                host::fail(Call::CurrentPod.name(), "the host has no pod for this call".to_string());
+                host::fail(Call::CurrentPod.name(), &"the host has no pod for this call");
             }
             bytes
         }))

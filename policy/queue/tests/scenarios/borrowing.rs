@@ -1,9 +1,8 @@
 //! The system's own story: what nobody uses is borrowed, and goes back to whom it belongs when they return.
 
-mod common;
+use weir_queue::Cause;
 
-use common::*;
-use weir_queue::*;
+use crate::cluster::*;
 
 /// ```text
 /// cluster            8 hosts × 8 GPUs = 64

@@ -1,6 +1,4 @@
 //! A cluster for scenarios: it does what a scheduler, a kubelet and an eviction API would do with decisions.
-#![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,10 +7,10 @@ use std::time::Duration;
 use weir_model::{Amount, Class, PoolId, ResourceKind, ResourceSpec};
 use weir_queue::*;
 
-pub const MODEL: &str = "gpu-node-label-model";
+pub(crate) const MODEL: &str = "gpu-node-label-model";
 
 /// GPU hosts have GPUs in their capacity; H100 is special.
-pub struct Rules;
+pub(crate) struct Rules;
 
 impl Hosts for Rules {
     fn is_gpu(&self, resource: &str) -> bool {
@@ -37,12 +35,12 @@ impl Hosts for Rules {
     }
 }
 
-pub fn pool(name: &str) -> PoolConfig {
+pub(crate) fn pool(name: &str) -> PoolConfig {
     PoolConfig { name: name.into(), ..PoolConfig::default() }
 }
 
 /// Short words for tests.
-pub trait Build: Sized {
+pub(crate) trait Build: Sized {
     fn under(self, parent: &str) -> Self;
     fn gives(self, dim: &str, reservation: i64, limit: Option<i64>, share: u32) -> Self;
     fn reserves(self, dim: &str, reservation: i64) -> Self {
@@ -70,14 +68,14 @@ impl Build for PoolConfig {
     }
 }
 
-pub const GPU: &str = "nvidia.com/gpu";
+pub(crate) const GPU: &str = "nvidia.com/gpu";
 
-pub fn asks(requests: &[(&str, i64)]) -> PodShape {
+pub(crate) fn asks(requests: &[(&str, i64)]) -> PodShape {
     let requests = requests.iter().map(|&(name, amount)| (name.to_owned(), Amount::new(amount))).collect();
     PodShape { requests, ..PodShape::default() }
 }
 
-pub fn node(name: &str, resources: &[(&str, i64)]) -> Node {
+pub(crate) fn node(name: &str, resources: &[(&str, i64)]) -> Node {
     let mut all: BTreeMap<String, Amount> =
         resources.iter().map(|&(name, amount)| (name.to_owned(), Amount::new(amount))).collect();
     all.entry("pods".into()).or_insert(Amount::new(110));
@@ -85,58 +83,58 @@ pub fn node(name: &str, resources: &[(&str, i64)]) -> Node {
 }
 
 /// What is submitted under one name: a pod, or the pods of a gang.
-pub struct Job {
-    pub pool: String,
-    pub shape: PodShape,
-    pub pods: u32,
+pub(crate) struct Job {
+    pub(crate) pool: String,
+    pub(crate) shape: PodShape,
+    pub(crate) pods: u32,
     /// How many pods the gang announces; 0 for single pods.
-    pub gang: u32,
-    pub preemptible: bool,
-    pub priority: i32,
+    pub(crate) gang: u32,
+    pub(crate) preemptible: bool,
+    pub(crate) priority: i32,
 }
 
-pub fn job(pool: &str, shape: PodShape) -> Job {
+pub(crate) fn job(pool: &str, shape: PodShape) -> Job {
     Job { pool: pool.into(), shape, pods: 1, gang: 0, preemptible: true, priority: 0 }
 }
 
 impl Job {
-    pub fn times(self, pods: u32) -> Self {
+    pub(crate) fn times(self, pods: u32) -> Self {
         Self { pods, ..self }
     }
-    pub fn gang(self, size: u32) -> Self {
+    pub(crate) fn gang(self, size: u32) -> Self {
         Self { pods: size, gang: size, ..self }
     }
-    pub fn firm(self) -> Self {
+    pub(crate) fn firm(self) -> Self {
         Self { preemptible: false, ..self }
     }
-    pub fn priority(self, priority: i32) -> Self {
+    pub(crate) fn priority(self, priority: i32) -> Self {
         Self { priority, ..self }
     }
 }
 
-pub struct Cluster {
-    pub queue: Queue,
-    pub now: Time,
-    pub pods: BTreeMap<Uid, Pod>,
-    pub jobs: BTreeMap<String, Vec<Uid>>,
-    pub waits: BTreeMap<Uid, Explanation>,
-    pub over: BTreeMap<(String, String), Time>,
+pub(crate) struct Cluster {
+    pub(crate) queue: Queue,
+    pub(crate) now: Time,
+    pub(crate) pods: BTreeMap<Uid, Pod>,
+    pub(crate) jobs: BTreeMap<String, Vec<Uid>>,
+    pub(crate) waits: BTreeMap<Uid, Explanation>,
+    pub(crate) over: BTreeMap<(String, String), Time>,
     /// All decisions of the last step.
-    pub decisions: Vec<Decision>,
-    pub evictions: Vec<Eviction>,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) evictions: Vec<Eviction>,
     /// Told to the queue in the next step.
-    pub events: Vec<Event>,
-    pub evicted: BTreeSet<Uid>,
-    pub recreate: bool,
+    pub(crate) events: Vec<Event>,
+    pub(crate) evicted: BTreeSet<Uid>,
+    pub(crate) recreate: bool,
     next: u128,
 }
 
 impl Cluster {
-    pub fn new(pools: Vec<PoolConfig>, nodes: Vec<Node>) -> Self {
+    pub(crate) fn new(pools: Vec<PoolConfig>, nodes: Vec<Node>) -> Self {
         Self::with_config(pools, nodes, Config { hysteresis: Duration::from_secs(60), ..Config::default() })
     }
 
-    pub fn with_config(pools: Vec<PoolConfig>, nodes: Vec<Node>, config: Config) -> Self {
+    pub(crate) fn with_config(pools: Vec<PoolConfig>, nodes: Vec<Node>, config: Config) -> Self {
         let mut events: Vec<Event> = nodes.into_iter().map(Event::Node).collect();
         events.push(Event::Pools(pools));
         Self {
@@ -156,7 +154,7 @@ impl Cluster {
     }
 
     /// Creates the pods of a job; they are seen in the next step.
-    pub fn submit(&mut self, name: &str, job: Job) {
+    pub(crate) fn submit(&mut self, name: &str, job: Job) {
         let Job { pool, shape, pods, gang, preemptible, priority } = job;
         let shape = Arc::new(shape);
         let owner = Uid::new(1 << 100 | self.next);
@@ -187,26 +185,26 @@ impl Cluster {
         Uid::new(self.next)
     }
 
-    pub fn change(&mut self, pod: Pod) {
+    pub(crate) fn change(&mut self, pod: Pod) {
         self.events.push(Event::Pod(pod.clone()));
         self.pods.insert(pod.uid, pod);
     }
 
     /// All pods of a job finish.
-    pub fn finish(&mut self, name: &str) {
+    pub(crate) fn finish(&mut self, name: &str) {
         for uid in self.jobs.remove(name).unwrap_or_default() {
             self.delete(uid);
         }
     }
 
-    pub fn delete(&mut self, uid: Uid) {
+    pub(crate) fn delete(&mut self, uid: Uid) {
         self.pods.remove(&uid);
         self.waits.remove(&uid);
         self.events.push(Event::PodGone(uid));
     }
 
     /// Lets time go by and everything settle: binds what is admitted, ends what is evicted.
-    pub fn settle(&mut self, seconds: u64) {
+    pub(crate) fn settle(&mut self, seconds: u64) {
         for second in 0..=seconds {
             if second > 0 {
                 self.now = self.now.after(Duration::from_secs(1));
@@ -221,13 +219,18 @@ impl Cluster {
     }
 
     /// One step, and what the cluster does with the decisions.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
+        self.step_checked(|_| {});
+    }
+
+    /// The same, with a look at the decisions before they are carried out.
+    pub(crate) fn step_checked(&mut self, check: impl Fn(&Self)) {
         let events = std::mem::take(&mut self.events);
-        let decisions = self.queue.step(self.now, events);
-        for decision in &decisions {
-            self.carry_out(decision);
+        self.decisions = self.queue.step(self.now, events);
+        check(self);
+        for decision in self.decisions.clone() {
+            self.carry_out(&decision);
         }
-        self.decisions = decisions;
     }
 
     fn carry_out(&mut self, decision: &Decision) {
@@ -265,7 +268,7 @@ impl Cluster {
     }
 
     /// The controller makes a new pod for one that is gone.
-    fn replace(&mut self, uid: Uid) {
+    pub(crate) fn replace(&mut self, uid: Uid) {
         let mut pod = self.pods[&uid].clone();
         self.delete(uid);
         let name = self.jobs.iter().find(|(_, uids)| uids.contains(&uid)).map(|(name, _)| name.clone());
@@ -284,11 +287,11 @@ impl Cluster {
     }
 
     /// How many pods of a job are admitted.
-    pub fn running(&self, name: &str) -> usize {
+    pub(crate) fn running(&self, name: &str) -> usize {
         self.uids(name).filter(|uid| self.pods[uid].phase != Phase::Waiting).count()
     }
 
-    pub fn grounds(&self, name: &str) -> Vec<Grounds> {
+    pub(crate) fn grounds(&self, name: &str) -> Vec<Grounds> {
         self.uids(name).filter_map(|uid| self.queue.grounds(uid)).collect()
     }
 
@@ -297,7 +300,7 @@ impl Cluster {
     }
 
     /// Why the pods of a job wait, without repetition.
-    pub fn why(&self, name: &str) -> Vec<String> {
+    pub(crate) fn why(&self, name: &str) -> Vec<String> {
         let mut whys: Vec<String> = self
             .uids(name)
             .filter_map(|uid| self.waits.get(&uid))
@@ -308,21 +311,21 @@ impl Cluster {
         whys
     }
 
-    pub fn id(&self, pool: &str) -> PoolId {
+    pub(crate) fn id(&self, pool: &str) -> PoolId {
         self.queue.pools().0.find(pool).unwrap()
     }
 
-    pub fn entitled(&self, pool: &str, dim: &str) -> i64 {
+    pub(crate) fn entitled(&self, pool: &str, dim: &str) -> i64 {
         let dim = self.queue.dimensions().find(dim).unwrap();
         self.queue.entitlements().amount(self.id(pool), dim).units()
     }
 
-    pub fn used(&self, pool: &str, dim: &str) -> i64 {
+    pub(crate) fn used(&self, pool: &str, dim: &str) -> i64 {
         let dim = self.queue.dimensions().find(dim).unwrap();
         self.queue.standing(self.id(pool), dim).usage.units()
     }
 }
 
-pub fn gpu_nodes(count: usize, gpus: i64) -> Vec<Node> {
+pub(crate) fn gpu_nodes(count: usize, gpus: i64) -> Vec<Node> {
     (0..count).map(|at| node(&format!("gpu-{at:03}"), &[(GPU, gpus), ("cpu", 64_000)])).collect()
 }

@@ -1,0 +1,110 @@
+//! `weir entitlement`: who may use how much, of a tree in a file. Needs no cluster.
+//!
+//! Reading and its complaints are in `read` (and `json`), the JSON answer in `answer`, the drawing in `view`; the
+//! numbers come from policy/entitlement.
+
+mod answer;
+mod json;
+mod read;
+mod view;
+
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use weir_entitlement::{Entitlements, entitle};
+
+use read::Cluster;
+
+/// What `--help` shows after the options.
+const EXAMPLE: &str = r#"The file holds one JSON document; all numbers are whole, in the resource's base unit (milli-CPU, bytes, devices):
+
+  {
+    "capacity": {"nvidia.com/gpu": 100},
+    "pools": [
+      {"name": "production", "resources": {"nvidia.com/gpu": {"reservation": 60}},
+       "usage": {"nvidia.com/gpu": 20}, "nonPreemptibleUsage": {"nvidia.com/gpu": 10}},
+      {"name": "labs", "resources": {"nvidia.com/gpu": {"reservation": 40, "limit": 90}}},
+      {"name": "vision", "parent": "labs", "usage": {"nvidia.com/gpu": 30}, "demand": {"nvidia.com/gpu": 40}},
+      {"name": "language", "parent": "labs", "resources": {"nvidia.com/gpu": {"reservation": 10, "share": 2}}}
+    ]
+  }
+
+  reservation          what the pool is guaranteed (default 0)
+  limit                what it may never exceed (default: none; not below the reservation)
+  share                its weight when surplus is divided (default 1; 0 never borrows)
+  kind                 "Elastic" lends what it does not use (default), "Static" keeps it
+  usage                requests of admitted pods; only pools without children hold pods
+  nonPreemptibleUsage  the part of the usage that may not be taken (default 0)
+  demand               requests of waiting pods that only a larger entitlement is missing for
+
+Exit status: 0, or 2 when the file cannot be used, with one sentence on stderr that names the field."#;
+
+/// What the command is told.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(crate) struct EntitlementArgs {
+    /// The file with the capacity and the pools, - for standard input (--help shows an example)
+    #[arg(long, value_name = "FILE")]
+    tree: PathBuf,
+    /// How to answer
+    #[arg(short, long, value_enum, default_value_t = Format::Tree)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// The tree with bars, who borrows from whom, and why nobody has more
+    Tree,
+    /// One JSON document with every number
+    Json,
+}
+
+/// Answers on stdout; 2 with a sentence on stderr when the file cannot be used.
+pub(crate) fn run(args: &EntitlementArgs) -> ExitCode {
+    let cluster = match load(&args.tree).and_then(|text| Cluster::read(&text).map_err(|error| error.to_string())) {
+        Ok(cluster) => cluster,
+        Err(sentence) => {
+            eprintln!("weir entitlement: {sentence}");
+            return ExitCode::from(2);
+        }
+    };
+    let entitlements = entitle(&cluster.tree, &cluster.dims, &cluster.input);
+    let mut stdout = io::stdout().lock();
+    let written = match args.output {
+        Format::Json => write_json(&mut stdout, &cluster, &entitlements),
+        Format::Tree => write!(stdout, "{}", view::draw(&cluster, &entitlements, paint(stdout.is_terminal()))),
+    };
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("weir entitlement: the answer could not be written: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn load(path: &Path) -> Result<Vec<u8>, String> {
+    let mut text = Vec::new();
+    if path == Path::new("-") {
+        io::stdin().read_to_end(&mut text).map_err(|error| format!("standard input: {error}"))?;
+    } else {
+        text = std::fs::read(path).map_err(|error| format!("--tree {}: {error}", path.display()))?;
+    }
+    Ok(text)
+}
+
+fn write_json(out: &mut impl Write, cluster: &Cluster, entitlements: &Entitlements) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &answer::Answer::new(cluster, entitlements))?;
+    writeln!(out)
+}
+
+/// Colours are for people: not into a pipe, and not where NO_COLOR says so.
+fn paint(terminal: bool) -> view::Paint {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if terminal && !unwanted { view::Paint::Coloured } else { view::Paint::Plain }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! `make run`: a real GPU cluster's workload on a cluster of processes, told while it happens.
+//!
+//! Most parts are pure: they are told what happened and when, and say what to show, so each is tested
+//! without a cluster. Only [`command`] and what it calls touch something outside: [`driver`] the cluster,
+//! [`view::Screen`] the terminal.
+
+pub mod checker;
+pub mod command;
+mod driver;
+#[cfg(test)]
+mod example;
+pub mod metrics;
+mod objects;
+mod observe;
+pub mod report;
+pub mod story;
+mod timeline;
+pub mod view;
+pub mod words;
+mod workload;

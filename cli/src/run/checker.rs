@@ -1,0 +1,191 @@
+//! The judge of a run: reads what the API server's watch tells and says which promises were broken.
+//!
+//! It is written from the promises (system.md) and from Kubernetes' own objects, and shares no code with
+//! `policy/placement`, which makes the decisions that are judged here: a mistake made twice in the same way
+//! would go unseen. It holds no clock and asks nobody; what it was not told, it does not judge.
+
+mod hosts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+
+pub use hosts::{GpuHosts, GpuRule};
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// [`Invariant::name`].
+    pub invariant: &'static str,
+    /// `namespace/name` of the pod.
+    pub pod: String,
+    /// The node it is on.
+    pub node: String,
+    /// What is wrong, as a sentence without the pod and the node.
+    pub sentence: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invariant, pod, node, sentence } = self;
+        write!(f, "{invariant} broken: pod {pod} on node {node}: {sentence}")
+    }
+}
+
+/// A promise that can be judged from a history.
+///
+/// A new promise is a new type with this trait. One that needs to see more than placements adds a method
+/// with an empty default here and a call in [`Checker`].
+pub trait Invariant {
+    /// Its row in system.md, for example `D1`.
+    fn name(&self) -> &'static str;
+
+    /// Judges a pod that was given a node; called once for each pod, with the node as it was when both were
+    /// first known together.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    fn placed(&mut self, pod: &Pod, node: &Node) -> Result<(), String>;
+}
+
+/// What was seen so far, and the promises that it is held against.
+///
+/// The watches of pods and of nodes are two streams without a common order, so a pod may be seen on a node
+/// that is not known yet; it is judged when the node is.
+pub struct Checker {
+    invariants: Vec<Box<dyn Invariant + Send>>,
+    nodes: BTreeMap<String, Node>,
+    /// Pods whose node is not known yet, by the node's name.
+    early: BTreeMap<String, Vec<Pod>>,
+    /// UIDs of the pods that were judged or wait in `early`: each is judged once.
+    judged: BTreeSet<String>,
+}
+
+impl Checker {
+    /// A checker of these promises that has seen nothing.
+    #[must_use]
+    pub fn new(invariants: Vec<Box<dyn Invariant + Send>>) -> Self {
+        Self { invariants, nodes: BTreeMap::new(), early: BTreeMap::new(), judged: BTreeSet::new() }
+    }
+
+    /// Takes in a node that was added or changed, and judges the pods that were seen on it before.
+    pub fn node_seen(&mut self, node: &Node) -> Vec<Violation> {
+        let Some(name) = &node.metadata.name else { return Vec::new() };
+        self.nodes.insert(name.clone(), node.clone());
+        let early = self.early.remove(name).unwrap_or_default();
+        early.iter().flat_map(|pod| self.judge(pod, node)).collect()
+    }
+
+    /// Takes in that a node is gone. What was placed on it stays judged.
+    pub fn node_gone(&mut self, name: &str) {
+        self.nodes.remove(name);
+    }
+
+    /// Takes in a pod that was added or changed, and judges it if it has a node and was not judged before.
+    pub fn pod_seen(&mut self, pod: &Pod) -> Vec<Violation> {
+        let Some(name) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { return Vec::new() };
+        if !self.judged.insert(identity(pod)) {
+            return Vec::new();
+        }
+        match self.nodes.get(&name).cloned() {
+            Some(node) => self.judge(pod, &node),
+            None => {
+                self.early.entry(name).or_default().push(pod.clone());
+                Vec::new()
+            }
+        }
+    }
+
+    /// How many pods could not be judged because their node was never seen.
+    #[must_use]
+    pub fn unjudged(&self) -> usize {
+        self.early.values().map(Vec::len).sum()
+    }
+
+    fn judge(&mut self, pod: &Pod, node: &Node) -> Vec<Violation> {
+        let broken = self.invariants.iter_mut().filter_map(|invariant| {
+            let sentence = invariant.placed(pod, node).err()?;
+            let node = node.metadata.name.clone().unwrap_or_default();
+            Some(Violation { invariant: invariant.name(), pod: called(pod), node, sentence })
+        });
+        broken.collect()
+    }
+}
+
+/// The UID, or the name where a test or an odd server gives none.
+fn identity(pod: &Pod) -> String {
+    pod.metadata.uid.clone().unwrap_or_else(|| called(pod))
+}
+
+fn called(pod: &Pod) -> String {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+    format!("{namespace}/{}", pod.metadata.name.as_deref().unwrap_or("?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Breaks at every placement, and says where.
+    struct Never;
+
+    impl Invariant for Never {
+        fn name(&self) -> &'static str {
+            "N0"
+        }
+
+        fn placed(&mut self, _: &Pod, node: &Node) -> Result<(), String> {
+            Err(format!("was placed on {}", node.metadata.name.as_deref().unwrap_or("?")))
+        }
+    }
+
+    fn checker() -> Checker {
+        Checker::new(vec![Box::new(Never)])
+    }
+
+    fn node(name: &str) -> Node {
+        serde_json::from_value(serde_json::json!({ "metadata": { "name": name } })).unwrap()
+    }
+
+    fn pod(uid: &str, node: Option<&str>) -> Pod {
+        serde_json::from_value(serde_json::json!({
+            "metadata": { "name": "train", "namespace": "research", "uid": uid },
+            "spec": { "containers": [], "nodeName": node }
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_is_judged_once_however_often_it_is_told() {
+        let mut checker = checker();
+        checker.node_seen(&node("n1"));
+        assert_eq!(checker.pod_seen(&pod("u1", None)), []);
+        let found = checker.pod_seen(&pod("u1", Some("n1")));
+        assert_eq!(
+            found.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["N0 broken: pod research/train on node n1: was placed on n1"]
+        );
+        assert_eq!(checker.pod_seen(&pod("u1", Some("n1"))), []);
+        assert_eq!(checker.pod_seen(&pod("u2", Some("n1"))).len(), 1, "recreated under the same name");
+    }
+
+    #[test]
+    fn a_pod_seen_before_its_node_is_judged_when_the_node_is_seen() {
+        let mut checker = checker();
+        assert_eq!(checker.pod_seen(&pod("u1", Some("n1"))), []);
+        assert_eq!(checker.unjudged(), 1);
+        assert_eq!(checker.node_seen(&node("n2")), []);
+        assert_eq!(checker.node_seen(&node("n1")).len(), 1);
+        assert_eq!((checker.unjudged(), checker.node_seen(&node("n1")).len()), (0, 0));
+    }
+
+    #[test]
+    fn a_node_that_has_gone_is_not_judged_by_what_it_was() {
+        let mut checker = checker();
+        checker.node_seen(&node("n1"));
+        checker.node_gone("n1");
+        assert_eq!(checker.pod_seen(&pod("u1", Some("n1"))), []);
+        assert_eq!(checker.unjudged(), 1);
+    }
+}

@@ -1,0 +1,256 @@
+//! `weir run`: reads the command line, shows the run while [`driver`](super::driver) does it, and says how it
+//! went.
+//!
+//! With a terminal the live view, without one plain lines and, last, one JSON document; then the cluster is
+//! ended or, with `--keep`, left.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use weir_local::{Checkout, Cluster, Options, Port, Program, Programs, Progress};
+
+use super::driver::{Run, Wires};
+use super::report::{self, Outcome};
+use super::story::{Counts, Event, Story};
+use super::timeline::Pace;
+use super::view::Screen;
+use super::workload::{Wanted, Workload};
+
+/// How often the view is drawn.
+const FRAME: Duration = Duration::from_millis(66);
+
+/// A real GPU cluster's workload on an upstream kube-scheduler with WebAssembly plugins.
+#[derive(Args, Clone, Debug)]
+pub struct RunArgs {
+    /// Nodes of the trace: a sample that keeps the proportions of models and sizes.
+    #[arg(long, default_value_t = 1523)]
+    nodes: usize,
+    /// Pods of the trace: a sample that keeps the proportions of shapes.
+    #[arg(long, default_value_t = 2000)]
+    pods: usize,
+    /// Seconds of the trace in one second; without it, so that 40 pods come in a second.
+    #[arg(long, value_parser = positive)]
+    speed: Option<f64>,
+    /// Leave the cluster up at the end; `weir down` ends it.
+    #[arg(long)]
+    keep: bool,
+    /// Chooses the sample.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+    /// The API server's port; without it, a free one.
+    #[arg(long)]
+    port: Option<u16>,
+    /// A node list of the openb format; without it, openb's own.
+    #[arg(long, value_name = "CSV")]
+    node_list: Option<PathBuf>,
+    /// A pod list of the openb format; without it, openb's gpuspec33.
+    #[arg(long, value_name = "CSV")]
+    pod_list: Option<PathBuf>,
+    /// The scheduler's configuration; without it, scheduler-config/weir.yaml.
+    #[arg(long, value_name = "YAML")]
+    scheduler_config: Option<PathBuf>,
+    /// The folder with the plugins' modules; without it, target/plugins.
+    #[arg(long, value_name = "FOLDER")]
+    plugins: Option<PathBuf>,
+    /// Write a chart of the run.
+    #[arg(long, value_name = "SVG")]
+    chart: Option<PathBuf>,
+    /// How the result is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// How the result is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// The live view and a summary; without a terminal plain lines, and a JSON document as the last.
+    #[default]
+    Text,
+    /// One JSON document and nothing else; what goes on is told on standard error.
+    Json,
+}
+
+/// Runs the trace and says how it went: 0 done, 1 failed or a promise was broken, 2 bad input, 130 stopped.
+pub fn main(arguments: RunArgs) -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new().context("start the runtime") {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, 1),
+    };
+    let workload = match arguments.workload() {
+        Ok(workload) => workload,
+        Err(error) => return failed(&error, 2),
+    };
+    match runtime.block_on(arguments.perform(workload)) {
+        Ok(End::Done) => ExitCode::SUCCESS,
+        Ok(End::Broken) => ExitCode::FAILURE,
+        Ok(End::Stopped) => ExitCode::from(130),
+        Err(error) => failed(&error, 1),
+    }
+}
+
+fn failed(error: &anyhow::Error, code: u8) -> ExitCode {
+    eprintln!("weir run: {error:#}");
+    ExitCode::from(code)
+}
+
+/// How a run ended that did not fail.
+enum End {
+    /// Every pod had its turn, and every promise held.
+    Done,
+    /// Every pod had its turn, but a promise was broken.
+    Broken,
+    /// The user stopped it.
+    Stopped,
+}
+
+impl RunArgs {
+    fn workload(&self) -> Result<Workload> {
+        Workload::read(Wanted {
+            node_file: self.node_list.clone(),
+            pod_file: self.pod_list.clone(),
+            nodes: self.nodes,
+            pods: self.pods,
+            seed: self.seed,
+            pace: Pace { speed: self.speed },
+        })
+    }
+
+    async fn perform(self, workload: Workload) -> Result<End> {
+        let checkout = Checkout::find()?;
+        let file = self.scheduler_config.clone().unwrap_or_else(|| checkout.root().join("scheduler-config/weir.yaml"));
+        let configuration = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        let plugins = self.plugins.clone().unwrap_or_else(|| checkout.root().join("target/plugins"));
+        let plugins = std::path::absolute(&plugins).with_context(|| format!("find {}", plugins.display()))?;
+        let wanted = [&Program::CONTROL_PLANE[..], &[Program::Scheduler]].concat();
+        let programs = Programs::find(&wanted, &checkout, &Progress::to_stderr()).await?;
+        let options = Options { port: self.port.map_or(Port::Free, Port::Fixed) };
+        let run = Run { workload, programs, options, configuration, plugins };
+        let mut stage = Stage::open(self.output)?;
+        let played = stage.play(run).await;
+        // The terminal goes back to the user before anything is said on it.
+        let story = stage.close();
+        match played? {
+            Some(cluster) => self.conclude(cluster, &story).await,
+            None => {
+                eprintln!("stopped before the end; nothing is left running");
+                Ok(End::Stopped)
+            }
+        }
+    }
+
+    async fn conclude(&self, cluster: Cluster, story: &Story) -> Result<End> {
+        if let Some(file) = &self.chart {
+            std::fs::write(file, report::chart(story)).with_context(|| format!("write {}", file.display()))?;
+        }
+        let summary = report::summary(story);
+        let outcome = Outcome::of(story);
+        let broken = outcome.violations > 0;
+        match self.output {
+            Output::Text => println!("{summary}"),
+            Output::Json => eprintln!("{summary}"),
+        }
+        if self.keep {
+            let kept = cluster.keep()?;
+            eprintln!("the cluster is up: export KUBECONFIG={}", kept.kubeconfig().display());
+            eprintln!("`weir down` (or `make down`) ends it");
+        } else {
+            cluster.stop().await?;
+        }
+        if self.output == Output::Json || !Screen::possible() {
+            println!("{}", outcome.to_json().context("write the result")?);
+        }
+        Ok(if broken { End::Broken } else { End::Done })
+    }
+}
+
+/// What the run is shown on.
+struct Stage {
+    story: Story,
+    began: Instant,
+    shown: Shown,
+}
+
+enum Shown {
+    Screen(Screen),
+    Lines(report::Progress),
+    LinesOnStderr(report::Progress),
+}
+
+impl Stage {
+    fn open(output: Output) -> Result<Self> {
+        let shown = match output {
+            Output::Json => Shown::LinesOnStderr(report::Progress::default()),
+            Output::Text if Screen::possible() => Shown::Screen(Screen::open().context("take the terminal over")?),
+            Output::Text => Shown::Lines(report::Progress::default()),
+        };
+        Ok(Self { story: Story::new(), began: Instant::now(), shown })
+    }
+
+    /// Shows the run until it ends; `None` when the user stopped it, and then nothing of it is left.
+    async fn play(&mut self, run: Run) -> Result<Option<Cluster>> {
+        let (tell, mut events) = mpsc::unbounded_channel();
+        let (counts, seen) = watch::channel(Counts::default());
+        let mut work = std::pin::pin!(run.perform(Wires { tell, counts: seen }));
+        let mut frame = tokio::time::interval(FRAME);
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let result = loop {
+            tokio::select! {
+                result = &mut work => break result.map(Some),
+                Some(event) = events.recv() => {
+                    self.tell(event);
+                    while let Ok(event) = events.try_recv() {
+                        self.tell(event);
+                    }
+                    counts.send_replace(self.story.counts());
+                }
+                _ = frame.tick() => if self.show()? { break Ok(None) },
+                _ = terminate.recv() => break Ok(None),
+                _ = interrupt.recv() => break Ok(None),
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            self.tell(event);
+        }
+        if let Ok(Some(_)) = &result {
+            self.tell(Event::Ended { why: "every pod of the trace had its turn".to_owned() });
+        }
+        self.show()?;
+        result
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.story.tell(self.began.elapsed(), event);
+    }
+
+    /// Draws what is new; whether the user asked to stop.
+    fn show(&mut self) -> io::Result<bool> {
+        self.story.advance(self.began.elapsed());
+        match &mut self.shown {
+            Shown::Screen(screen) => {
+                screen.show(&self.story)?;
+                return screen.asked_to_stop();
+            }
+            Shown::Lines(progress) => progress.lines(&self.story).iter().for_each(|line| println!("{line}")),
+            Shown::LinesOnStderr(progress) => progress.lines(&self.story).iter().for_each(|line| eprintln!("{line}")),
+        }
+        Ok(false)
+    }
+
+    fn close(self) -> Story {
+        self.story
+    }
+}
+
+fn positive(text: &str) -> Result<f64> {
+    match text.parse() {
+        Ok(speed) if speed > 0.0 && f64::is_finite(speed) => Ok(speed),
+        _ => bail!("a number of seconds above 0, for example 50000"),
+    }
+}

@@ -1,0 +1,186 @@
+//! A run in plain lines, for a log: one when a step begins and when it ends, one about every five seconds.
+//!
+//! The driver's clock is the story's time; nothing here waits.
+
+use std::time::Duration;
+
+use crate::run::story::{At, Counts, Phase, StepState, Story};
+use crate::run::words::{clock, grouped, percent, seconds};
+
+/// How often there is a line about what goes on.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// What was already said.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// For each step, by its position, whether its beginning and its end were said.
+    said: Vec<(bool, bool)>,
+    violations: usize,
+    last: At,
+    phase: Phase,
+}
+
+impl Progress {
+    /// What is new since the last call, in lines; often nothing.
+    pub fn lines(&mut self, story: &Story) -> Vec<String> {
+        let mut lines = self.steps(story);
+        for violation in &story.violations()[self.violations..] {
+            lines.push(violation.to_string());
+        }
+        self.violations = story.violations().len();
+        if self.phase != story.phase() {
+            self.phase = story.phase();
+            lines.extend(turned(story));
+            self.last = story.now();
+        }
+        if story.now().saturating_sub(self.last) >= EVERY {
+            lines.extend(going_on(story));
+            self.last = story.now();
+        }
+        lines.iter().map(|line| format!("{:>6}  {line}", clock(story.now()))).collect()
+    }
+
+    fn steps(&mut self, story: &Story) -> Vec<String> {
+        self.said.resize(story.steps().len(), (false, false));
+        let mut lines = Vec::new();
+        for (step, (began, ended)) in story.steps().iter().zip(&mut self.said) {
+            let name = &step.name;
+            match &step.state {
+                StepState::Running { elapsed: _, expected } if !*began => {
+                    let about = expected.map_or_else(String::new, |expected| format!(" (about {})", seconds(expected)));
+                    lines.push(format!("{name}{about} …"));
+                }
+                StepState::Done { took } if !*ended => lines.push(format!("{name}: done in {}", seconds(*took))),
+                StepState::Failed { why } if !*ended => lines.push(format!("{name}: failed: {why}")),
+                StepState::Planned | StepState::Running { .. } | StepState::Done { .. } | StepState::Failed { .. } => {}
+            }
+            *began |= !matches!(step.state, StepState::Planned);
+            *ended |= matches!(step.state, StepState::Done { .. } | StepState::Failed { .. });
+        }
+        if !lines.is_empty() {
+            self.last = story.now();
+        }
+        lines
+    }
+}
+
+/// What is said once when a part of the run begins.
+fn turned(story: &Story) -> Option<String> {
+    match story.phase() {
+        Phase::SettingUp => None,
+        Phase::Replaying => {
+            let (pods, nodes) = (grouped(story.plan().pods as u64), grouped(story.nodes() as u64));
+            Some(format!("replaying {} on {nodes} nodes: {pods} pods", story.plan().title))
+        }
+        Phase::Ended => Some(format!("ended: {}", story.ending().unwrap_or_default())),
+    }
+}
+
+/// What is said every five seconds.
+fn going_on(story: &Story) -> Option<String> {
+    match story.phase() {
+        Phase::SettingUp => story.steps().iter().rev().find_map(|step| match &step.state {
+            StepState::Running { elapsed, expected: Some(expected) } => {
+                Some(format!("{}: {} of about {}", step.name, seconds(*elapsed), seconds(*expected)))
+            }
+            StepState::Running { elapsed, expected: None } => Some(format!("{}: {}", step.name, seconds(*elapsed))),
+            StepState::Planned | StepState::Done { .. } | StepState::Failed { .. } => None,
+        }),
+        Phase::Replaying => {
+            let counts = story.counts();
+            let Counts { created, waiting, refused, running, .. } = counts;
+            let levels = story.levels();
+            Some(format!(
+                "created {} of {}, placed {} ({:.0}/s), running {running}, waiting {waiting} ({refused} refused), \
+                 GPU {}, CPU {}",
+                grouped(created as u64),
+                grouped(story.plan().pods as u64),
+                grouped(counts.bound() as u64),
+                story.rate(),
+                percent(levels.gpu.used_ratio()),
+                percent(levels.cpu.used_ratio()),
+            ))
+        }
+        Phase::Ended => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::example;
+    use crate::run::story::{Event, Plan, Step};
+
+    fn at(seconds: u64) -> At {
+        Duration::from_secs(seconds)
+    }
+
+    fn step(name: &str, state: StepState) -> Event {
+        Event::Step(Step { name: name.into(), state })
+    }
+
+    fn running(elapsed: u64) -> StepState {
+        StepState::Running { elapsed: at(elapsed), expected: Some(at(120)) }
+    }
+
+    #[test]
+    fn a_step_is_said_when_it_begins_when_it_ends_and_every_five_seconds_between() {
+        let (mut story, mut progress, mut lines) = (Story::new(), Progress::default(), Vec::new());
+        story.tell(at(0), step("building etcd", StepState::Planned));
+        assert_eq!(progress.lines(&story), Vec::<String>::new());
+        for second in 0..12 {
+            story.tell(at(second), step("building etcd", running(second)));
+            lines.extend(progress.lines(&story));
+        }
+        story.tell(at(12), step("building etcd", StepState::Done { took: at(12) }));
+        lines.extend(progress.lines(&story));
+        lines.extend(progress.lines(&story));
+        assert_eq!(
+            lines,
+            [
+                "  0:00  building etcd (about 120 s) …",
+                "  0:05  building etcd: 5.0 s of about 120 s",
+                "  0:10  building etcd: 10 s of about 120 s",
+                "  0:12  building etcd: done in 12 s"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_step_that_fails_says_why() {
+        let (mut story, mut progress) = (Story::new(), Progress::default());
+        story.tell(at(3), step("starting etcd", StepState::Failed { why: "port 2379 is in use".into() }));
+        assert_eq!(progress.lines(&story), ["  0:03  starting etcd: failed: port 2379 is in use"]);
+    }
+
+    #[test]
+    fn the_replay_is_said_every_five_seconds() {
+        let (mut story, mut progress, mut lines) = (Story::new(), Progress::default(), Vec::new());
+        story.tell(at(0), Event::Planned(Plan { title: "openb".into(), nodes: 1, pods: 2, rounded_up: 0 }));
+        story.tell(at(1), example::node("g1", Some("T4"), 8, 64));
+        story.tell(at(1), Event::ReplayStarted);
+        story.tell(at(2), example::pod("train", 2, 8));
+        story.tell(at(2), example::bound("train", "g1"));
+        for tenth in 20..130 {
+            story.advance(Duration::from_millis(tenth * 100));
+            lines.extend(progress.lines(&story));
+        }
+        let line = |time: &str, rate: &str| {
+            format!("{time}  created 1 of 2, placed 1 ({rate}/s), running 1, waiting 0 (0 refused), GPU 25 %, CPU 0 %")
+        };
+        assert_eq!(
+            lines,
+            ["  0:02  replaying openb on 1 nodes: 2 pods".to_owned(), line("  0:07", "0"), line("  0:12", "0")]
+        );
+    }
+
+    #[test]
+    fn a_breach_and_the_end_are_said_at_once() {
+        let mut progress = Progress::default();
+        let lines = progress.lines(&example::run());
+        assert!(lines.contains(
+            &"  0:21  D1 broken: pod default/web on node g1: asks for no GPU, but this is a GPU host".to_owned()
+        ));
+        assert_eq!(lines.last().map(String::as_str), Some("  0:21  ended: all pods of the trace had their turn"));
+    }
+}

@@ -1,0 +1,168 @@
+//! The table at the end of a run, for a person.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::run::story::{Counts, Level, ModelRow, PluginFigures, Sample, Story};
+use crate::run::words::{clock, digest, fit, grouped, percent};
+
+/// How a run ended, as lines of text no wider than 100 characters.
+#[must_use]
+pub fn summary(story: &Story) -> String {
+    let mut text = String::new();
+    for block in [pods(story), allocation(story), models(story), refusals(story), plugins(story)] {
+        if !block.is_empty() {
+            text.push_str(&block);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn pods(story: &Story) -> String {
+    let counts = story.counts();
+    let Counts { created, bound_cpu, bound_gpu, finished, waiting: _, refused: _, running: _ } = counts;
+    let rounded = match story.plan().rounded_up {
+        0 => String::new(),
+        some => format!("{} ask for a part of a GPU in the trace and got a whole one", number(some)),
+    };
+    let rows = [
+        row(&["pods", &number(created), &rounded]),
+        row(&["  placed", &number(counts.bound()), &format!("{} GPU, {} CPU", number(bound_gpu), number(bound_cpu))]),
+        row(&["  refused", &number(counts.never_bound()), "never had a node"]),
+        row(&["  finished", &number(finished), ""]),
+        row(&["nodes", &number(story.nodes()), ""]),
+        row(&["violations", &number(story.violations().len()), ""]),
+        row(&["replayed in", &clock(story.replayed()), &format!("at most {:.0} pods/s", story.peak_rate())]),
+    ];
+    let mut text = format!("{}\n{}", fit(&story.plan().title, 100), rows.concat());
+    for violation in story.violations().iter().take(10) {
+        let _ = writeln!(text, "  {}", fit(&violation.to_string(), 98));
+    }
+    text
+}
+
+fn row(cells: &[&str; 3]) -> String {
+    let [name, value, note] = cells;
+    format!("  {name:<14} {value:>9}  {note}").trim_end().to_owned() + "\n"
+}
+
+fn number(number: usize) -> String {
+    grouped(number as u64)
+}
+
+/// Peaks and means over the whole replay.
+fn allocation(story: &Story) -> String {
+    let samples = story.history().samples();
+    if samples.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("allocation       {:>9}  {:>9}  {:>9}\n", "mean", "peak", "capacity");
+    let mut line = |name: &str, pick: fn(&Sample) -> Level, unit: i64| {
+        let peak = samples.iter().map(|sample| pick(sample).used_ratio()).fold(0.0, f64::max);
+        let capacity = samples.last().map_or(0, |sample| pick(sample).capacity.scale(1, unit).units());
+        let mean = mean(samples, |sample| pick(sample).used_ratio());
+        let (mean, peak, capacity) = (percent(mean), percent(peak), grouped(capacity.unsigned_abs()));
+        let _ = writeln!(text, "  {name:<14} {mean:>9}  {peak:>9}  {capacity:>9}");
+    };
+    line("GPUs", |sample| sample.levels.gpu, 1);
+    line("CPU-host cores", |sample| sample.levels.cpu, 1000);
+    line("GPU-host cores", |sample| sample.levels.gpu_host_cpu, 1000);
+    text
+}
+
+/// The mean over time; samples but the last are evenly spaced.
+fn mean(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> f64 {
+    let steps = samples.windows(2).map(|pair| ((pair[1].at - pair[0].at), value(&pair[0])));
+    let (time, area) = steps
+        .fold((Duration::ZERO, 0.0), |(time, area), (step, value)| (time + step, area + step.as_secs_f64() * value));
+    if time.is_zero() { samples.first().map_or(0.0, value) } else { area / time.as_secs_f64() }
+}
+
+fn models(story: &Story) -> String {
+    let rows = story.models();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("GPU hosts        {:>9}  {:>9}  {:>9}\n", "hosts", "free", "GPUs used");
+    for ModelRow { model, hosts, free_hosts, gpus } in rows {
+        let used = percent(gpus.used_ratio());
+        let _ = writeln!(text, "  {:<14} {:>9}  {:>9}  {used:>9}", fit(&model, 14), number(hosts), number(free_hosts));
+    }
+    text
+}
+
+fn refusals(story: &Story) -> String {
+    let rows = story.refusals();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("refused at the end {:>7}  {:>9}\n", "pods", "nodes");
+    for reason in rows.iter().take(8) {
+        let nodes = reason.nodes.map_or_else(|| "–".to_owned(), grouped);
+        let _ = writeln!(text, "  {:>23}  {nodes:>9}  {}", number(reason.pods), fit(&reason.text, 60));
+    }
+    text
+}
+
+fn plugins(story: &Story) -> String {
+    if story.plugins().len() == 0 {
+        return String::new();
+    }
+    let mut text = format!("plugins                     {:>12}  sha256\n", "calls");
+    for PluginFigures { name, digest: sha, calls } in story.plugins() {
+        let _ = writeln!(text, "  {:<25} {:>12}  {}", fit(name, 25), grouped(*calls), digest(sha));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::example;
+
+    #[test]
+    fn the_summary_says_what_became_of_the_pods_and_of_the_cluster() {
+        let expected = "\
+two hosts <small> & four pods
+  pods                   4  1 ask for a part of a GPU in the trace and got a whole one
+    placed               3  2 GPU, 1 CPU
+    refused              1  never had a node
+    finished             1
+  nodes                  2
+  violations             1
+  replayed in         0:20  at most 3 pods/s
+  D1 broken: pod default/web on node g1: asks for no GPU, but this is a GPU host
+";
+        assert_eq!(pods(&example::run()), expected);
+    }
+
+    #[test]
+    fn allocation_is_the_mean_over_time_and_the_peak() {
+        // GPUs: 1 s of nothing, 1 s of 6, 9 s of 7, 9 s of 1 = 78 of 160 GPU-seconds.
+        let expected = "\
+allocation            mean       peak   capacity
+  GPUs                49 %       88 %          8
+  CPU-host cores      24 %       25 %         32
+  GPU-host cores      46 %       84 %         64
+";
+        assert_eq!(allocation(&example::run()), expected);
+    }
+
+    #[test]
+    fn the_tables_have_a_row_for_each_model_reason_and_plugin() {
+        let text = summary(&example::run());
+        for line in [
+            "  T4                     1          0       13 %",
+            "                        1          1  Insufficient nvidia.com/gpu",
+            "  GPUFilter                            8  0123456789ab",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line:?} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_never_began_has_a_summary_too() {
+        assert_eq!(summary(&Story::new()).lines().nth(1), Some("  pods                   0"));
+    }
+}

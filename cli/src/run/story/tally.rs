@@ -1,0 +1,302 @@
+//! How much of the cluster is taken, by class of host.
+//!
+//! CPU of CPU hosts and CPU of GPU hosts are kept apart: the filters never let a pod without GPUs onto a GPU
+//! host, so one sum over both would show a cluster as nearly empty while every CPU host is full.
+
+use std::collections::BTreeMap;
+
+use weir_model::Amount;
+
+use super::{Node, Pod};
+
+/// How much of one resource there is, is taken and is waited for, in its base unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// What the nodes have to give.
+    pub capacity: Amount,
+    /// What bound pods hold that have not finished.
+    pub used: Amount,
+    /// What pods ask for that exist and have no node.
+    pub demand: Amount,
+}
+
+impl Level {
+    /// What is taken as a part of what there is, between 0 and 1; 0 where there is nothing.
+    #[must_use]
+    pub fn used_ratio(&self) -> f64 {
+        ratio(self.used, self.capacity)
+    }
+
+    /// What is taken or waited for as a part of what there is; above 1 when it cannot all fit.
+    #[must_use]
+    pub fn wanted_ratio(&self) -> f64 {
+        ratio(self.used + self.demand, self.capacity)
+    }
+}
+
+fn ratio(part: Amount, whole: Amount) -> f64 {
+    if whole.is_zero() { 0.0 } else { part.units() as f64 / whole.units() as f64 }
+}
+
+/// The levels that the view shows, each a dimension of system.md's A10.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Levels {
+    /// GPUs of all models, in devices.
+    pub gpu: Level,
+    /// CPU of CPU hosts, in milli-CPU.
+    pub cpu: Level,
+    /// CPU of GPU hosts, in milli-CPU.
+    pub gpu_host_cpu: Level,
+}
+
+/// The GPU hosts of one model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelRow {
+    /// The model of the label; `unknown` where a GPU host carries none.
+    pub model: String,
+    /// Hosts of this model.
+    pub hosts: usize,
+    /// Hosts of this model no GPU of which is taken.
+    pub free_hosts: usize,
+    /// Its GPUs: all, and those taken. `demand` is what waiting pods ask for that accept this model alone.
+    pub gpus: Level,
+}
+
+/// The nodes, and what is taken of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cluster {
+    hosts: BTreeMap<String, Host>,
+    levels: Levels,
+    /// Of waiting pods that accept exactly one model: GPUs by model.
+    demand: BTreeMap<String, Amount>,
+}
+
+/// A node that was seen, or that a pod was bound to before it was.
+#[derive(Clone, Debug, Default)]
+struct Host {
+    /// `None` when the node is gone or was not seen yet.
+    node: Option<Node>,
+    gpus: Amount,
+    /// The pods that hold something here, by key, with the class that their CPU counts in. It is kept because
+    /// the node may change its class, or go, while they are on it.
+    pods: BTreeMap<String, HostClass>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HostClass {
+    Cpu,
+    Gpu,
+}
+
+impl HostClass {
+    fn of(node: &Node) -> Self {
+        if node.is_gpu_host() { Self::Gpu } else { Self::Cpu }
+    }
+
+    /// Where a pod can run.
+    const fn wanted_by(pod: &Pod) -> Self {
+        if pod.gpus.is_zero() { Self::Cpu } else { Self::Gpu }
+    }
+
+    /// The level that CPU of this class counts in.
+    const fn cpu(self, levels: &mut Levels) -> &mut Level {
+        match self {
+            Self::Cpu => &mut levels.cpu,
+            Self::Gpu => &mut levels.gpu_host_cpu,
+        }
+    }
+}
+
+impl Cluster {
+    pub(super) fn node_seen(&mut self, node: Node) {
+        let name = node.name.clone();
+        self.replace(&name, Some(node));
+    }
+
+    pub(super) fn node_gone(&mut self, name: &str) {
+        self.replace(name, None);
+    }
+
+    fn replace(&mut self, name: &str, node: Option<Node>) {
+        let host = self.hosts.entry(name.to_owned()).or_default();
+        let old = std::mem::replace(&mut host.node, node);
+        for (node, sign) in [(old, Sign::Minus), (host.node.clone(), Sign::Plus)] {
+            let Some(node) = node else { continue };
+            sign.apply(&mut self.levels.gpu.capacity, node.gpus);
+            sign.apply(&mut HostClass::of(&node).cpu(&mut self.levels).capacity, node.cpu_milli);
+        }
+        if host.node.is_none() && host.pods.is_empty() {
+            self.hosts.remove(name);
+        }
+    }
+
+    pub(super) fn waits(&mut self, pod: &Pod) {
+        self.ask(pod, Sign::Plus);
+    }
+
+    pub(super) fn waits_no_more(&mut self, pod: &Pod) {
+        self.ask(pod, Sign::Minus);
+    }
+
+    /// A waiting pod counts in the class of hosts that it can run on.
+    fn ask(&mut self, pod: &Pod, sign: Sign) {
+        sign.apply(&mut self.levels.gpu.demand, pod.gpus);
+        sign.apply(&mut HostClass::wanted_by(pod).cpu(&mut self.levels).demand, pod.cpu_milli);
+        if let [model] = pod.models.as_slice() {
+            sign.apply(self.demand.entry(model.clone()).or_default(), pod.gpus);
+        }
+    }
+
+    /// A bound pod counts in the class of the node it is on, even where it should not be there.
+    pub(super) fn takes(&mut self, pod: &Pod, node: &str) {
+        let host = self.hosts.entry(node.to_owned()).or_default();
+        let class = host.node.as_ref().map_or(HostClass::wanted_by(pod), HostClass::of);
+        host.pods.insert(pod.key.clone(), class);
+        self.hold(pod, node, class, Sign::Plus);
+    }
+
+    pub(super) fn gives_back(&mut self, pod: &Pod, node: &str) {
+        let Some(class) = self.hosts.get_mut(node).and_then(|host| host.pods.remove(&pod.key)) else { return };
+        self.hold(pod, node, class, Sign::Minus);
+        if self.hosts.get(node).is_some_and(|host| host.node.is_none() && host.pods.is_empty()) {
+            self.hosts.remove(node);
+        }
+    }
+
+    fn hold(&mut self, pod: &Pod, node: &str, class: HostClass, sign: Sign) {
+        let Some(host) = self.hosts.get_mut(node) else { return };
+        sign.apply(&mut host.gpus, pod.gpus);
+        sign.apply(&mut self.levels.gpu.used, pod.gpus);
+        sign.apply(&mut class.cpu(&mut self.levels).used, pod.cpu_milli);
+    }
+
+    pub(super) const fn levels(&self) -> Levels {
+        self.levels
+    }
+
+    pub(super) fn nodes(&self) -> usize {
+        self.hosts.values().filter(|host| host.node.is_some()).count()
+    }
+
+    pub(super) fn models(&self) -> Vec<ModelRow> {
+        let mut rows: BTreeMap<&str, ModelRow> = BTreeMap::new();
+        for host in self.hosts.values() {
+            let Some(node) = host.node.as_ref().filter(|node| node.is_gpu_host()) else { continue };
+            let model = node.model.as_deref().unwrap_or("unknown");
+            let row = rows.entry(model).or_default();
+            row.hosts += 1;
+            row.free_hosts += usize::from(host.gpus.is_zero());
+            row.gpus.capacity += node.gpus;
+            row.gpus.used += host.gpus;
+        }
+        let mut rows: Vec<ModelRow> = rows
+            .into_iter()
+            .map(|(model, mut row)| {
+                row.model = model.to_owned();
+                row.gpus.demand = self.demand.get(model).copied().unwrap_or_default();
+                row
+            })
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.gpus.capacity));
+        rows
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Sign {
+    Plus,
+    Minus,
+}
+
+impl Sign {
+    fn apply(self, sum: &mut Amount, amount: Amount) {
+        *sum = match self {
+            Self::Plus => *sum + amount,
+            Self::Minus => sum.minus(amount),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Origin;
+    use super::*;
+
+    fn node(name: &str, model: Option<&str>, gpus: i64, cores: i64) -> Node {
+        let model = model.map(Into::into);
+        Node { name: name.into(), model, gpus: Amount::new(gpus), cpu_milli: Amount::new(cores * 1000) }
+    }
+
+    fn pod(key: &str, gpus: i64, cores: i64, models: &[&str]) -> Pod {
+        Pod {
+            key: key.into(),
+            name: key.into(),
+            origin: Origin::Added,
+            gpus: Amount::new(gpus),
+            cpu_milli: Amount::new(cores * 1000),
+            models: models.iter().map(|&model| model.into()).collect(),
+        }
+    }
+
+    fn level(capacity: i64, used: i64, demand: i64) -> Level {
+        Level { capacity: Amount::new(capacity), used: Amount::new(used), demand: Amount::new(demand) }
+    }
+
+    #[test]
+    fn cores_of_gpu_hosts_are_counted_apart() {
+        let mut cluster = Cluster::default();
+        cluster.node_seen(node("c1", None, 0, 32));
+        cluster.node_seen(node("g1", Some("T4"), 4, 64));
+        cluster.takes(&pod("web", 0, 8, &[]), "c1");
+        cluster.takes(&pod("train", 1, 6, &[]), "g1");
+        cluster.waits(&pod("next", 2, 4, &["T4"]));
+        let Levels { gpu, cpu, gpu_host_cpu } = cluster.levels();
+        assert_eq!(gpu, level(4, 1, 2));
+        assert_eq!(cpu, level(32_000, 8_000, 0));
+        assert_eq!(gpu_host_cpu, level(64_000, 6_000, 4_000));
+    }
+
+    #[test]
+    fn a_node_seen_again_counts_once_and_a_changed_one_as_it_is_now() {
+        let mut cluster = Cluster::default();
+        cluster.node_seen(node("g1", Some("T4"), 4, 64));
+        cluster.node_seen(node("g1", Some("T4"), 4, 64));
+        assert_eq!(cluster.levels().gpu, level(4, 0, 0));
+        cluster.node_seen(node("g1", Some("T4"), 3, 64));
+        assert_eq!(cluster.levels().gpu, level(3, 0, 0));
+        assert_eq!(cluster.nodes(), 1);
+    }
+
+    #[test]
+    fn what_a_pod_held_is_given_back_even_when_its_node_has_gone() {
+        let mut cluster = Cluster::default();
+        let train = pod("train", 1, 6, &[]);
+        cluster.node_seen(node("g1", Some("T4"), 4, 64));
+        cluster.takes(&train, "g1");
+        cluster.node_gone("g1");
+        assert_eq!(cluster.levels().gpu, level(0, 1, 0));
+        cluster.gives_back(&train, "g1");
+        assert_eq!(cluster.levels(), Levels::default());
+    }
+
+    #[test]
+    fn a_host_is_free_as_a_whole_only_while_none_of_its_gpus_is_taken() {
+        let mut cluster = Cluster::default();
+        for name in ["a", "b"] {
+            cluster.node_seen(node(name, Some("G2"), 8, 96));
+        }
+        cluster.node_seen(node("c", Some("T4"), 2, 96));
+        cluster.takes(&pod("train", 1, 6, &[]), "b");
+        cluster.waits(&pod("picky", 8, 6, &["G2"]));
+        cluster.waits(&pod("either", 2, 6, &["G2", "T4"]));
+        let rows = cluster.models();
+        let row = |model: &str, hosts, free_hosts, gpus| ModelRow { model: model.into(), hosts, free_hosts, gpus };
+        assert_eq!(rows, [row("G2", 2, 1, level(16, 1, 8)), row("T4", 1, 1, level(2, 0, 0))]);
+    }
+
+    #[test]
+    fn nothing_of_nothing_is_not_a_number_but_zero() {
+        assert_eq!(level(0, 5, 5).used_ratio(), 0.0);
+        assert_eq!(level(8, 4, 6).wanted_ratio(), 1.25);
+    }
+}

@@ -1,0 +1,163 @@
+use weir_model::Amount;
+
+use super::*;
+
+fn at(seconds: u64) -> At {
+    Duration::from_secs(seconds)
+}
+
+fn host(name: &str, gpus: i64) -> Event {
+    let model = (gpus > 0).then(|| "T4".to_owned());
+    Event::NodeSeen(Node { name: name.into(), model, gpus: Amount::new(gpus), cpu_milli: Amount::new(32_000) })
+}
+
+fn created(key: &str, origin: Origin, gpus: i64) -> Event {
+    let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(4_000));
+    Event::PodCreated(Pod { key: key.into(), name: key.into(), origin, gpus, cpu_milli, models: Vec::new() })
+}
+
+fn of_trace(key: &str, gpus: i64) -> Event {
+    created(key, Origin::Trace(key.into()), gpus)
+}
+
+fn bound(pod: &str, node: &str) -> Event {
+    Event::PodBound { pod: pod.into(), node: node.into() }
+}
+
+fn refused(pod: &str) -> Event {
+    let message = "0/2 nodes are available: 2 Insufficient cpu.".into();
+    Event::PodUnschedulable { pod: pod.into(), message }
+}
+
+fn told(events: impl IntoIterator<Item = Event>) -> Story {
+    let mut story = Story::new();
+    for event in [host("c1", 0), host("g1", 8), Event::ReplayStarted].into_iter().chain(events) {
+        story.tell(at(1), event);
+    }
+    story
+}
+
+#[test]
+fn each_pod_of_the_trace_counts_once_even_when_it_is_recreated() {
+    let story = told([
+        of_trace("a", 1),
+        bound("a", "g1"),
+        Event::PodDeleted { pod: "a".into() },
+        created("a-again", Origin::Trace("a".into()), 1),
+        of_trace("b", 0),
+    ]);
+    let counts = story.counts();
+    assert_eq!((counts.created, counts.bound_gpu, counts.bound_cpu, counts.never_bound()), (2, 1, 0, 1));
+    assert_eq!((counts.waiting, counts.running), (2, 0), "the recreated one waits, and was still bound once");
+}
+
+#[test]
+fn pods_that_the_demonstration_adds_take_room_and_are_in_no_sum() {
+    let story = told([created("extra", Origin::Added, 2), bound("extra", "g1")]);
+    let counts = story.counts();
+    assert_eq!((counts.created, counts.bound(), counts.running), (0, 0, 1));
+    assert_eq!(story.levels().gpu.used, Amount::new(2));
+}
+
+#[test]
+fn a_relist_that_tells_everything_again_changes_nothing() {
+    let events = || {
+        [
+            host("g1", 8),
+            of_trace("a", 1),
+            bound("a", "g1"),
+            of_trace("b", 0),
+            refused("b"),
+            of_trace("c", 1),
+            bound("c", "g1"),
+            Event::PodFinished { pod: "c".into() },
+        ]
+    };
+    let (once, twice) = (told(events()), told(events().into_iter().chain(events())));
+    assert_eq!(once.counts(), twice.counts());
+    assert_eq!(once.levels(), twice.levels());
+    assert_eq!(once.refusals(), twice.refusals());
+    assert!(once.feed().lines().eq(twice.feed().lines()));
+}
+
+#[test]
+fn what_is_said_of_an_unknown_pod_is_dropped() {
+    let story = told([
+        bound("ghost", "g1"),
+        refused("ghost"),
+        Event::PodFinished { pod: "ghost".into() },
+        Event::PodDeleted { pod: "ghost".into() },
+    ]);
+    assert_eq!((story.counts(), story.feed().lines().len()), (Counts::default(), 0));
+}
+
+#[test]
+fn a_pod_that_ended_gives_back_what_it_held_and_one_that_never_ran_what_it_asked_for() {
+    let story = told([
+        of_trace("ran", 3),
+        bound("ran", "g1"),
+        Event::PodFinished { pod: "ran".into() },
+        Event::PodDeleted { pod: "ran".into() },
+        of_trace("waited", 0),
+        Event::PodDeleted { pod: "waited".into() },
+    ]);
+    let Levels { gpu, cpu, gpu_host_cpu } = story.levels();
+    assert_eq!([gpu, cpu, gpu_host_cpu].map(|level| level.used + level.demand), [Amount::ZERO; 3]);
+    assert_eq!(story.counts().finished, 1, "a pod that was deleted while it waited did not finish");
+}
+
+#[test]
+fn a_pod_that_was_refused_and_then_bound_is_no_longer_refused() {
+    let mut story = told([of_trace("a", 0), refused("a")]);
+    assert_eq!((story.counts().refused, story.refusals().len()), (1, 1));
+    story.tell(at(2), bound("a", "c1"));
+    story.tell(at(2), refused("a"));
+    assert_eq!((story.counts().refused, story.refusals().len()), (0, 0));
+}
+
+#[test]
+fn pods_per_second_is_over_the_last_three_seconds_and_falls_to_zero() {
+    let mut story = told([]);
+    for pod in 0..12 {
+        story.tell(at(10), of_trace(&pod.to_string(), 0));
+        story.tell(Duration::from_millis(10_000 + pod * 250), bound(&pod.to_string(), "c1"));
+    }
+    story.advance(at(13));
+    assert_eq!(story.rate(), 4.0);
+    story.advance(at(20));
+    // The peak is the first second, both ends of which had a pod.
+    assert_eq!((story.rate(), story.peak_rate()), (0.0, 5.0));
+}
+
+#[test]
+fn time_never_runs_backwards_and_stands_still_at_the_end() {
+    let mut story = told([]);
+    story.tell(at(11), Event::Note("late".into()));
+    story.tell(at(5), Event::Note("early".into()));
+    assert_eq!(story.now(), at(11));
+    story.tell(at(21), Event::Ended { why: "done".into() });
+    story.tell(at(30), Event::Ended { why: "again".into() });
+    assert_eq!((story.replayed(), story.ending(), story.phase()), (at(20), Some("done"), Phase::Ended));
+}
+
+#[test]
+fn a_step_is_one_line_however_often_its_progress_is_told() {
+    let mut story = Story::new();
+    let step = |state| Event::Step(Step { name: "building etcd".into(), state });
+    story.tell(at(0), step(StepState::Planned));
+    for second in 0..5 {
+        story.tell(at(second), step(StepState::Running { elapsed: at(second), expected: None }));
+    }
+    story.tell(at(5), step(StepState::Done { took: at(5) }));
+    story.tell(at(6), step(StepState::Done { took: at(5) }));
+    assert_eq!((story.steps().len(), &story.steps()[0].state), (1, &StepState::Done { took: at(5) }));
+    assert_eq!(story.feed().lines().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["building etcd"]);
+}
+
+#[test]
+fn the_feed_names_the_shortage_not_the_nodes_that_were_never_meant() {
+    let message = "0/2 nodes are available: 1 pod asks for GPUs, 1 Insufficient nvidia.com/gpu.".into();
+    let story = told([of_trace("a", 1), Event::PodUnschedulable { pod: "a".into(), message }]);
+    let last = story.feed().lines().next_back().map(|line| line.text.as_str());
+    assert_eq!(last, Some("a waits: Insufficient nvidia.com/gpu"));
+}

@@ -1,0 +1,99 @@
+//! The top of the view: what runs, how far it is, and the few numbers that everybody looks for.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+
+use super::{Theme, bar, split};
+use crate::run::story::{Counts, Phase, StepState, Story};
+use crate::run::words::{clock, grouped, percent};
+
+/// Draws the header and says how many rows it took.
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) -> u16 {
+    let width = area.width.saturating_sub(2);
+    let mut lines = vec![title(story, theme, width), progress(story, theme, width)];
+    if story.phase() != Phase::SettingUp {
+        lines.extend(wrapped(figures(story, theme), width));
+    }
+    let height = (lines.len() as u16).min(area.height);
+    frame.render_widget(Paragraph::new(lines), Rect { x: area.x + 1, width, height, ..area });
+    height
+}
+
+fn title<'a>(story: &'a Story, theme: Theme, width: u16) -> Line<'a> {
+    let (phase, time) = match story.phase() {
+        Phase::SettingUp => ("setting up", story.now()),
+        Phase::Replaying => ("replaying", story.replayed()),
+        Phase::Ended => ("ended", story.replayed()),
+    };
+    let left = vec![
+        Span::styled("weir", theme.strong()),
+        Span::raw("  "),
+        Span::raw(story.plan().title.as_str()),
+        Span::styled(format!("  {} nodes", grouped(story.nodes() as u64)), theme.quiet()),
+    ];
+    let right = vec![
+        Span::styled(phase, theme.strong()),
+        Span::raw(format!("  {}", clock(time))),
+        Span::styled("  q stops", theme.quiet()),
+    ];
+    split(left, right, width)
+}
+
+/// The bar: steps while setting up, then pods of the trace that were created.
+fn progress(story: &Story, theme: Theme, width: u16) -> Line<'static> {
+    let (done, all, what) = match story.phase() {
+        Phase::SettingUp => {
+            let done = story.steps().iter().filter(|step| matches!(step.state, StepState::Done { .. })).count();
+            (done, story.steps().len(), "steps")
+        }
+        Phase::Replaying | Phase::Ended => (story.counts().created, story.plan().pods, "pods created"),
+    };
+    let ratio = if all == 0 { 0.0 } else { done as f64 / all as f64 };
+    let label = format!("  {} of {} {what}  {}", grouped(done as u64), grouped(all as u64), percent(ratio));
+    let room = width.saturating_sub(label.chars().count() as u16);
+    let mut spans = bar(ratio, room, theme.good(), theme);
+    spans.push(Span::raw(label));
+    Line::from(spans)
+}
+
+/// The figures, most important first; each is kept in one piece.
+fn figures(story: &Story, theme: Theme) -> Vec<Vec<Span<'static>>> {
+    let counts = story.counts();
+    let Counts { created: _, bound_cpu, bound_gpu, finished, waiting, refused, running } = counts;
+    let figure = |name: &'static str, number: String, note: String| {
+        vec![
+            Span::styled(format!("{name} "), theme.quiet()),
+            Span::styled(number, theme.strong()),
+            Span::styled(note, theme.quiet()),
+        ]
+    };
+    let number = |number: usize| grouped(number as u64);
+    let mut violations = figure("violations", number(story.violations().len()), String::new());
+    violations[1].style = if story.violations().is_empty() { theme.good() } else { theme.bad() };
+    vec![
+        figure("placed", number(counts.bound()), format!(" ({} GPU, {} CPU)", number(bound_gpu), number(bound_cpu))),
+        figure("waiting", number(waiting), format!(" ({} refused)", number(refused))),
+        violations,
+        figure("pods/s", format!("{:.0}", story.rate()), format!(" (peak {:.0})", story.peak_rate())),
+        figure("running", number(running), String::new()),
+        figure("finished", number(finished), String::new()),
+    ]
+}
+
+/// Puts pieces into lines of a width, three spaces apart.
+fn wrapped(pieces: Vec<Vec<Span<'static>>>, width: u16) -> Vec<Line<'static>> {
+    let mut lines: Vec<Line<'static>> = Vec::new();
+    for piece in pieces {
+        let wide = Line::from(piece.clone()).width();
+        match lines.last_mut().filter(|line| line.width() + 3 + wide <= usize::from(width)) {
+            Some(line) => {
+                line.push_span("   ");
+                line.spans.extend(piece);
+            }
+            None => lines.push(Line::from(piece)),
+        }
+    }
+    lines
+}

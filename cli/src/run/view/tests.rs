@@ -1,0 +1,116 @@
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Color;
+
+use super::*;
+use crate::run::example;
+use crate::run::story::{Event, Step, StepState};
+
+fn screen(story: &Story, width: u16, height: u16, theme: Theme) -> TestBackend {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, story, theme)).unwrap();
+    terminal.backend().clone()
+}
+
+fn lines(story: &Story, width: u16, height: u16) -> Vec<String> {
+    let screen = screen(story, width, height, Theme::Colour);
+    let buffer = screen.buffer();
+    (0..height).map(|y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>()).collect()
+}
+
+fn assert_shows(lines: &[String], expected: &[&str]) {
+    for text in expected {
+        assert!(lines.iter().any(|line| line.contains(text)), "{text:?} is not in\n{}", lines.join("\n"));
+    }
+}
+
+#[test]
+fn the_view_shows_where_the_run_is_how_full_it_is_and_why_pods_wait() {
+    let lines = lines(&example::run(), 120, 40);
+    assert_shows(
+        &lines,
+        &[
+            "weir  two hosts <small> & four pods  2 nodes",
+            "ended  0:20  q stops",
+            "4 of 4 pods created  100 %",
+            "placed 3 (2 GPU, 1 CPU)   waiting 1 (1 refused)   violations 1   pods/s 0 (peak 3)   running 2",
+            "13 %  1 of 8  + 8 demand",
+            "25 %  8 of 32",
+            "GPU hosts: 0 of 1 free",
+            "T4          0 / 1       1 / 8 ━━╸──",
+            "     1      1 Insufficient nvidia.com/gpu",
+            "     1      1 pod asks for GPUs, node has none",
+            "GPUFilter                           8 0123456789ab",
+            "0:02 large waits: Insufficient nvidia.com/gpu",
+            "0:20 all pods of the trace had their turn",
+        ],
+    );
+}
+
+#[test]
+fn while_it_is_set_up_the_view_lists_the_steps() {
+    let mut story = Story::new();
+    let at = std::time::Duration::from_secs;
+    for (name, state) in [
+        ("building etcd", StepState::Done { took: at(12) }),
+        ("building kube-apiserver", StepState::Running { elapsed: at(34), expected: Some(at(120)) }),
+        ("starting etcd", StepState::Failed { why: "port 2379 is in use".into() }),
+        ("creating nodes", StepState::Planned),
+    ] {
+        story.tell(at(46), Event::Step(Step { name: name.into(), state }));
+    }
+    assert_shows(
+        &lines(&story, 80, 24),
+        &[
+            "setting up  0:46",
+            "1 of 4 steps  25 %",
+            "✓ building etcd               12 s",
+            "⠋ building kube-apiserver     34 s of about 120 s  ━━━━━╸──────────────",
+            "✗ starting etcd            port 2379 is in use",
+            "· creating nodes",
+        ],
+    );
+}
+
+#[test]
+fn on_a_small_terminal_nothing_that_is_shown_is_cut_off() {
+    assert_shows(
+        &lines(&example::run(), 80, 24),
+        &[
+            "violations 1",
+            "13 %  1 of 8  + 8 demand │",
+            "GPU hosts: 0 of 1 free",
+            "Insufficient nvidia.com/g…",
+            "GPUFilter",
+            "all pods of the trace had",
+        ],
+    );
+}
+
+#[test]
+fn every_size_can_be_drawn() {
+    for story in [Story::new(), example::run()] {
+        for width in [1, 2, 3, 7, 20, 40, 79, 80, 100, 159, 160, 200, 300] {
+            for height in [1, 2, 3, 5, 8, 12, 24, 40, 60, 100] {
+                assert_eq!(lines(&story, width, height).len(), usize::from(height));
+            }
+        }
+    }
+}
+
+#[test]
+fn without_colour_nothing_is_coloured_and_every_word_stays() {
+    let (plain, coloured) =
+        (screen(&example::run(), 120, 40, Theme::Plain), screen(&example::run(), 120, 40, Theme::Colour));
+    assert!(plain.buffer().content().iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+    let symbols =
+        |screen: &TestBackend| -> String { screen.buffer().content().iter().map(|cell| cell.symbol()).collect() };
+    assert_eq!(symbols(&plain), symbols(&coloured));
+}
+
+#[test]
+fn colours_are_readable_on_light_and_on_dark() {
+    let screen = screen(&example::run(), 120, 40, Theme::Colour);
+    let unreadable = [Color::Black, Color::White, Color::Gray, Color::DarkGray, Color::Yellow, Color::LightYellow];
+    assert!(screen.buffer().content().iter().all(|cell| !unreadable.contains(&cell.fg) && cell.bg == Color::Reset));
+}

@@ -1,0 +1,182 @@
+//! Which programs a local cluster is made of, and where to find them.
+//!
+//! A program that the user already has is taken when its version fits (`KUBEBUILDER_ASSETS`, then `PATH`);
+//! otherwise it is built from its Go module, once, and kept until the module changes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::toolchain::{Module, build};
+use crate::{Checkout, Progress};
+
+/// A program of a local cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Program {
+    /// The store.
+    Etcd,
+    /// The API server.
+    ApiServer,
+    /// Namespaces, service accounts, garbage collection, disruption budgets, jobs, node lifecycle.
+    ControllerManager,
+    /// The fake kubelets.
+    Kwok,
+    /// Weir's scheduler: upstream's command with the wasm extension and what hosts it.
+    Scheduler,
+    /// The unmodified scheduler of kube-scheduler-wasm-extension, for comparison.
+    ExtensionScheduler,
+}
+
+/// What the programs of the control plane are built from, the longest build first.
+const KUBE: Module = Module {
+    folder: "local/kube",
+    what: "kube-apiserver and kube-controller-manager 1.33.13",
+    expected: Duration::from_secs(290),
+    packages: &["./cmd/kube-apiserver", "./cmd/kube-controller-manager"],
+    // Without these the binaries call themselves v0.0.0, which clients refuse to compare.
+    linker: "-X k8s.io/component-base/version.gitVersion=v1.33.13 \
+             -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=33",
+};
+const ETCD: Module = Module {
+    folder: "local/etcd",
+    what: "etcd 3.5.21",
+    expected: Duration::from_secs(40),
+    packages: &["."],
+    linker: "",
+};
+const KWOK: Module = Module {
+    folder: "local/kwok",
+    what: "kwok 0.7.0",
+    expected: Duration::from_secs(100),
+    packages: &["sigs.k8s.io/kwok/cmd/kwok"],
+    linker: "",
+};
+const SCHEDULER: Module = Module {
+    folder: "scheduler",
+    what: "weir-scheduler",
+    expected: Duration::from_secs(230),
+    packages: &["./cmd/weir-scheduler"],
+    linker: KUBE_1_32,
+};
+const EXTENSION: Module = Module {
+    folder: "scheduler",
+    what: "the unmodified kube-scheduler-wasm-extension",
+    expected: Duration::from_secs(30),
+    packages: &["sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler"],
+    linker: KUBE_1_32,
+};
+const KUBE_1_32: &str = "-X k8s.io/component-base/version.gitVersion=v1.32.13 \
+                         -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=32";
+
+impl Program {
+    /// The programs of a control plane.
+    pub const CONTROL_PLANE: [Self; 4] = [Self::ApiServer, Self::ControllerManager, Self::Etcd, Self::Kwok];
+
+    /// The name of the binary.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::ApiServer => "kube-apiserver",
+            Self::ControllerManager => "kube-controller-manager",
+            Self::Kwok => "kwok",
+            Self::Scheduler => "weir-scheduler",
+            Self::ExtensionScheduler => "scheduler",
+        }
+    }
+
+    const fn module(self) -> &'static Module {
+        match self {
+            Self::Etcd => &ETCD,
+            Self::ApiServer | Self::ControllerManager => &KUBE,
+            Self::Kwok => &KWOK,
+            Self::Scheduler => &SCHEDULER,
+            Self::ExtensionScheduler => &EXTENSION,
+        }
+    }
+
+    /// What `--version` of a binary that the user has must contain for it to be taken.
+    ///
+    /// The API server is 1.33 because the scheduler is 1.32, may not be newer and at most one minor older;
+    /// a controller manager may not be newer than its API server. Schedulers are never taken from elsewhere:
+    /// they are what is developed here.
+    const fn versions_that_fit(self) -> &'static [&'static str] {
+        match self {
+            Self::Etcd => &["etcd Version: 3.5.", "etcd Version: 3.6."],
+            Self::ApiServer => &["Kubernetes v1.33."],
+            Self::ControllerManager => &["Kubernetes v1.33.", "Kubernetes v1.32."],
+            Self::Kwok => &["kwok version v0.7.", "kwok version 0.7."],
+            Self::Scheduler | Self::ExtensionScheduler => &[],
+        }
+    }
+
+    fn users_own(self) -> Option<PathBuf> {
+        let assets = std::env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let candidates = assets.into_iter().chain(std::env::split_paths(&path)).map(|folder| folder.join(self.name()));
+        candidates.filter(|file| !self.versions_that_fit().is_empty() && file.is_file()).find(|file| {
+            let Ok(output) = std::process::Command::new(file).arg("--version").output() else { return false };
+            let version = String::from_utf8_lossy(&output.stdout).into_owned();
+            self.versions_that_fit().iter().any(|fits| version.contains(fits))
+        })
+    }
+}
+
+/// Programs that are there, each with its path.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    paths: BTreeMap<Program, PathBuf>,
+}
+
+impl Programs {
+    /// The programs of a control plane, built where they are missing.
+    ///
+    /// # Errors
+    /// When a build fails.
+    pub async fn of_control_plane(checkout: &Checkout, progress: &Progress) -> Result<Self> {
+        Self::find(&Program::CONTROL_PLANE, checkout, progress).await
+    }
+
+    /// These programs, built where they are missing.
+    ///
+    /// # Errors
+    /// When a build fails; the error ends with what the compiler said.
+    pub async fn find(programs: &[Program], checkout: &Checkout, progress: &Progress) -> Result<Self> {
+        let mut paths = BTreeMap::new();
+        for &program in programs {
+            let path = match program.users_own() {
+                Some(path) => path,
+                // One build after the other: a Go build keeps all cores busy, and two would fight for memory.
+                None => build(program.module(), checkout, progress).await?.join(program.name()),
+            };
+            paths.insert(program, path);
+        }
+        Ok(Self { paths })
+    }
+
+    /// The path of a program.
+    ///
+    /// # Errors
+    /// When it is not among these.
+    pub fn path(&self, program: Program) -> Result<&Path> {
+        let path = self.paths.get(&program).map(PathBuf::as_path);
+        path.with_context(|| format!("{} was not asked for when the programs were looked up", program.name()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_program_is_built_by_its_module() {
+        let all = [Program::CONTROL_PLANE.as_slice(), &[Program::Scheduler, Program::ExtensionScheduler]].concat();
+        for program in all {
+            let packages = program.module().packages;
+            let built = packages.iter().any(|package| package.rsplit('/').next() == Some(program.name()));
+            assert!(built || packages == ["."], "{program:?} is not built from {packages:?}");
+        }
+    }
+}

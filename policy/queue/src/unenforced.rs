@@ -1,0 +1,60 @@
+//! `enforce: false`: everybody goes, and hears what would have happened (A14).
+
+use weir_model::PoolId;
+
+use crate::admit::Case;
+use crate::decision::{Admission, Decision};
+use crate::explain::Explanation;
+use crate::order::Unit;
+use crate::pod::Grounds;
+use crate::settings::Enforcement;
+use crate::state::{PodRecord, Queue};
+
+impl Queue {
+    /// Admits everybody who is left waiting, one by one, with the reason for which they would have waited.
+    pub(crate) fn let_all_pass(&mut self) {
+        if self.config.enforcement == Enforcement::On {
+            return;
+        }
+        self.pending.retain(|decision| !matches!(decision, Decision::Wait(_)));
+        let mut waiting = self.pods.numbers();
+        waiting.retain(|&pod| self.pods.record(pod).is_some_and(PodRecord::waits));
+        // Asked of all before the first goes: a gang that passes in part would look as if it ran.
+        let whys: Vec<_> = waiting.iter().map(|&pod| self.explain_pod(pod)).collect();
+        for (pod, why) in waiting.into_iter().zip(whys) {
+            self.let_pass(pod, why);
+        }
+    }
+
+    fn let_pass(&mut self, pod: u32, would_have: Option<Explanation>) {
+        let Some(record) = self.pods.record(pod) else { return };
+        let (shape, preemptible, gang, uid) = (record.shape, record.preemptible, record.gang, record.uid);
+        let (pool, leaf): (String, Option<PoolId>) = (record.pool.as_ref().to_owned(), self.leaf_of(record));
+        let ask = self.shapes.ask(std::iter::once(shape), preemptible);
+        let nodes = self.find_nodes(ask).unwrap_or_default();
+        self.unfile(pod);
+        if let Some((gang, _)) = gang {
+            self.gangs[gang as usize].admitted_whole();
+        }
+        match leaf {
+            Some(leaf) => {
+                let case = Case { leaf, ask, priority: None };
+                self.admit(case, Unit::Pod(pod), &nodes, Grounds::NotEnforced, would_have);
+            }
+            None => {
+                let node = nodes.first().map(|&(_, node)| node);
+                self.become_admitted(pod, node, Grounds::NotEnforced);
+                let name = node.map(|node| std::sync::Arc::clone(&self.nodes.host(node).name));
+                self.pending.push(Decision::Admit(Admission {
+                    round: self.round,
+                    pods: vec![(uid, name)],
+                    pool,
+                    amounts: self.amounts(ask),
+                    grounds: Grounds::NotEnforced,
+                    decided_on: Vec::new(),
+                    would_have,
+                }));
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+package guestview
+
+import (
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"weir.dev/scheduler/load"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func nodeInfo(name string) *framework.NodeInfo {
+	info := framework.NewNodeInfo()
+	info.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	return info
+}
+
+func sampled(t *testing.T, loads *load.Store, taken time.Time, cpu string) {
+	t.Helper()
+	err := loads.Put(&unstructured.Unstructured{Object: map[string]any{
+		"metadata": map[string]any{"name": "a"},
+		"spec": map[string]any{
+			"sampleTime": taken.Format(time.RFC3339), "windowSeconds": int64(30), "usage": map[string]any{"cpu": cpu},
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAViewIsBuiltWhenTheNodeChangesAndNotBefore(t *testing.T) {
+	cache, info := NewCache(Detail{}, nil, nil), nodeInfo("a")
+	first := cache.Of(info)
+	if cache.Of(info) != first {
+		t.Error("it was built again though nothing changed")
+	}
+	info.AddPod(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}})
+	if got := cache.Of(info).Info.Node().Annotations["node.weir.dev/requested-pods"]; got != "1" {
+		t.Errorf("after a pod was placed the guest is told of %q pods", got)
+	}
+	if first.Info.Node().Annotations["node.weir.dev/requested-pods"] != "0" {
+		t.Error("a view that somebody may hold has changed")
+	}
+}
+
+func TestLoadIsToldWhileItIsFreshAndTheViewIsBuiltAnewWhenItExpires(t *testing.T) {
+	now := clocktesting.NewFakePassiveClock(noon)
+	loads := load.NewStore(now)
+	cache, info := NewCache(Detail{LoadFreshFor: time.Minute}, loads, now), nodeInfo("a")
+	told := func() string { return cache.Of(info).Info.Node().Annotations["node.weir.dev/load.cpu"] }
+
+	steps := []struct {
+		after time.Duration
+		cpu   string // a new sample, if any
+		want  string
+	}{
+		{0, "", ""},
+		{time.Second, "2", "2000"},
+		{time.Minute, "", "2000"},
+		{time.Minute + time.Second, "", ""},
+		{2 * time.Minute, "3", "3000"},
+	}
+	for _, step := range steps {
+		now.SetTime(noon.Add(step.after))
+		if step.cpu != "" {
+			sampled(t, loads, now.Now(), step.cpu)
+		}
+		if got := told(); got != step.want {
+			t.Errorf("after %v the guest is told %q, want %q", step.after, got, step.want)
+		}
+	}
+}
+
+func TestPluginsThatAskForNoLoadKeepTheirViewWhenASampleComes(t *testing.T) {
+	now := clocktesting.NewFakePassiveClock(noon)
+	loads := load.NewStore(now)
+	cache, info := NewCache(Detail{}, loads, now), nodeInfo("a")
+	before := cache.Of(info)
+	sampled(t, loads, noon, "2")
+	if cache.Of(info) != before {
+		t.Error("a new view was built, and everything remembered about the node with it is lost")
+	}
+}
+
+func TestNodesThatAreGoneAreForgotten(t *testing.T) {
+	cache := NewCache(Detail{}, nil, nil)
+	for _, name := range []string{"a", "b", "c"} {
+		cache.Of(nodeInfo(name))
+	}
+	cache.Forget(func(name string) bool { return name == "b" })
+	if cache.Len() != 1 || cache.Captured("a") != nil || cache.Captured("b") == nil || len(cache.AllCaptured()) != 1 {
+		t.Errorf("%d nodes are kept, want only b", cache.Len())
+	}
+}

@@ -1,0 +1,89 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/utils/clock"
+
+	"weir.dev/scheduler/guestview"
+	"weir.dev/scheduler/load"
+)
+
+// Host is what the slots of one scheduler process share: the views of the nodes and the samples of their load.
+type Host struct {
+	clock clock.PassiveClock
+	loads *load.Store
+	slots atomic.Int64 // how many were made
+
+	// recheckOneIn is of how many remembered answers one is asked for again: 1 is each, 0 none.
+	recheckOneIn uint64
+
+	// told is the pod that a pure guest was asked about last.
+	told atomic.Pointer[toldPod]
+
+	mu       sync.Mutex
+	watching bool
+	caches   map[string]*guestview.Cache
+}
+
+// RecheckOneIn is of how many remembered answers one is asked for again in production: rare enough to cost nothing, and
+// some times a minute in a busy cluster.
+const RecheckOneIn = 10_000
+
+// NewHost is a host without slots. The clock judges which samples of load are fresh. Of so many remembered answers one
+// is asked for again and compared: 1 is each, for tests, and 0 none.
+func NewHost(clock clock.PassiveClock, recheckOneIn uint64) *Host {
+	registerMetrics()
+	return &Host{clock: clock, recheckOneIn: recheckOneIn, loads: load.NewStore(clock), caches: map[string]*guestview.Cache{}}
+}
+
+// Factory makes the plugin of this name, anew for each profile that uses it.
+func (h *Host) Factory(name string) frameworkruntime.PluginFactory {
+	return func(ctx context.Context, raw runtime.Object, handle framework.Handle) (framework.Plugin, error) {
+		args, err := parseArgs(raw)
+		if err != nil {
+			return nil, err
+		}
+		return h.New(ctx, name, args, handle)
+	}
+}
+
+// New makes a plugin whose module is that of the args. It implements the interfaces of exactly those extension points
+// that the module exports, since kube-scheduler finds out by type assertion where to call a plugin.
+func (h *Host) New(ctx context.Context, name string, args Args, handle framework.Handle) (framework.Plugin, error) {
+	s, err := h.newSlot(ctx, name, args, handle)
+	if err != nil {
+		return nil, err
+	}
+	return masked(s), nil
+}
+
+// views is the cache of views with this much detail. Slots that tell the same share one, so that a node which changed
+// is built once for all of them.
+func (h *Host) views(ctx context.Context, detail guestview.Detail, handle framework.Handle) (*guestview.Cache, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if detail.LoadFreshFor > 0 && !h.watching {
+		if err := h.loads.Watch(ctx, handle.KubeConfig()); err != nil {
+			return nil, err
+		}
+		h.watching = true
+	}
+	detail.Annotations = slices.Compact(slices.Sorted(slices.Values(detail.Annotations)))
+	key := fmt.Sprint(detail.Whole, detail.LoadFreshFor/time.Nanosecond, strings.Join(detail.Annotations, " "))
+	cache, ok := h.caches[key]
+	if !ok {
+		cache = guestview.NewCache(detail, h.loads, h.clock)
+		h.caches[key] = cache
+	}
+	return cache, nil
+}

@@ -1,0 +1,239 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/component-base/metrics/testutil"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/clock"
+
+	"weir.dev/scheduler/guestview"
+	"weir.dev/scheduler/internal/wasmtest"
+)
+
+var i32 = []wasmtest.ValueType{wasmtest.I32}
+
+// counter is a guest that answers how often it was called: 2 (Unschedulable) at first, then 3. It declares itself pure,
+// which is a lie that makes it visible whether it was asked.
+func counter() *wasmtest.Module {
+	m, host := wasmtest.WithHost()
+	return m.Func("filter", i32,
+		host.ReadCurrentNode(), wasmtest.Drop,
+		wasmtest.Global, wasmtest.Const(1), wasmtest.Add, wasmtest.SetGlobal,
+		wasmtest.Global, wasmtest.Const(1), wasmtest.Add).Pure()
+}
+
+// remembering starts a slot that trusts its memo (0), or asks for one in so many remembered answers again.
+func remembering(t testing.TB, guest *wasmtest.Module, handle framework.Handle, recheckOneIn uint64) *slot {
+	t.Helper()
+	s, err := NewHost(clock.RealClock{}, recheckOneIn).newSlot(context.Background(), t.Name(), Args{GuestURL: guest.Write(t)}, handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// echo is pure in truth; what it answers shows which node it was asked about.
+func echo() *wasmtest.Module {
+	m, host := wasmtest.WithHost()
+	return m.Func("filter", i32, host.ReadCurrentNode(), host.Answer(2)).Pure()
+}
+
+func TestPodsThatLookAlikeShareAnAnswer(t *testing.T) {
+	handle := cluster(t, []*v1.Node{node("a")})
+	plugin := remembering(t, counter(), handle, 0)
+	first, second := podOn("job-0", "", "cpu", "1"), podOn("job-1", "", "cpu", "1")
+	second.Labels = map[string]string{"batch.kubernetes.io/job-completion-index": "1"}
+	other := podOn("other", "", "cpu", "2")
+
+	a := filterWith(plugin, first, info(t, handle, "a")).Code()
+	b := filterWith(plugin, second, info(t, handle, "a")).Code()
+	c := filterWith(plugin, other, info(t, handle, "a")).Code()
+
+	if a != b || b == c {
+		t.Errorf("the answers are %v, %v, %v; want the first two from one call and another for another pod", a, b, c)
+	}
+}
+
+func TestANodeThatChangedIsAskedAboutAgain(t *testing.T) {
+	handle := cluster(t, []*v1.Node{node("a")})
+	plugin := remembering(t, echo(), handle, 0)
+	pod, on := podOn("p", "", "cpu", "1"), info(t, handle, "a").Snapshot()
+	before := told(t, filterWith(plugin, pod, on)).Annotations["node.weir.dev/requested.cpu"]
+	on.AddPod(podOn("placed", "a", "cpu", "3"))
+	after := told(t, filterWith(plugin, pod, on)).Annotations["node.weir.dev/requested.cpu"]
+	if before != "0" || after != "3000" {
+		t.Errorf("the guest was told of %s and then of %s milli-CPU", before, after)
+	}
+}
+
+func TestErrorsAreNotRemembered(t *testing.T) {
+	m, host := wasmtest.WithHost()
+	// Error at the second call, after the self-test; Success ever after.
+	guest := m.Func("filter", i32,
+		wasmtest.Global, wasmtest.Const(1), wasmtest.Add, wasmtest.SetGlobal,
+		host.ReadCurrentNode(), wasmtest.Drop,
+		wasmtest.Global, wasmtest.Const(2), wasmtest.Equal).Pure()
+	handle := cluster(t, []*v1.Node{node("a")})
+	plugin := remembering(t, guest, handle, 0)
+	codes := [2]framework.Code{}
+	for i := range codes {
+		codes[i] = filterWith(plugin, podOn("p", ""), info(t, handle, "a")).Code()
+	}
+	if codes != [2]framework.Code{framework.Error, framework.Success} {
+		t.Errorf("the answers are %v, want an Error and then what the module answers anew", codes)
+	}
+}
+
+func TestAModuleThatLooksAtAnotherNodeIsAskedEachTime(t *testing.T) {
+	m, host := wasmtest.WithHost()
+	// It reads the node whose name is the first letter of the current node's name.
+	guest := m.Func("filter", i32,
+		wasmtest.Const(0), wasmtest.Const(512), host.CurrentNodeName, wasmtest.Drop,
+		wasmtest.Const(0), wasmtest.Const(1), wasmtest.Const(1024), wasmtest.Const(60000), host.Node,
+		host.Answer(2)).Pure()
+	handle := cluster(t, []*v1.Node{node("a"), node("ab")}, podOn("p1", "a", "cpu", "1"))
+	plugin := remembering(t, guest, handle, 0)
+	for range 2 {
+		if got := told(t, filterWith(plugin, podOn("p", ""), info(t, handle, "ab"))).Name; got != "a" {
+			t.Errorf("the guest was told of %q", got)
+		}
+	}
+	if hits := hitsOf(t, plugin); hits != 0 {
+		t.Errorf("%d answers were remembered", hits)
+	}
+}
+
+func TestAModuleThatIsNotPureLosesItsMemoAndAnEventSaysSo(t *testing.T) {
+	recorder := events.NewFakeRecorder(10)
+	handle := &recording{cluster(t, []*v1.Node{node("a")}), recorder}
+	plugin := remembering(t, counter(), handle, 1)
+	for range 3 {
+		filterWith(plugin, podOn("p", ""), info(t, handle, "a"))
+	}
+	select {
+	case event := <-recorder.Events:
+		if !strings.Contains(event, "PluginNotPure") {
+			t.Errorf("the event says %q", event)
+		}
+	default:
+		t.Error("there is no event")
+	}
+	if row := plugin.cycle(framework.NewCycleState(), podOn("p", "")).row; row != nil {
+		t.Error("its answers are still remembered")
+	}
+}
+
+type recording struct {
+	framework.Handle
+	recorder events.EventRecorder
+}
+
+func (r *recording) EventRecorder() events.EventRecorder { return r.recorder }
+
+// A node and a pod are drawn anew at each step, sometimes with pods nominated to the node; the memo's answer is compared
+// with that of the same module without a memo.
+func TestTheMemoAndDirectCallsNeverDiffer(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 42))
+	nodes := manyNodes(12)
+	handle := cluster(t, nodes)
+	with := remembering(t, echo(), handle, 0)
+	without := remembering(t, echo(), handle, 0)
+	without.current.Load().memo.off.Store(true)
+	infos := make([]*framework.NodeInfo, len(nodes))
+	for i, node := range nodes {
+		infos[i] = info(t, handle, node.Name)
+	}
+	for step := range 4000 {
+		at := random.IntN(len(infos))
+		asked := infos[at]
+		switch random.IntN(6) {
+		case 0: // a pod is placed there
+			asked.AddPod(podOn(fmt.Sprintf("placed-%d", step), asked.Node().Name, "cpu", fmt.Sprintf("%dm", random.IntN(9))))
+		case 1: // the node changes
+			changed := asked.Node().DeepCopy()
+			changed.Labels["step"] = fmt.Sprint(step)
+			asked.SetNode(changed)
+		case 2: // a pod is nominated to it, for this call only
+			asked = asked.Snapshot()
+			asked.AddPod(podOn(fmt.Sprintf("nominated-%d", step), asked.Node().Name, "cpu", "1"))
+		}
+		pod := podOn("p", "", "cpu", fmt.Sprint(1+random.IntN(4)))
+		got, want := filterWith(with, pod, asked), filterWith(without, pod, asked)
+		if got.Code() != want.Code() || got.Message() != want.Message() {
+			t.Fatalf("step %d: the memo answers %v %q, the module %v %q", step, got.Code(), got.Message(), want.Code(), want.Message())
+		}
+	}
+	if hits := hitsOf(t, with); hits < 500 {
+		t.Errorf("only %d of 4000 answers were remembered: the test shows nothing", hits)
+	}
+}
+
+func TestTheMemoIsSafeUnderParallelCalls(t *testing.T) {
+	handle := cluster(t, manyNodes(32))
+	plugin := remembering(t, echo(), handle, 2)
+	nodes, err := handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 20 {
+		state, pod := framework.NewCycleState(), podOn(fmt.Sprint(round), "", "cpu", fmt.Sprint(1+round%3))
+		var calls sync.WaitGroup
+		for _, node := range nodes {
+			calls.Add(1)
+			go func() {
+				defer calls.Done()
+				status := plugin.Filter(context.Background(), state, pod, node)
+				if got := told(t, status).Name; got != node.Node().Name {
+					t.Errorf("a call about %s was answered for %s", node.Node().Name, got)
+				}
+			}()
+		}
+		calls.Wait()
+	}
+}
+
+func TestTheMemoryOfAMemoIsBounded(t *testing.T) {
+	m := newMemo(points{filter: true, score: true})
+	const nodes = 200_000 // two columns of them take 9.6 MB: the fewest rows are kept
+	kept := m.row("kept", nodes)
+	for i := range 40 {
+		m.row(fmt.Sprint(i), nodes)
+		if m.row("kept", nodes) != kept {
+			t.Fatal("a row that is used all the time was dropped")
+		}
+	}
+	if len(m.rows) != fewestRows {
+		t.Errorf("there are %d rows, want %d", len(m.rows), fewestRows)
+	}
+}
+
+func TestAColumnKeepsItsAnswersWhenTheClusterGrows(t *testing.T) {
+	var answers column
+	first := &guestview.View{ID: 1, Index: 3}
+	answers.keep(first, passes[7])
+	answers.keep(&guestview.View{ID: 2, Index: 900}, passes[8])
+	if answers.of(first) != passes[7] {
+		t.Error("an answer was lost")
+	}
+	if answers.of(&guestview.View{ID: 3, Index: 3}) != nil || answers.of(&guestview.View{ID: 4, Index: 5000}) != nil {
+		t.Error("there is an answer about a view that nobody asked about")
+	}
+}
+
+func hitsOf(t *testing.T, plugin *slot) int {
+	t.Helper()
+	value, err := testutil.GetCounterMetricValue(plugin.current.Load().metrics[pointFilter].hits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(value)
+}

@@ -1,0 +1,137 @@
+package slot
+
+import (
+	"context"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"weir.dev/scheduler/guestview"
+)
+
+// The extension points of the scheduling cycle. Each hands the call to the extension, or answers what the module
+// answered before; what the guest may see of the cluster is all that differs.
+
+func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod) (result *framework.PreFilterResult, _ *framework.Status) {
+	c := s.cycle(state, pod)
+	s.forgetGoneNodes(c.version.views)
+	if !c.version.points.preFilter {
+		return nil, nil
+	}
+	if known := c.known(preFilterOf); known != nil && !s.host.recheck() {
+		return nil, c.version.remembered(pointPreFilter, known)
+	}
+	status, strayed := c.version.call(ctx, pointPreFilter, snapshotOnly, func(i *instance) (answer *framework.Status) {
+		result, answer = i.plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, c.told)
+		return answer
+	})
+	if result == nil && !strayed {
+		s.rememberOnce(c, pointPreFilter, preFilterOf, status)
+	}
+	return result, status
+}
+
+func (s *slot) PreFilterExtensions() framework.PreFilterExtensions {
+	if !s.current.Load().points.preFilterExtensions {
+		return nil
+	}
+	return s
+}
+
+func (s *slot) AddPod(ctx context.Context, state *framework.CycleState, pod *v1.Pod, added *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
+	c := s.cycle(state, pod)
+	status, _ := c.version.call(ctx, pointAddPod, about(c.version.views.Of(node)), func(i *instance) *framework.Status {
+		return i.plugin.(framework.PreFilterExtensions).AddPod(ctx, state, c.told, added, node)
+	})
+	return status
+}
+
+func (s *slot) RemovePod(ctx context.Context, state *framework.CycleState, pod *v1.Pod, removed *framework.PodInfo, node *framework.NodeInfo) *framework.Status {
+	c := s.cycle(state, pod)
+	status, _ := c.version.call(ctx, pointRemovePod, about(c.version.views.Of(node)), func(i *instance) *framework.Status {
+		return i.plugin.(framework.PreFilterExtensions).RemovePod(ctx, state, c.told, removed, node)
+	})
+	return status
+}
+
+func (s *slot) Filter(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {
+	c := s.cycle(state, pod)
+	view := c.version.views.Of(node)
+	if c.row != nil {
+		if known := c.row.filter.of(view); known != nil && !s.host.recheck() {
+			return c.version.remembered(pointFilter, known)
+		}
+	}
+	status, strayed := c.version.call(ctx, pointFilter, about(view), func(i *instance) *framework.Status {
+		return i.plugin.(framework.FilterPlugin).Filter(ctx, state, c.told, node)
+	})
+	if c.row != nil && !strayed {
+		s.remember(c, pointFilter, &c.row.filter, view, 0, status)
+	}
+	return status
+}
+
+func (s *slot) PostFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod, rejected framework.NodeToStatusReader) (result *framework.PostFilterResult, status *framework.Status) {
+	c := s.cycle(state, pod)
+	status, _ = c.version.call(ctx, pointPostFilter, snapshotOnly, func(i *instance) (answer *framework.Status) {
+		result, answer = i.plugin.(framework.PostFilterPlugin).PostFilter(ctx, state, c.told, rejected)
+		return answer
+	})
+	return result, status
+}
+
+func (s *slot) PreScore(ctx context.Context, state *framework.CycleState, pod *v1.Pod, nodes []*framework.NodeInfo) *framework.Status {
+	c := s.cycle(state, pod)
+	if known := c.known(preScoreOf); known != nil && !s.host.recheck() {
+		return c.version.remembered(pointPreScore, known)
+	}
+	status, strayed := c.version.call(ctx, pointPreScore, snapshotOnly, func(i *instance) *framework.Status {
+		return i.plugin.(framework.PreScorePlugin).PreScore(ctx, state, c.told, nodes)
+	})
+	if !strayed {
+		s.rememberOnce(c, pointPreScore, preScoreOf, status)
+	}
+	return status
+}
+
+func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.Pod, name string) (score int64, status *framework.Status) {
+	c := s.cycle(state, pod)
+	node, err := s.handle.SnapshotSharedLister().NodeInfos().Get(name)
+	if err != nil {
+		return 0, framework.AsStatus(err)
+	}
+	view := c.version.views.Of(node)
+	if c.row != nil {
+		if known := c.row.score.of(view); known != nil && !s.host.recheck() {
+			return known.score, c.version.remembered(pointScore, known)
+		}
+	}
+	status, strayed := c.version.call(ctx, pointScore, about(view), func(i *instance) (answer *framework.Status) {
+		score, answer = i.plugin.(framework.ScorePlugin).Score(ctx, state, c.told, name)
+		return answer
+	})
+	if c.row != nil && !strayed {
+		s.remember(c, pointScore, &c.row.score, view, score, status)
+	}
+	return score, status
+}
+
+func (s *slot) ScoreExtensions() framework.ScoreExtensions {
+	if !s.current.Load().points.normalizeScore {
+		return nil
+	}
+	return s
+}
+
+func (s *slot) NormalizeScore(ctx context.Context, state *framework.CycleState, pod *v1.Pod, scores framework.NodeScoreList) *framework.Status {
+	c := s.cycle(state, pod)
+	status, _ := c.version.call(ctx, pointNormalizeScore, snapshotOnly, func(i *instance) *framework.Status {
+		return i.plugin.(framework.ScoreExtensions).NormalizeScore(ctx, state, c.told, scores)
+	})
+	return status
+}
+
+// about is the sight of a call that is about one node.
+func about(view *guestview.View) sight {
+	return sight{inCycle: true, current: view}
+}

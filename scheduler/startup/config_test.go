@@ -1,0 +1,189 @@
+package startup_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/component-base/featuregate"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app"
+	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
+	"k8s.io/kubernetes/pkg/scheduler"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/utils/clock"
+
+	"weir.dev/scheduler/internal/wasmtest"
+	"weir.dev/scheduler/slot"
+	"weir.dev/scheduler/startup"
+)
+
+// kubeconfig reaches nobody: a scheduler that is set up and not run asks nothing of the API server.
+const kubeconfig = `
+apiVersion: v1
+kind: Config
+clusters: [{name: none, cluster: {server: "http://127.0.0.1:9"}}]
+contexts: [{name: none, context: {cluster: none, user: none}}]
+users: [{name: none, user: {}}]
+current-context: none
+`
+
+// setUp does what the command does before it runs: it reads the configuration, loads the guests, builds the profiles.
+func setUp(t *testing.T, configPath string) (*scheduler.Scheduler, error) {
+	t.Helper()
+	featuregate.DefaultComponentGlobalsRegistry.Reset()
+	opts := options.NewOptions()
+	opts.ConfigFile = configPath
+	opts.SecureServing.BindPort = 0
+	host := slot.NewHost(clock.RealClock{}, 1)
+	var plugins []app.Option
+	for _, name := range startup.GuestNames([]string{"--config", configPath}) {
+		plugins = append(plugins, app.WithPlugin(name, host.Factory(name)))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	_, made, err := app.Setup(ctx, opts, plugins...)
+	return made, err
+}
+
+// shipped is scheduler-config/weir.yaml as a launcher fills it in.
+func shipped(t *testing.T, plugins string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../scheduler-config/weir.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filled(t, string(text), plugins)
+}
+
+func filled(t *testing.T, text, plugins string) string {
+	t.Helper()
+	dir := t.TempDir()
+	access := filepath.Join(dir, "kubeconfig")
+	written := filepath.Join(dir, "config.yaml")
+	text = strings.NewReplacer("${KUBECONFIG}", access, "${WEIR_PLUGINS}", plugins).Replace(text)
+	for path, content := range map[string]string{access: kubeconfig, written: text} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return written
+}
+
+// standIns are modules with the exports of the real ones and nothing in them.
+func standIns(t *testing.T) string {
+	t.Helper()
+	i32, i64 := []wasmtest.ValueType{wasmtest.I32}, []wasmtest.ValueType{wasmtest.I64}
+	dir := t.TempDir()
+	for name, guest := range map[string]*wasmtest.Module{
+		"gpu-filter": wasmtest.New().Func("enqueue", nil).Func("filter", i32, wasmtest.Const(0)),
+		"score":      wasmtest.New().Func("score", i64, wasmtest.Const64(0)),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), guest.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// table is what a profile really does, defaults of kube-scheduler included.
+func table(made *scheduler.Scheduler, profile string) string {
+	plugins := made.Profiles[profile].ListPlugins()
+	var out strings.Builder
+	row := func(point string, set config.PluginSet) {
+		fmt.Fprintf(&out, "%-10s", point)
+		for _, plugin := range set.Enabled {
+			fmt.Fprintf(&out, " %s", plugin.Name)
+			if plugin.Weight != 0 {
+				fmt.Fprintf(&out, "=%d", plugin.Weight)
+			}
+		}
+		out.WriteString("\n")
+	}
+	row("preFilter", plugins.PreFilter)
+	row("filter", plugins.Filter)
+	row("postFilter", plugins.PostFilter)
+	row("preScore", plugins.PreScore)
+	row("score", plugins.Score)
+	row("reserve", plugins.Reserve)
+	row("permit", plugins.Permit)
+	row("preBind", plugins.PreBind)
+	row("bind", plugins.Bind)
+	row("postBind", plugins.PostBind)
+	return out.String()
+}
+
+func TestTheShippedConfigurationHasThisEffectiveTable(t *testing.T) {
+	made, err := setUp(t, shipped(t, standIns(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.TrimPrefix(`
+preFilter  NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity GPUFilter
+filter     NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity GPUFilter
+postFilter
+preScore   TaintToleration NodeAffinity NodeResourcesFit VolumeBinding PodTopologySpread InterPodAffinity
+score      TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 VolumeBinding=1 PodTopologySpread=2 InterPodAffinity=2
+reserve    VolumeBinding
+permit    
+preBind    VolumeBinding
+bind       DefaultBinder
+postBind  
+`, "\n")
+	got := table(made, "weir-scheduler")
+	t.Log("\n" + got)
+	if normal(got) != normal(want) {
+		t.Errorf("the effective table is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func normal(table string) string {
+	lines := strings.Split(table, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+const twoProfiles = `
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+clientConnection: {kubeconfig: "${KUBECONFIG}"}
+profiles:
+  - schedulerName: a
+    plugins: {multiPoint: {enabled: [{name: Mine}]}}
+    pluginConfig: [{name: Mine, args: {guestURL: "file://${WEIR_PLUGINS}/score.wasm"}}]
+  - schedulerName: b
+    plugins: {multiPoint: {enabled: [{name: Mine, weight: 7}]}}
+    pluginConfig: [{name: Mine, args: {guestURL: "file://${WEIR_PLUGINS}/gpu-filter.wasm"}}]
+`
+
+func TestTwoProfilesMayUseOnePluginNameForDifferentModules(t *testing.T) {
+	made, err := setUp(t, filled(t, twoProfiles, standIns(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := table(made, "a"), table(made, "b")
+	if !strings.Contains(a, " Mine=1") || strings.Contains(b, " Mine=") {
+		t.Errorf("profile a should score and b only filter; they are\n%s\n%s", a, b)
+	}
+}
+
+func TestAPluginThatCannotBeLoadedStopsTheStartWithItsNameAndFile(t *testing.T) {
+	_, err := setUp(t, shipped(t, "/nowhere"))
+	for _, want := range []string{"weir-scheduler", "GPUFilter", "/nowhere/gpu-filter.wasm"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+}
+
+func TestAConfigurationThatCannotBeReadIsLeftForTheCommandToRefuse(t *testing.T) {
+	for _, args := range [][]string{{}, {"--v=2"}, {"--config", "/nowhere/config.yaml"}} {
+		if names := startup.GuestNames(args); len(names) != 0 {
+			t.Errorf("GuestNames(%q) = %q, want none", args, names)
+		}
+	}
+}
