@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use weir_model::{PoolId, ResourceVec};
+use weir_model::{Dim, PoolId, ResourceVec};
 
 use crate::admit::{Blocked, Case, Why};
 use crate::decision::{Claimed, Decision, Released};
@@ -38,6 +38,14 @@ pub(crate) struct Claim {
 impl Claim {
     pub(crate) const fn new(unit: Unit, ask: AskId, round: u64) -> Self {
         Self { unit, ask, round, nodes: Vec::new(), victims: Vec::new(), held: Vec::new() }
+    }
+}
+
+impl Claim {
+    /// What it holds in a pool.
+    pub(crate) fn holds(&self, pool: PoolId, dim: Dim) -> i128 {
+        let here = self.held.iter().filter(|(at, _)| *at == pool);
+        here.map(|(_, amounts)| i128::from(amounts.amount(dim).units())).sum()
     }
 }
 
