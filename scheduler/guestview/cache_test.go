@@ -34,6 +34,15 @@ func sampled(t *testing.T, loads *load.Store, taken time.Time, cpu string) {
 	}
 }
 
+func annotation(t *testing.T, view *View, key string) string {
+	t.Helper()
+	told, err := view.Told()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return told.Annotations[key]
+}
+
 func TestAViewIsBuiltWhenTheNodeChangesAndNotBefore(t *testing.T) {
 	cache, info := NewCache(Detail{}, nil, nil), nodeInfo("a")
 	first := cache.Of(info)
@@ -41,10 +50,10 @@ func TestAViewIsBuiltWhenTheNodeChangesAndNotBefore(t *testing.T) {
 		t.Error("it was built again though nothing changed")
 	}
 	info.AddPod(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}})
-	if got := cache.Of(info).Info.Node().Annotations["node.weir.dev/requested-pods"]; got != "1" {
+	if got := annotation(t, cache.Of(info), "node.weir.dev/requested-pods"); got != "1" {
 		t.Errorf("after a pod was placed the guest is told of %q pods", got)
 	}
-	if first.Info.Node().Annotations["node.weir.dev/requested-pods"] != "0" {
+	if annotation(t, first, "node.weir.dev/requested-pods") != "0" {
 		t.Error("a view that somebody may hold has changed")
 	}
 }
@@ -53,7 +62,7 @@ func TestLoadIsToldWhileItIsFreshAndTheViewIsBuiltAnewWhenItExpires(t *testing.T
 	now := clocktesting.NewFakePassiveClock(noon)
 	loads := load.NewStore(now)
 	cache, info := NewCache(Detail{LoadFreshFor: time.Minute}, loads, now), nodeInfo("a")
-	told := func() string { return cache.Of(info).Info.Node().Annotations["node.weir.dev/load.cpu"] }
+	told := func() string { return annotation(t, cache.Of(info), "node.weir.dev/load.cpu") }
 
 	steps := []struct {
 		after time.Duration

@@ -24,7 +24,7 @@ var update = flag.Bool("update", false, "write what is built now into the golden
 const golden = "../testdata/golden"
 
 // nodeCase is a file golden/node-*.json. Its neighbour of the same name with .pb holds the bytes of told, as a guest
-// gets them.
+// reads them.
 type nodeCase struct {
 	About       string   `json:"about"`
 	Annotations []string `json:"annotations,omitempty"`
@@ -58,7 +58,10 @@ func TestGuestsAreToldOfNodesWhatTheGoldenFilesSay(t *testing.T) {
 			for i := range example.Pods {
 				info.AddPod(&example.Pods[i])
 			}
-			told := example.cache(t).Of(info).Info.Node()
+			told, err := example.cache(t).Of(info).Told()
+			if err != nil {
+				t.Fatal(err)
+			}
 			if *update {
 				example.Told = told
 				write(t, path, &example)

@@ -33,6 +33,9 @@ const (
 	// sample's window began. What requested exceeds it by was placed since and is not, or not fully, in the load.
 	LoadSampledRequestedPrefix = Prefix + "load-sampled-requested."
 
+	// Packed holds the whole trimmed Node, as its protobuf message. Our SDK reads the Node out of it.
+	Packed = Prefix + "packed"
+
 	// RequestedPods is the number of pods on the node, those included that are assumed and not bound yet.
 	RequestedPods = Prefix + "requested-pods"
 )

@@ -19,6 +19,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"weir.dev/scheduler/guestview"
 	"weir.dev/scheduler/internal/wasmtest"
 )
 
@@ -65,6 +66,12 @@ func told(t testing.TB, status *framework.Status) *v1.Node {
 	node := &v1.Node{}
 	if err := node.Unmarshal([]byte(status.Message())); err != nil {
 		t.Fatalf("the guest was told no node: %v (status %v %q)", err, status.Code(), status.Message())
+	}
+	if message, ok := node.Annotations[guestview.Packed]; ok {
+		node = &v1.Node{}
+		if err := node.Unmarshal([]byte(message)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return node
 }
