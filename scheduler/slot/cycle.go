@@ -47,6 +47,7 @@ func (s *slot) begin(state *framework.CycleState, pod *v1.Pod) *cycle {
 	began := &cycle{state: state, pod: pod, told: pod}
 	if kept, err := state.Read(s.key); err != nil {
 		began.version = s.current.Load()
+		s.retireOutgoing()
 	} else if kept := kept.(*cycle); kept.pod == pod {
 		return kept
 	} else {

@@ -31,6 +31,18 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"plugin", "digest", "point"})
 
+	swapsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Name:           "weir_plugin_swaps_total",
+		Help:           "Candidates for a plugin by what became of them: InForce, Refused, RolledBack.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin", "result"})
+
+	configInfo = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Name:           "weir_plugin_config_info",
+		Help:           "1 for the revision (resourceVersion) of the ConfigMap that is in force as a plugin's configuration.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin", "configmap", "revision"})
+
 	pluginInfo = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Name:           "weir_plugin_info",
 		Help:           "1 for each module that is in force or runs in the shadow of one.",
@@ -48,7 +60,7 @@ var (
 	answers = &answerCollector{all: map[answerKey]*pointMetrics{}}
 
 	registerMetrics = sync.OnceFunc(func() {
-		legacyregistry.MustRegister(callSeconds, trapsTotal, memoMismatchesTotal, pluginInfo)
+		legacyregistry.MustRegister(callSeconds, trapsTotal, memoMismatchesTotal, swapsTotal, configInfo, pluginInfo)
 		legacyregistry.CustomMustRegister(answers)
 	})
 )

@@ -16,6 +16,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/utils/clock"
 
+	"sigs.k8s.io/yaml"
+
 	"weir.dev/scheduler/internal/wasmtest"
 	"weir.dev/scheduler/slot"
 	"weir.dev/scheduler/startup"
@@ -159,6 +161,46 @@ func TestTheClustersOwnSchedulerIsUpstreamsWithTheFiltersOnly(t *testing.T) {
 	upstream.Filter.Enabled = append(upstream.Filter.Enabled, ours...)
 	if !reflect.DeepEqual(got, upstream) {
 		t.Errorf("it is\n%v\nwant\n%v", got, upstream)
+	}
+}
+
+func TestTheListInTheConfigurationIsTheOneOfTheConfigMap(t *testing.T) {
+	var file struct {
+		Data map[string]string
+	}
+	text, err := os.ReadFile("../../scheduler-config/special-hardware.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := os.ReadFile("../../scheduler-config/weir.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed settings
+	if err := yaml.Unmarshal(shipped, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	for _, profile := range parsed.Profiles {
+		for _, plugin := range profile.PluginConfig {
+			list := file.Data["special-hardware.json"]
+			if plugin.Name == "SKUExclusionFilter" && plugin.Args.GuestConfig != list {
+				t.Errorf("profile %s has\n%s\nand the ConfigMap\n%s", profile.SchedulerName, plugin.Args.GuestConfig, list)
+			}
+		}
+	}
+}
+
+// settings is the part of a scheduler's configuration that the test above reads.
+type settings struct {
+	Profiles []struct {
+		SchedulerName string
+		PluginConfig  []struct {
+			Name string
+			Args struct{ GuestConfig string }
+		}
 	}
 }
 

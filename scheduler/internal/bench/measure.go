@@ -115,7 +115,7 @@ func (c *cluster) keepProfile(scheduler string, port int) {
 		return
 	}
 	go func() {
-		profile, err := get(port, "/debug/pprof/profile?seconds=2")
+		profile, err := get(port, "/debug/pprof/profile?seconds=8")
 		if err == nil {
 			err = os.WriteFile(c.profile+"."+scheduler, profile, 0o600)
 		}
