@@ -196,6 +196,11 @@ impl Queue {
         first.map(|(first, _)| *first).min().is_none_or(|first| first >= place)
     }
 
+    /// Whether B4 alone would let an ask go.
+    pub(crate) fn reservation_allows(&self, leaf: PoolId, ask: AskId) -> bool {
+        within_reservation(self, Case { leaf, ask, priority: None }).is_ok()
+    }
+
     /// What numbers alone say of an ask.
     fn numbers_allow(&self, case: Case) -> Result<(), Why> {
         ADMITTERS.iter().try_for_each(|admitter| admitter(self, case))
@@ -240,7 +245,14 @@ impl Queue {
 
     /// B2: in a Strict pool nobody passes the head; elsewhere others may, until it has waited for the pool's
     /// patience. From then on it holds a claim.
-    fn head_is_blocked(&mut self, case: Case, place: Place, why_of_head: Why, open: &mut Open, blocked: &mut Vec<Blocked>) {
+    fn head_is_blocked(
+        &mut self,
+        case: Case,
+        place: Place,
+        why_of_head: Why,
+        open: &mut Open,
+        blocked: &mut Vec<Blocked>,
+    ) {
         let Case { leaf, ask, .. } = case;
         let Some(entry) = self.entry(leaf, ask, &place) else { return };
         let settings = self.pools.settings(leaf);
@@ -249,7 +261,8 @@ impl Queue {
             blocked.extend(std::mem::take(open).into_values().map(|ask| Blocked { leaf, ask, why }));
         }
         let settings = self.pools.settings(leaf);
-        if self.now.since(entry.since) >= settings.patience {
+        // What others give back is no use to a head that its own kind keeps out of the reservation.
+        if self.now.since(entry.since) >= settings.patience && self.reservation_allows(leaf, ask) {
             self.claim_for_head(case, entry.unit, why_of_head);
         }
     }
@@ -328,7 +341,8 @@ impl Queue {
     fn decided_on(&self, Case { leaf, ask, .. }: Case) -> Vec<DecidedOn> {
         let mut facts = Vec::new();
         for pool in self.pools.tree.path(leaf) {
-            for (dim, asked) in self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim)) {
+            for (dim, asked) in self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim))
+            {
                 facts.push(DecidedOn {
                     pool: self.pools.named(pool),
                     dim: self.dims.name(dim).to_owned(),

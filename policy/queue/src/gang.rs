@@ -267,7 +267,9 @@ impl Queue {
         }
         if waiting.len() > size as usize {
             let there = waiting.len();
-            return misconfigured(format!("{there} pods say that they belong to a gang of {size}; delete what is too many"));
+            return misconfigured(format!(
+                "{there} pods say that they belong to a gang of {size}; delete what is too many"
+            ));
         }
         for record in waiting.iter().filter_map(|&pod| self.pods.record(pod)) {
             let says = |field: &str| misconfigured(format!("the members of the gang disagree about {field}"));
