@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
-use crate::admit::{Blocked, Case, Why};
+use crate::admit::{Blocked, Case};
 use crate::decision::{Claimed, Decision, Released};
 use crate::event::RecordedClaim;
 use crate::gang::place_of;
@@ -19,6 +19,7 @@ use crate::order::{Place, Rank, Unit};
 use crate::pod::{Grounds, Uid};
 use crate::shape::{AskId, ShapeId};
 use crate::state::Queue;
+use crate::why::Why;
 
 /// Something that is kept for somebody.
 #[derive(Clone, Debug)]

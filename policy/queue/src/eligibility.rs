@@ -16,11 +16,11 @@ use std::collections::{BTreeSet, BinaryHeap, btree_map};
 
 use weir_model::{Amount, Dim, PoolId, ResourceVec};
 
-use crate::admit::Why;
 use crate::ledger::{self, Sums};
 use crate::order::{Entry, Place};
 use crate::shape::{Ask, AskId};
 use crate::state::Queue;
+use crate::why::Why;
 
 /// What counts as demand, and the answer for each bucket; kept, and brought up to date where something changed.
 #[derive(Debug, Default)]

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use crate::explain::Explanation;
 use crate::order::{Entry, Place, Rank, Unit};
 use crate::pod::{GangKey, Obstacle};
+use crate::records::PodRecord;
 use crate::shape::AskId;
-use crate::state::{PodRecord, Queue};
+use crate::state::Queue;
 
 /// What is remembered of a gang.
 #[derive(Clone, Debug)]

@@ -110,6 +110,7 @@ mod plan;
 mod pod;
 mod pools;
 mod reclaim;
+mod records;
 mod selector;
 mod settings;
 mod shape;
@@ -119,6 +120,7 @@ mod time;
 mod turn;
 mod unenforced;
 mod victims;
+mod why;
 
 pub use decision::*;
 pub use event::*;

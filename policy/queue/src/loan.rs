@@ -11,13 +11,14 @@ use std::collections::BTreeSet;
 use weir_model::{Dim, PoolId};
 
 use crate::Time;
-use crate::admit::{Blocked, Case, Why};
+use crate::admit::{Blocked, Case};
 use crate::order::{Place, Unit};
 use crate::pod::Grounds;
 use crate::settings::Strategy;
 use crate::shape::AskId;
 use crate::state::Queue;
 use crate::turn::Ratio;
+use crate::why::Why;
 
 /// Somebody who might go on loan, in the order in which they are asked.
 type Candidate = (Ratio, Time, PoolId, Place, AskId);

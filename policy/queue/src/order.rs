@@ -8,10 +8,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Time;
-use crate::admit::Why;
 use crate::explain::Reason;
 use crate::pod::Uid;
 use crate::shape::AskId;
+use crate::why::Why;
 
 /// What is admitted in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use weir_model::{Dim, PoolId};
 
-use crate::admit::{Blocked, Case, Why};
+use crate::admit::{Blocked, Case};
 use crate::claim::Claim;
 use crate::decision::{self, BudgetFact, Cause, Decision, Eviction, OverBy};
 use crate::ledger::amount;
@@ -19,6 +19,7 @@ use crate::plan::{Plan, Served};
 use crate::settings::WithinPool;
 use crate::state::Queue;
 use crate::victims::Victim;
+use crate::why::Why;
 
 /// What a plan decided, apart from the state that it was tried out on.
 struct Outcome {
