@@ -20,8 +20,6 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compute who may use how much of a cluster that a file describes.
-    Entitlement(entitlement::EntitlementArgs),
     /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
@@ -48,9 +46,6 @@ pub fn main() -> ExitCode {
         Command::Down => down::main(),
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Entitlement(args) => entitlement::run(&args),
-        Command::Entitlement(args) => entitlement::run(&args),
-        Command::Run(arguments) => run::command::main(arguments),
-        Command::Down => down::main(),
         Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell),
     }
