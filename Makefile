@@ -15,8 +15,8 @@ PLUGIN_FLAGS += --remap-path-prefix=$(CURDIR)=weir --remap-path-prefix=$(or $(CA
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-# The host programs, as cargo packages; weir-scheduler is Go and comes with `weir setup`.
-PROGRAMS := weir-cli
+# The host programs in Rust; weir-scheduler is Go and comes with `weir setup`.
+PROGRAMS := weir
 # Modules in Go. local/kwok holds a version only.
 GO_MODULES := scheduler local/kube local/etcd
 
@@ -31,9 +31,11 @@ build: weir plugins ## Build every program to target/bin/ and the plugins to tar
 .PHONY: weir
 weir:
 	@echo 'build the programs in Rust (from nothing about 4 minutes)' >&2
-	@cargo build $(addprefix -p ,$(PROGRAMS)) --bins
+	@# The whole workspace, because a package alone gets other features of its dependencies than `make test` gives
+	@# them, and all of them would be compiled twice.
+	@cargo build --workspace --bins
 	@mkdir -p $(CARGO_TARGET_DIR)/bin
-	@ln -f $(CARGO_TARGET_DIR)/debug/weir $(CARGO_TARGET_DIR)/bin/weir
+	@for p in $(PROGRAMS); do ln -f $(CARGO_TARGET_DIR)/debug/$$p $(CARGO_TARGET_DIR)/bin/$$p; done
 
 .PHONY: plugins
 plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm

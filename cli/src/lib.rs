@@ -20,8 +20,6 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compute who may use how much of a cluster that a file describes.
-    Entitlement(entitlement::EntitlementArgs),
     /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
