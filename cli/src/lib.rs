@@ -3,6 +3,8 @@
 mod down;
 mod entitlement;
 pub mod run;
+mod setup;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,11 @@ enum Command {
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
     Down,
+    /// Find or build the programs that `weir run` starts.
+    Setup(setup::SetupArgs),
+    /// Try a what-if on a trace, in memory.
+    #[command(subcommand)]
+    Simulate(simulate::SimulateCommand),
     /// Print shell completion for this command.
     Completion {
         /// The shell to write for.
@@ -35,9 +42,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Entitlement(args) => entitlement::run(&args),
         Command::Run(arguments) => run::command::main(arguments),
         Command::Down => down::main(),
+        Command::Setup(arguments) => setup::main(&arguments),
+        Command::Entitlement(args) => entitlement::run(&args),
+        Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell),
     }
 }

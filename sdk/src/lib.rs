@@ -47,7 +47,6 @@ pub mod abi;
 mod event;
 mod export;
 mod host;
-mod json;
 pub mod klog;
 mod plugin;
 #[cfg(target_family = "wasm")]
@@ -57,6 +56,7 @@ pub mod settings;
 mod status;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod tree;
 mod view;
 
 pub use event::{ActionType, ClusterEvent, Resource};

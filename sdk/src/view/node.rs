@@ -6,7 +6,7 @@ use core::cell::OnceCell;
 
 use weir_model::{Amount, NodeView, node_state};
 
-use super::wire::Message;
+use super::wire::{Index, Message};
 use super::{Quantities, Texts};
 use crate::host::{self, Call};
 
@@ -28,7 +28,19 @@ use crate::host::{self, Call};
 pub struct Node {
     name: OnceCell<String>,
     bytes: OnceCell<Vec<u8>>,
+    metadata: Index<{ METADATA.len() }>,
+    status: Index<{ STATUS.len() }>,
 }
+
+/// Fields of ObjectMeta and their positions in the index.
+const METADATA: [u32; 2] = [11, 12];
+const LABELS: usize = 0;
+const ANNOTATIONS: usize = 1;
+
+/// Fields of NodeStatus and their positions in the index.
+const STATUS: [u32; 2] = [1, 2];
+const CAPACITY: usize = 0;
+const ALLOCATABLE: usize = 1;
 
 impl Node {
     /// The node that this call is about.
@@ -40,7 +52,7 @@ impl Node {
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
         let name = String::from(Message(&bytes).message(1).text(1));
-        Self { name: OnceCell::from(name), bytes: OnceCell::from(bytes) }
+        Self { name: OnceCell::from(name), bytes: OnceCell::from(bytes), ..Self::default() }
     }
 
     /// The bytes of the node, empty if it was never read.
@@ -63,37 +75,37 @@ impl Node {
     /// `metadata.labels`.
     #[must_use]
     pub fn labels(&self) -> Texts<'_> {
-        Texts::new(self.metadata(), 11)
+        Texts::new(self.metadata(LABELS), 11)
     }
 
     /// `metadata.annotations`. A host that tells what is requested on a node and how busy it is, does so
     /// here, under `node.weir.dev/`.
     #[must_use]
     pub fn annotations(&self) -> Texts<'_> {
-        Texts::new(self.metadata(), 12)
+        Texts::new(self.metadata(ANNOTATIONS), 12)
     }
 
     /// `spec.unschedulable`: somebody has cordoned the node.
     #[must_use]
     pub fn unschedulable(&self) -> bool {
-        self.message().message(2).int(4) != 0
+        self.spec().int(4) != 0
     }
 
     /// `spec.taints`.
     pub fn taints(&self) -> impl Iterator<Item = Taint<'_>> {
-        self.message().message(2).messages(5).map(Taint)
+        self.spec().messages(5).map(Taint)
     }
 
     /// `status.capacity`: what the node has, whether it can give it at the moment or not.
     #[must_use]
     pub fn capacity(&self) -> Quantities<'_> {
-        Quantities::new(self.message().message(3), 1)
+        Quantities::new(self.status(CAPACITY), 1)
     }
 
     /// `status.allocatable`: what the node can give to pods altogether, used or not.
     #[must_use]
     pub fn allocatable(&self) -> Quantities<'_> {
-        Quantities::new(self.message().message(3), 2)
+        Quantities::new(self.status(ALLOCATABLE), 2)
     }
 
     /// What the pods on the node request of a resource, in its base unit: milli-CPU for `cpu`, whole units
@@ -129,8 +141,16 @@ impl Node {
         node_state::load_sampled_requested(self, resource)
     }
 
-    fn metadata(&self) -> Message<'_> {
-        self.message().message(1)
+    fn metadata(&self, position: usize) -> Message<'_> {
+        self.metadata.part(self.message().message(1), METADATA, position)
+    }
+
+    fn spec(&self) -> Message<'_> {
+        self.message().message(2)
+    }
+
+    fn status(&self, position: usize) -> Message<'_> {
+        self.status.part(self.message().message(3), STATUS, position)
     }
 
     fn message(&self) -> Message<'_> {

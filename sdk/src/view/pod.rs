@@ -6,7 +6,7 @@ use core::cell::OnceCell;
 use weir_model::view::{PodView, TermView};
 use weir_model::{Amount, ContainerShape, PodShape, Resources, requests};
 
-use super::wire::Message;
+use super::wire::{Index, Message};
 use super::{Quantities, Term, Texts};
 use crate::host::{self, Call};
 
@@ -24,7 +24,28 @@ use crate::host::{self, Call};
 #[derive(Debug, Default)]
 pub struct Pod {
     bytes: OnceCell<Vec<u8>>,
+    metadata: Index<{ METADATA.len() }>,
+    spec: Index<{ SPEC.len() }>,
 }
+
+/// Fields of ObjectMeta and their positions in the index.
+const METADATA: [u32; 5] = [1, 3, 5, 11, 12];
+const NAME: usize = 0;
+const NAMESPACE: usize = 1;
+const UID: usize = 2;
+const LABELS: usize = 3;
+const ANNOTATIONS: usize = 4;
+
+/// Fields of PodSpec and their positions in the index.
+const SPEC: [u32; 8] = [2, 7, 18, 20, 22, 25, 32, 40];
+const CONTAINERS: usize = 0;
+const NODE_SELECTOR: usize = 1;
+const AFFINITY: usize = 2;
+const INIT_CONTAINERS: usize = 3;
+const TOLERATIONS: usize = 4;
+const PRIORITY: usize = 5;
+const OVERHEAD: usize = 6;
+const RESOURCES: usize = 7;
 
 impl Pod {
     /// The pod of this cycle.
@@ -35,7 +56,7 @@ impl Pod {
     /// A pod from the bytes of its protobuf message, for tests and for tools outside a scheduler.
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
-        Self { bytes: OnceCell::from(bytes) }
+        Self { bytes: OnceCell::from(bytes), ..Self::default() }
     }
 
     /// The bytes of the pod, empty if it was never read.
@@ -47,82 +68,82 @@ impl Pod {
     /// `metadata.name`. Empty where the host leaves it out, as it does for plugins that are declared pure.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.metadata().text(1)
+        self.metadata(NAME).text(1)
     }
 
     /// `metadata.namespace`.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        self.metadata().text(3)
+        self.metadata(NAMESPACE).text(3)
     }
 
     /// `metadata.uid`. Empty where the host leaves it out, as [`Pod::name`].
     #[must_use]
     pub fn uid(&self) -> &str {
-        self.metadata().text(5)
+        self.metadata(UID).text(5)
     }
 
     /// `metadata.labels`.
     #[must_use]
     pub fn labels(&self) -> Texts<'_> {
-        Texts::new(self.metadata(), 11)
+        Texts::new(self.metadata(LABELS), 11)
     }
 
     /// `metadata.annotations`.
     #[must_use]
     pub fn annotations(&self) -> Texts<'_> {
-        Texts::new(self.metadata(), 12)
+        Texts::new(self.metadata(ANNOTATIONS), 12)
     }
 
     /// `spec.nodeSelector`.
     #[must_use]
     pub fn node_selector(&self) -> Texts<'_> {
-        Texts::new(self.spec(), 7)
+        Texts::new(self.spec(NODE_SELECTOR), 7)
     }
 
     /// `spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`: one of
     /// them a node has to meet. None when the pod has no such affinity.
     pub fn required_node_affinity(&self) -> impl Iterator<Item = Term<'_>> {
-        self.spec().message(18).message(1).message(1).messages(1).map(Term)
+        self.spec(AFFINITY).message(18).message(1).message(1).messages(1).map(Term)
     }
 
     /// `spec.containers`.
     pub fn containers(&self) -> impl Iterator<Item = Container<'_>> {
-        self.spec().messages(2).map(Container)
+        self.spec(CONTAINERS).messages(2).map(Container)
     }
 
     /// `spec.initContainers`, in the order in which they run.
     pub fn init_containers(&self) -> impl Iterator<Item = Container<'_>> {
-        self.spec().messages(20).map(Container)
+        self.spec(INIT_CONTAINERS).messages(20).map(Container)
     }
 
     /// `spec.overhead`: what the runtime class takes on top of the containers.
     #[must_use]
     pub fn overhead(&self) -> Quantities<'_> {
-        Quantities::new(self.spec(), 32)
+        Quantities::new(self.spec(OVERHEAD), 32)
     }
 
     /// `spec.tolerations`.
     pub fn tolerations(&self) -> impl Iterator<Item = Toleration<'_>> {
-        self.spec().messages(22).map(Toleration)
+        self.spec(TOLERATIONS).messages(22).map(Toleration)
     }
 
     /// `spec.nodeName`; empty until the pod is placed.
     #[must_use]
     pub fn node_name(&self) -> &str {
-        self.spec().text(10)
+        self.whole_spec().text(10)
     }
 
     /// `spec.schedulerName`.
     #[must_use]
     pub fn scheduler_name(&self) -> &str {
-        self.spec().text(19)
+        self.whole_spec().text(19)
     }
 
     /// `spec.priority`, which the API server fills in; 0 when it is absent.
     #[must_use]
     pub fn priority(&self) -> i32 {
-        self.spec().int(25) as i32
+        self.spec(PRIORITY).int(25) as i32
     }
 
     /// How much of `resource` the pod takes from a node, as kube-scheduler counts it (init containers,
@@ -137,11 +158,15 @@ impl Pod {
         })
     }
 
-    fn metadata(&self) -> Message<'_> {
-        self.message().message(1)
+    fn metadata(&self, position: usize) -> Message<'_> {
+        self.metadata.part(self.message().message(1), METADATA, position)
     }
 
-    fn spec(&self) -> Message<'_> {
+    fn spec(&self, position: usize) -> Message<'_> {
+        self.spec.part(self.whole_spec(), SPEC, position)
+    }
+
+    fn whole_spec(&self) -> Message<'_> {
         self.message().message(2)
     }
 
@@ -170,7 +195,7 @@ impl PodShape for Pod {
     }
 
     fn pod_level(&self) -> impl Resources<'_> {
-        Quantities::new(self.spec().message(40), 2).iter()
+        Quantities::new(self.spec(RESOURCES).message(40), 2).iter()
     }
 }
 
