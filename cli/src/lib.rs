@@ -26,6 +26,8 @@ enum Command {
     Down,
     /// Find or build the programs that `weir run` starts.
     Setup(setup::SetupArgs),
+    /// Compute who may use how much of a cluster that a file describes.
+    Entitlement(entitlement::EntitlementArgs),
     /// Try a what-if on a trace, in memory.
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),
