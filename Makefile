@@ -89,6 +89,19 @@ verify: generate ## Fail when something that is made from code was not made agai
 bench-policy: ## Time the thinking: entitlement, admission, reclaim; ends with one line of JSON
 	@cargo run --quiet --release -p weir-policy-bench
 
+.PHONY: bench-call
+bench-call: plugins ## Time one call of a plugin; PEERS=DIR adds other people's modules; ends with one line of JSON
+	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/benchcall \
+		-plugins $(abspath $(CARGO_TARGET_DIR)/plugins)
+
+.PHONY: bench-schedule
+bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=DIR; ends with one line of JSON
+	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler k8s.io/kubernetes/cmd/kube-scheduler
+	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler-wasm \
+		sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler
+	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/bench \
+		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins)
+
 .PHONY: clean
 clean: ## Remove what was built, the cached programs included
 	@cargo clean --quiet
