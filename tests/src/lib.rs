@@ -4,6 +4,7 @@
 //! | file | what it gives a test |
 //! |---|---|
 //! | [`plane`] | a control plane: the one that all tests of a process share, or one of its own |
+//! | [`install`] | what Weir installs on a cluster: its custom resources, and what its scheduler may read |
 //! | [`objects`] | nodes and pods in the words of the tests |
 //! | [`setup`] | which scheduler runs with which configuration and modules |
 //! | [`scene`] | the test's own namespace: create, change, and wait for what becomes of it |
@@ -17,6 +18,7 @@
 //! error says what was there instead and ends with the schedulers' logs.
 
 pub mod history;
+pub mod install;
 pub mod native;
 pub mod objects;
 pub mod plane;

@@ -6,13 +6,20 @@
 //! nodes as the scheduler's message counts. So every decision of a module is made a second time, by the same
 //! code in another world: typed objects and no WebAssembly.
 
+mod scores;
 mod view;
 mod world;
 
-use anyhow::Result;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::ResourceExt as _;
+use weir_local::Checkout;
 use weir_placement::gpu::{self, GpuNames};
+use weir_placement::sku::{self, SpecialHardware};
+
+pub use scores::{Load, Scores};
 
 use crate::history::{Record, Told, bound_to, refusal};
 use crate::objects::GPU;
@@ -22,16 +29,26 @@ use world::World;
 /// The rules as a scheduler is configured to follow them.
 pub struct Native {
     gpus: GpuNames,
+    special: SpecialHardware,
+    scores: Option<Scores>,
 }
 
 impl Native {
-    /// As it is shipped.
+    /// The filters as they are shipped.
     ///
     /// # Errors
     /// When the settings are refused, as the modules would refuse them.
     pub fn shipped() -> Result<Self> {
         let labels = ["gpu-node-label-model", "nvidia.com/gpu.product"].map(str::to_owned);
-        Ok(Self { gpus: GpuNames::new(vec![GPU.to_owned()], labels.into())? })
+        let gpus = GpuNames::new(vec![GPU.to_owned()], labels.into())?;
+        Ok(Self { gpus, special: special_hardware()?, scores: None })
+    }
+
+    /// The scores as well. They can be compared only where pods come one after the other, each when the one
+    /// before is bound, and where no other test's pods are on the nodes: a score depends on who is there.
+    #[must_use]
+    pub fn with(self, scores: Scores) -> Self {
+        Self { scores: Some(scores), ..self }
     }
 
     /// Where what the schedulers decided is not what the policy code says, one sentence each.
@@ -71,16 +88,28 @@ impl Native {
         let Some(chosen) = world.nodes.get(node) else {
             return Ok(vec![format!("was bound to {node}, which nobody has seen")]);
         };
-        let refused = self.refuses(pod, chosen).map(|why| format!("was bound to {node}, natively: {why}"));
-        Ok(refused.into_iter().collect())
+        if let Some(why) = self.refuses(pod, chosen) {
+            return Ok(vec![format!("was bound to {node}, natively: {why}")]);
+        }
+        let Some(scores) = &self.scores else { return Ok(Vec::new()) };
+        let mut best = (scores.of(&self.gpus, world, pod, chosen)?, node);
+        let of_chosen = best.0;
+        for (name, other) in &world.nodes {
+            if world.upstream_allows(pod, other)? && self.refuses(pod, other).is_none() {
+                best = best.max((scores.of(&self.gpus, world, pod, other)?, name));
+            }
+        }
+        let (points, name) = best;
+        let worse = points > of_chosen;
+        Ok(worse
+            .then(|| format!("was bound to {node}, natively {of_chosen:?}; {name} has {points:?}"))
+            .into_iter()
+            .collect())
     }
 
     fn refused(&self, world: &World<'_>, pod: &Pod, why: &str) -> Result<Vec<String>> {
         let mut differences = Vec::new();
-        let mut reasons = std::collections::BTreeMap::<String, usize>::new();
-        for reason in self.reasons() {
-            reasons.insert(reason, 0);
-        }
+        let mut reasons: BTreeMap<_, _> = reasons().into_iter().map(|reason| (reason, 0)).collect();
         for (name, node) in &world.nodes {
             match (world.upstream_allows(pod, node)?, self.refuses(pod, node)) {
                 (true, None) => differences.push(format!("was refused, natively {name} takes it: {why}")),
@@ -94,15 +123,29 @@ impl Native {
         Ok(differences)
     }
 
-    /// Why a filter of ours keeps the pod off the node, by the first that does.
+    /// Why a filter of ours keeps the pod off the node, by the first that does, in the profile's order.
     fn refuses(&self, pod: &Pod, node: &Node) -> Option<String> {
-        self.gpus.judge(&SeenPod(pod), &SeenNode(node)).err().map(|why| why.to_string())
+        let (pod, node) = (SeenPod(pod), SeenNode(node));
+        let by_gpu = self.gpus.judge(&pod, &node).err().map(|why| why.to_string());
+        by_gpu.or_else(|| self.special.judge(&pod, &node).err().map(|why| why.to_string()))
     }
+}
 
-    /// Every reason that a filter of ours may give.
-    fn reasons(&self) -> Vec<String> {
-        [gpu::Refusal::NoGpuHost, gpu::Refusal::KeptForGpuPods].map(|why| why.to_string()).into()
-    }
+/// The reasons that a filter of ours may give and that name no pod.
+fn reasons() -> [String; 4] {
+    use gpu::Refusal::{KeptForGpuPods, NoGpuHost};
+    use sku::Refusal::{KeptForPodsThatNameIt, OtherModel};
+    [NoGpuHost.to_string(), KeptForGpuPods.to_string(), KeptForPodsThatNameIt.to_string(), OtherModel.to_string()]
+}
+
+/// The list of `scheduler-config/`.
+fn special_hardware() -> Result<SpecialHardware> {
+    let file = Checkout::find()?.root().join("scheduler-config/special-hardware.yaml");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+    let map: ConfigMap = serde_saphyr::from_str(&text).with_context(|| format!("understand {}", file.display()))?;
+    let lists = map.data.unwrap_or_default();
+    let list = lists.values().next().context("the ConfigMap of special hardware is empty")?;
+    Ok(SpecialHardware::new(serde_json::from_str(list)?)?)
 }
 
 /// For how many nodes kube-scheduler's message gives this reason: it writes `12 node(s) had no GPUs`.

@@ -178,6 +178,14 @@ impl PodOf {
         self
     }
 
+    /// That accepts these nodes by their labels, by required node affinity.
+    #[must_use]
+    pub fn accepting_nodes(mut self, names: &[&str]) -> Self {
+        let requirement = json!({ "key": HOSTNAME, "operator": "In", "values": names });
+        self.terms.push(json!({ "matchExpressions": [requirement] }));
+        self
+    }
+
     /// That is tied to one node by name, as the DaemonSet controller does it.
     #[must_use]
     pub fn tied_to(mut self, node: &str) -> Self {

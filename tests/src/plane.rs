@@ -1,4 +1,4 @@
-//! Control planes for tests: one that all tests of a process share, and private ones.
+//! Control planes for tests, with what Weir installs: one that all tests of a process share, and private ones.
 //!
 //! Shared is what no test changes: the control plane, a few nodes and the scheduler as it is shipped. It is
 //! started by the first test that asks and ends with the process. It lives in a runtime of its own, because
@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use weir_local::{Cluster, Options, Program, Scheduler};
 
+use crate::install::install;
 use crate::objects::{NodeOf, node};
 use crate::setup::{Setup, programs_with};
 
@@ -37,7 +38,9 @@ impl Private {
     pub async fn start() -> Result<Self> {
         let room = room().await?;
         let programs = programs_with(&Program::CONTROL_PLANE).await?;
-        Ok(Self { cluster: Cluster::start(&programs, Options::default()).await?, _room: room })
+        let cluster = Cluster::start(&programs, Options::default()).await?;
+        install(&cluster.client()).await?;
+        Ok(Self { cluster, _room: room })
     }
 }
 
@@ -113,6 +116,7 @@ impl Shared {
     async fn populate() -> Result<(Cluster, Scheduler)> {
         let programs = programs_with(&Program::CONTROL_PLANE).await?;
         let cluster = Cluster::start(&programs, Options::default()).await?;
+        install(&cluster.client()).await?;
         let nodes: Api<Node> = Api::all(cluster.client());
         for node in shared_nodes() {
             nodes.create(&PostParams::default(), &node.build()?).await.context("create a shared node")?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
-use kube::api::{DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use weir_cli::run::checker::{Checker, GpuHosts};
 use weir_local::{Cluster, Scheduler};
 
 use crate::history::{History, Record, Told, bound_to, refusal};
+use crate::install::apply_object;
 use crate::native::Native;
 use crate::objects::{NodeOf, PodOf};
 use crate::plane::{Private, Shared};
@@ -220,17 +221,19 @@ impl Scene {
         Ok(())
     }
 
-    /// Creates any other object of the namespace from what its file would say.
+    /// Creates any other object, or makes it what it should be.
     ///
     /// # Errors
     /// When the API server refuses it, or does not know its kind.
-    pub async fn create(&self, object: &Value) -> Result<()> {
+    pub async fn apply(&self, object: &Value) -> Result<()> {
         let object: DynamicObject = serde_json::from_value(object.clone()).context("read the object")?;
-        let types = object.types.clone().context("the object has no apiVersion and kind")?;
-        let kind = GroupVersionKind::try_from(&types)?;
-        let (resource, _) = kube::discovery::pinned_kind(&self.client(), &kind).await.context("find the kind")?;
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client(), &self.namespace, &resource);
-        api.create(&PostParams::default(), &object).await.with_context(|| format!("create a {}", kind.kind)).map(drop)
+        apply_object(&self.client(), &object).await
+    }
+
+    /// The namespace of its pods.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     fn pods(&self) -> Api<Pod> {

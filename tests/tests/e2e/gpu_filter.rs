@@ -66,10 +66,10 @@ async fn a_pod_that_belongs_to_one_node_passes_anywhere() -> Result<()> {
 async fn a_daemon_set_has_a_pod_on_every_node() -> Result<()> {
     let scene = Scene::shared("daemon-set").await?;
     scene
-        .create(&json!({
+        .apply(&json!({
             "apiVersion": "apps/v1",
             "kind": "DaemonSet",
-            "metadata": { "name": "log" },
+            "metadata": { "name": "log", "namespace": scene.namespace() },
             "spec": {
                 "selector": { "matchLabels": { "app": "log" } },
                 "template": {

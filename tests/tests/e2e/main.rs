@@ -5,3 +5,6 @@
 mod bad_input;
 mod extension;
 mod gpu_filter;
+mod load;
+mod packing;
+mod special_hardware;
