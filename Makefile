@@ -77,6 +77,23 @@ fmt: ## Format everything
 	@cargo fmt --all
 	@gofmt -w $(GO_MODULES)
 
+.PHONY: new-plugin
+new-plugin: ## Begin a scheduler plugin: make new-plugin NAME=zone-filter
+	@[[ "$(NAME)" =~ ^[a-z][a-z0-9]*(-[a-z0-9]+)*$$ ]] || { echo "NAME: write small letters, digits and dashes, such as NAME=zone-filter" >&2; exit 2; }
+	@[[ ! -e plugins/$(NAME) ]] || { echo "plugins/$(NAME) is there already" >&2; exit 2; }
+	@type="$$(sed -E 's/(^|-)([a-z0-9])/\U\2/g' <<<'$(NAME)')"; \
+	mkdir -p plugins/$(NAME)/src; \
+	for file in Cargo.toml README.md src/lib.rs; do \
+		sed -e "s/plugin-template/$(NAME)/g; s/PluginTemplate/$$type/g" \
+			-e 's/^description = .*/description = "Say here what it is for"/' \
+			sdk/template/$$file > plugins/$(NAME)/$$file; done; \
+	echo "plugins/$(NAME) is there. Test it:  cargo test -p $(NAME)"; \
+	echo "Build it:  make plugins"; \
+	echo "Run it: put this into a profile of scheduler-config/weir.yaml, then make run"; \
+	printf '%s\n' "    plugins:" "      multiPoint:" "        enabled:" "          - name: $$type" "    pluginConfig:" \
+		"      - name: $$type" "        args:" "          guestURL: file://\$${WEIR_PLUGINS}/$(NAME).wasm" \
+		"          guestConfig: '{\"zoneLabel\": \"topology.kubernetes.io/zone\"}'"
+
 .PHONY: generate
 generate: ## Write what is made from code: the custom resources in api/crds
 	@cargo run --quiet -p weir-api --example crds -- api/crds
