@@ -53,8 +53,8 @@ const (
 	knownABI     = 1
 )
 
-// pureImports are the host functions that a pure module may import: they tell it of the call, take its answer, or log.
-// What else the extension offers (other nodes, waiting pods, events, WASI with its clock) is more than pod and node.
+// pureImports are the host functions that a pure module may import. What is not here (waiting pods, events, WASI with its
+// clock and its random numbers) could make an answer depend on more than pod and node, unseen by this host.
 var pureImports = map[string]bool{
 	"k8s.io/api.node":                        true,
 	"k8s.io/scheduler.currentNodeName":       true,
@@ -66,10 +66,24 @@ var pureImports = map[string]bool{
 	"k8s.io/klog.logs":                       true,
 	"k8s.io/klog.severity":                   true,
 
+	// Linked into modules that never call them. The slot sees a call that looks at other nodes through these two, and
+	// does not remember its answer.
+	"k8s.io/api.nodeList":              true,
+	"k8s.io/scheduler.nodeImageStates": true,
+
+	// These tell something at one extension point each (AddPod and RemovePod, PostFilter, PreScore) and are empty at all
+	// others. Nobody remembers answers of the first two, and those of PreScore only where FilteredNodes is not imported.
+	"k8s.io/scheduler.targetPod":       true,
+	"k8s.io/scheduler.nodeToStatusMap": true,
+	FilteredNodes:                      true,
+
 	// A module that refuses its settings says why on standard error, the one place from which the extension takes a
 	// guest's words while it loads it.
 	"wasi_snapshot_preview1.fd_write": true,
 }
+
+// FilteredNodes is the import by which PreScore learns which nodes have passed the filters.
+const FilteredNodes = "k8s.io/scheduler.filteredNodeList"
 
 // MaxBytes is more than a hundred times what one of our plugins has, and ten times a TinyGo guest.
 const MaxBytes = 16 << 20

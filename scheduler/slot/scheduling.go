@@ -2,11 +2,13 @@ package slot
 
 import (
 	"context"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"weir.dev/scheduler/guestview"
+	"weir.dev/scheduler/module"
 )
 
 // The extension points of the scheduling cycle. Each hands the call to the extension, or answers what the module
@@ -91,7 +93,7 @@ func (s *slot) PreScore(ctx context.Context, state *framework.CycleState, pod *v
 	status, strayed := c.version.call(ctx, pointPreScore, snapshotOnly, func(i *instance) *framework.Status {
 		return i.plugin.(framework.PreScorePlugin).PreScore(ctx, state, c.told, nodes)
 	})
-	if !strayed {
+	if !strayed && !slices.Contains(c.version.module.Imports, module.FilteredNodes) {
 		s.rememberOnce(c, pointPreScore, preScoreOf, status)
 	}
 	return status

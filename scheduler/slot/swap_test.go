@@ -163,15 +163,15 @@ func TestAfterASwapTheRejectedPodsOfTheProfileAreTriedAgain(t *testing.T) {
 
 func TestACandidateThatCannotBeUsedIsRefusedAndTheOldOneStays(t *testing.T) {
 	impure := wasmtest.New()
-	impure.Import("k8s.io/api", "nodeList", []wasmtest.ValueType{wasmtest.I32, wasmtest.I32}, i32)
+	impure.Import("wasi_snapshot_preview1", "random_get", []wasmtest.ValueType{wasmtest.I32, wasmtest.I32}, i32)
 	sound := answering("new").Bytes()
 	for want, candidate := range map[string][]byte{
-		"or only a part of one":        sound[:len(sound)/2],
-		"self-test failed":             wasmtest.New().Func("filter", i32, wasmtest.Trap).Bytes(),
-		"other extension points":       wasmtest.New().Func("score", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Bytes(),
-		"imports k8s.io/api.nodeList":  impure.Func("filter", i32, wasmtest.Const(0)).Pure().Bytes(),
-		"cannot run safely":            wasmtest.New().Func("filter", i32, wasmtest.Const(0)).Func("permit", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Bytes(),
-		"than the 16777216 that a mod": make([]byte, 17<<20),
+		"or only a part of one":                     sound[:len(sound)/2],
+		"self-test failed":                          wasmtest.New().Func("filter", i32, wasmtest.Trap).Bytes(),
+		"other extension points":                    wasmtest.New().Func("score", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Bytes(),
+		"imports wasi_snapshot_preview1.random_get": impure.Func("filter", i32, wasmtest.Const(0)).Pure().Bytes(),
+		"cannot run safely":                         wasmtest.New().Func("filter", i32, wasmtest.Const(0)).Func("permit", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Bytes(),
+		"than the 16777216 that a mod":              make([]byte, 17<<20),
 	} {
 		t.Run(want, func(t *testing.T) {
 			s := startSwapping(t, answering("old"), Args{})

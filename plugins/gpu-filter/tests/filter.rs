@@ -2,6 +2,8 @@
 //!
 //! The same cases run through the .wasm in the unmodified extension: `scheduler/internal/guesttest`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
 use gpu_filter::GpuFilter;
 use kube_scheduler_guest::testing::{FakeHost, NodeBuilder, PodBuilder, node, pod};
 use kube_scheduler_guest::{ActionType, ClusterEvent, Code, Resource, Status};

@@ -12,44 +12,16 @@ use weir_model::{Amount, Dim, PoolId};
 use crate::claim::Claim;
 use crate::decision::{Admission, DecidedOn, Decision};
 use crate::eligibility::left;
-use crate::explain::{Explanation, Reason};
+use crate::explain::Explanation;
 use crate::nodes::{Books, NodeId};
 use crate::order::{Entry, Place, Rank, Unit};
 use crate::place::Shortfall;
-use crate::pod::{Grounds, Uid};
+use crate::pod::Grounds;
 use crate::settings::Strategy;
 use crate::shape::{AskId, ShapeId};
 use crate::state::Queue;
 use crate::turn::{Ratio, Turn};
-
-/// Why an ask is not admitted, small enough to be made for every bucket of every round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    Held { pool: PoolId },
-    MaxWorkload { pool: PoolId, dim: Dim, asked: Amount, largest: Amount },
-    Limit { pool: PoolId, dim: Dim, asked: Amount, limit: Amount },
-    Reservation { pool: PoolId, dim: Dim, asked: Amount, reserved: Amount },
-    Never(Shortfall),
-    Quota { pool: PoolId, dim: Dim, asked: Amount, used: Amount, claimed: Amount, entitled: Amount },
-    Entitlement { pool: PoolId, dim: Dim, asked: Amount, entitled: Amount },
-    Reserved { pool: PoolId, dim: Dim, asked: Amount, used: Amount, reserved: Amount },
-    Placement(Shortfall),
-    Behind { pool: PoolId, head: Uid },
-}
-
-impl Why {
-    /// The word for it.
-    pub(crate) const fn reason(self) -> Reason {
-        match self {
-            Self::Held { .. } => Reason::PoolHeld,
-            Self::MaxWorkload { .. } | Self::Limit { .. } => Reason::ExceedsMaxQuota,
-            Self::Reservation { .. } => Reason::ExceedsReservation,
-            Self::Never(_) | Self::Placement(_) => Reason::WaitingForPlacement,
-            Self::Quota { .. } | Self::Reserved { .. } | Self::Behind { .. } => Reason::WaitingForQuota,
-            Self::Entitlement { .. } => Reason::ExceedsEntitlement,
-        }
-    }
-}
+use crate::why::Why;
 
 /// An ask of a pool that an admitter is asked about.
 #[derive(Clone, Copy, Debug)]
@@ -196,6 +168,11 @@ impl Queue {
         first.map(|(first, _)| *first).min().is_none_or(|first| first >= place)
     }
 
+    /// Whether B4 alone would let an ask go.
+    pub(crate) fn reservation_allows(&self, leaf: PoolId, ask: AskId) -> bool {
+        within_reservation(self, Case { leaf, ask, priority: None }).is_ok()
+    }
+
     /// What numbers alone say of an ask.
     fn numbers_allow(&self, case: Case) -> Result<(), Why> {
         ADMITTERS.iter().try_for_each(|admitter| admitter(self, case))
@@ -240,7 +217,14 @@ impl Queue {
 
     /// B2: in a Strict pool nobody passes the head; elsewhere others may, until it has waited for the pool's
     /// patience. From then on it holds a claim.
-    fn head_is_blocked(&mut self, case: Case, place: Place, why_of_head: Why, open: &mut Open, blocked: &mut Vec<Blocked>) {
+    fn head_is_blocked(
+        &mut self,
+        case: Case,
+        place: Place,
+        why_of_head: Why,
+        open: &mut Open,
+        blocked: &mut Vec<Blocked>,
+    ) {
         let Case { leaf, ask, .. } = case;
         let Some(entry) = self.entry(leaf, ask, &place) else { return };
         let settings = self.pools.settings(leaf);
@@ -249,7 +233,8 @@ impl Queue {
             blocked.extend(std::mem::take(open).into_values().map(|ask| Blocked { leaf, ask, why }));
         }
         let settings = self.pools.settings(leaf);
-        if self.now.since(entry.since) >= settings.patience {
+        // What others give back is no use to a head that its own kind keeps out of the reservation.
+        if self.now.since(entry.since) >= settings.patience && self.reservation_allows(leaf, ask) {
             self.claim_for_head(case, entry.unit, why_of_head);
         }
     }
@@ -315,7 +300,7 @@ impl Queue {
     /// The waiting pods of a unit, in the order of their UIDs.
     pub(crate) fn waiting_members(&self, unit: Unit) -> Vec<u32> {
         let mut members = self.members(unit);
-        members.retain(|&pod| self.pods.record(pod).is_some_and(crate::state::PodRecord::waits));
+        members.retain(|&pod| self.pods.record(pod).is_some_and(crate::records::PodRecord::waits));
         members.sort_unstable_by_key(|&pod| self.pods.record(pod).map(|record| record.uid));
         members
     }
@@ -328,7 +313,8 @@ impl Queue {
     fn decided_on(&self, Case { leaf, ask, .. }: Case) -> Vec<DecidedOn> {
         let mut facts = Vec::new();
         for pool in self.pools.tree.path(leaf) {
-            for (dim, asked) in self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim)) {
+            for (dim, asked) in self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim))
+            {
                 facts.push(DecidedOn {
                     pool: self.pools.named(pool),
                     dim: self.dims.name(dim).to_owned(),
@@ -339,53 +325,6 @@ impl Queue {
             }
         }
         facts
-    }
-
-    /// The numbers of a no, with names.
-    pub(crate) fn explain_why(&self, why: Why) -> Explanation {
-        let (named, name) = (|pool| self.pools.named(pool), |dim| self.dims.name(dim).to_owned());
-        match why {
-            Why::Held { pool } => Explanation::PoolHeld { pool: named(pool) },
-            Why::MaxWorkload { pool, dim, asked, largest } => {
-                Explanation::MaxWorkload { pool: named(pool), dim: name(dim), asked, largest }
-            }
-            Why::Limit { pool, dim, asked, limit } => {
-                Explanation::Limit { pool: named(pool), dim: name(dim), asked, limit }
-            }
-            Why::Reservation { pool, dim, asked, reserved } => {
-                Explanation::Reservation { pool: named(pool), dim: name(dim), asked, reserved }
-            }
-            Why::Never(Shortfall { fit, of }) => Explanation::NeverPlaced { fit, of },
-            Why::Quota { pool, dim, asked, used, claimed, entitled } => {
-                Explanation::Quota { pool: named(pool), dim: name(dim), asked, used, claimed, entitled }
-            }
-            Why::Entitlement { pool, dim, asked, entitled } => {
-                Explanation::Entitlement { pool: named(pool), dim: name(dim), asked, entitled }
-            }
-            Why::Reserved { pool, dim, asked, used, reserved } => {
-                Explanation::Reserved { pool: named(pool), dim: name(dim), asked, used, reserved }
-            }
-            Why::Placement(Shortfall { fit, of }) => Explanation::Placement { fit, of },
-            Why::Behind { pool, head } => Explanation::Behind { pool: named(pool), head },
-        }
-    }
-
-    /// Why a pod waits, in the numbers of the last step; `None` if it does not wait.
-    #[must_use]
-    pub fn explain(&self, uid: Uid) -> Option<Explanation> {
-        self.explain_pod(self.pods.find(uid)?)
-    }
-
-    pub(crate) fn explain_pod(&self, pod: u32) -> Option<Explanation> {
-        let record = self.pods.record(pod).filter(|record| record.waits())?;
-        let alone = Unit::Pod(pod);
-        let unit = if record.ask.is_some() { alone } else { record.gang.map_or(alone, |(gang, _)| Unit::Gang(gang)) };
-        let Some((leaf, ask, _)) = self.stands(unit) else { return self.aside(pod) };
-        if let Some(claim) = self.claims.iter().find(|claim| claim.unit == unit && !claim.victims.is_empty()) {
-            return Some(Explanation::Preemption { victims: self.to_go(claim) });
-        }
-        let bucket = self.lines[leaf.index()].buckets.get(&ask)?;
-        bucket.why.map(|why| self.explain_why(why))
     }
 
     /// What a pool may still use of what it is entitled to.

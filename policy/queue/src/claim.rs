@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
-use crate::admit::{Blocked, Case, Why};
+use crate::admit::{Blocked, Case};
 use crate::decision::{Claimed, Decision, Released};
 use crate::event::RecordedClaim;
 use crate::gang::place_of;
@@ -19,6 +19,7 @@ use crate::order::{Place, Rank, Unit};
 use crate::pod::{Grounds, Uid};
 use crate::shape::{AskId, ShapeId};
 use crate::state::Queue;
+use crate::why::Why;
 
 /// Something that is kept for somebody.
 #[derive(Clone, Debug)]
@@ -107,11 +108,10 @@ impl Queue {
     /// A claim goes on while its victims are going, or, if it has none, while room or quota is short.
     fn still_helps(&self, claim: &Claim, why: Why) -> bool {
         let usable = claim.nodes.iter().all(|&(_, node)| self.nodes.usable(node));
-        let short = matches!(
-            why,
-            Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_)
-        );
-        usable && short && (claim.victims.is_empty() || self.to_go(claim) > 0)
+        let short =
+            matches!(why, Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_));
+        let firm = self.stands(claim.unit).is_some_and(|(leaf, ask, _)| self.reservation_allows(leaf, ask));
+        usable && short && firm && (claim.victims.is_empty() || self.to_go(claim) > 0)
     }
 
     /// How many victims of a claim are still there.

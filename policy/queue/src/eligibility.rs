@@ -11,16 +11,16 @@
 //!
 //! The second walk is only made below pools where all of it together would be too much.
 
-use std::collections::{BTreeSet, BinaryHeap, btree_map};
 use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, btree_map};
 
 use weir_model::{Amount, Dim, PoolId, ResourceVec};
 
-use crate::admit::Why;
 use crate::ledger::{self, Sums};
 use crate::order::{Entry, Place};
 use crate::shape::{Ask, AskId};
 use crate::state::Queue;
+use crate::why::Why;
 
 /// What counts as demand, and the answer for each bucket; kept, and brought up to date where something changed.
 #[derive(Debug, Default)]
@@ -56,7 +56,8 @@ impl Queue {
         let basis = (self.edition, self.nodes.layout.end(), self.dims.len());
         let mut eligible = std::mem::take(&mut self.eligible);
         if basis != eligible.basis || eligible.alone.len() != self.lines.len() {
-            eligible = Eligible { basis, stale: self.leaves_below(PoolId::ROOT).into_iter().collect(), ..Eligible::default() };
+            eligible =
+                Eligible { basis, stale: self.leaves_below(PoolId::ROOT).into_iter().collect(), ..Eligible::default() };
             eligible.alone.resize_with(self.lines.len(), Vec::new);
             eligible.demand.resize_with(self.lines.len(), ResourceVec::new);
             eligible.parts.resize_with(self.lines.len(), Default::default);

@@ -11,7 +11,10 @@ use crate::pod::Uid;
 
 /// Why a pod waits; each name is a reason of the condition `weir.dev/Admitted`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the words are those of the contract and each is explained by the Explanation that has it")]
+#[expect(
+    missing_docs,
+    reason = "the words are those of the contract and each is explained by the Explanation that has it"
+)]
 pub enum Reason {
     WaitingForQuota,
     WaitingForGang,
@@ -249,10 +252,9 @@ impl fmt::Display for Explanation {
                 write!(f, "asks for {asked} {dim}; {pool} uses {used} of {entitled} that it is entitled to now")?;
                 if claimed.is_zero() { Ok(()) } else { write!(f, ", and {claimed} are claimed by who waited longer") }
             }
-            Self::Entitlement { pool, dim, asked, entitled } => write!(
-                f,
-                "asks for {asked} {dim}; {pool} is entitled to {entitled} as long as others ask for the rest"
-            ),
+            Self::Entitlement { pool, dim, asked, entitled } => {
+                write!(f, "asks for {asked} {dim}; {pool} is entitled to {entitled} as long as others ask for the rest")
+            }
             Self::Reserved { pool, dim, asked, used, reserved } => write!(
                 f,
                 "is not preemptible and asks for {asked} {dim}; {pool} has {used} of {reserved} reserved in use by such pods"

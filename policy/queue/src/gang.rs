@@ -12,8 +12,9 @@ use std::sync::Arc;
 use crate::explain::Explanation;
 use crate::order::{Entry, Place, Rank, Unit};
 use crate::pod::{GangKey, Obstacle};
+use crate::records::PodRecord;
 use crate::shape::AskId;
-use crate::state::{PodRecord, Queue};
+use crate::state::Queue;
 
 /// What is remembered of a gang.
 #[derive(Clone, Debug)]
@@ -267,7 +268,9 @@ impl Queue {
         }
         if waiting.len() > size as usize {
             let there = waiting.len();
-            return misconfigured(format!("{there} pods say that they belong to a gang of {size}; delete what is too many"));
+            return misconfigured(format!(
+                "{there} pods say that they belong to a gang of {size}; delete what is too many"
+            ));
         }
         for record in waiting.iter().filter_map(|&pod| self.pods.record(pod)) {
             let says = |field: &str| misconfigured(format!("the members of the gang disagree about {field}"));

@@ -13,8 +13,9 @@ use crate::nodes::{Books, Holder, NodeId};
 use crate::order::{Line, Rank};
 use crate::pod::{Admitted, Grounds, Membership, Phase, Pod, PodShape, Uid};
 use crate::pools::Pools;
+use crate::records::{PodRecord, Running, State};
 use crate::settings::PoolConfig;
-use crate::state::{PodRecord, Queue, Running, State};
+use crate::state::Queue;
 
 impl Queue {
     /// Takes in one event.
@@ -109,16 +110,15 @@ impl Queue {
             && record.shape == shape
             && record.back_off_until == pod.back_off_until
             && record.obstacle.as_deref() == pod.obstacle.as_ref()
-            && gang
-                == pod.gang.as_ref().map(|Membership { gang, size, at_most }| (gang, (*size).max(1), *at_most))
+            && gang == pod.gang.as_ref().map(|Membership { gang, size, at_most }| (gang, (*size).max(1), *at_most))
     }
 
     /// What a pod is now, given what it was: an admission that was decided stands until its gate is seen gone.
     fn state_of(&mut self, pod: &Pod, shape: crate::shape::ShapeId, before: Option<Running>) -> State {
         let Phase::Admitted(Admitted { at, grounds, ref node, started, terminating }) = pod.phase else {
-            return before.filter(|running| running.round.is_some()).map_or(State::Waiting, |running| {
-                State::Running(Box::new(running))
-            });
+            return before
+                .filter(|running| running.round.is_some())
+                .map_or(State::Waiting, |running| State::Running(Box::new(running)));
         };
         let bound = node.as_ref().map(|node| self.nodes.named(node));
         let place = bound.or(before.as_ref().and_then(|running| running.node));
@@ -182,7 +182,10 @@ impl Queue {
     fn void_gang(&mut self, gang: u32, round: u64, gone: Uid) {
         let members: Vec<u32> = self.gangs[gang as usize].members.iter().copied().collect();
         let of_round = |pod: &u32| {
-            self.pods.record(*pod).and_then(|record| record.running()).is_some_and(|running| running.round == Some(round))
+            self.pods
+                .record(*pod)
+                .and_then(|record| record.running())
+                .is_some_and(|running| running.round == Some(round))
         };
         let (decided, others): (Vec<u32>, Vec<u32>) = members.into_iter().partition(of_round);
         let begun = others.iter().any(|&pod| self.pods.record(pod).is_some_and(|record| !record.waits()));

@@ -10,14 +10,15 @@ use std::collections::BTreeSet;
 
 use weir_model::{Dim, PoolId};
 
-use crate::admit::{Blocked, Case, Why};
+use crate::Time;
+use crate::admit::{Blocked, Case};
 use crate::order::{Place, Unit};
 use crate::pod::Grounds;
 use crate::settings::Strategy;
 use crate::shape::AskId;
 use crate::state::Queue;
 use crate::turn::Ratio;
-use crate::Time;
+use crate::why::Why;
 
 /// Somebody who might go on loan, in the order in which they are asked.
 type Candidate = (Ratio, Time, PoolId, Place, AskId);
@@ -51,9 +52,11 @@ impl Queue {
             let quota = matches!(blocked.why, Why::Quota { .. } | Why::Entitlement { .. } | Why::Behind { .. });
             quota && self.shapes.ask_of(blocked.ask).preemptible
         };
-        let claimed = |leaf: PoolId| self.claims.iter().find(|claim| {
-            claim.victims.is_empty() && self.stands(claim.unit).is_some_and(|(at, _, _)| at == leaf)
-        });
+        let claimed = |leaf: PoolId| {
+            self.claims
+                .iter()
+                .find(|claim| claim.victims.is_empty() && self.stands(claim.unit).is_some_and(|(at, _, _)| at == leaf))
+        };
         let first = |blocked: &&Blocked| match (self.pools.settings(blocked.leaf).strategy, claimed(blocked.leaf)) {
             (_, Some(claim)) => claim.ask == blocked.ask,
             (Strategy::Strict, None) => !matches!(blocked.why, Why::Behind { .. }),
@@ -89,12 +92,14 @@ impl Queue {
     fn leaves_claims(&self, Case { leaf, ask, .. }: Case, unit: Unit) -> bool {
         let own = self.claims.iter().find(|claim| claim.unit == unit);
         self.pools.tree.path(leaf).all(|pool| {
-            self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim)).all(|(dim, asked)| {
-                let own = own.map_or(0, |claim| claim.holds(pool, dim));
-                let held = self.ledger.held.exact(pool, dim) - own;
-                let used = self.ledger.usage.exact(pool, dim) + i128::from(asked.units());
-                held <= 0 || used + held <= i128::from(self.pools.entitled(pool, dim).units())
-            })
+            self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim)).all(
+                |(dim, asked)| {
+                    let own = own.map_or(0, |claim| claim.holds(pool, dim));
+                    let held = self.ledger.held.exact(pool, dim) - own;
+                    let used = self.ledger.usage.exact(pool, dim) + i128::from(asked.units());
+                    held <= 0 || used + held <= i128::from(self.pools.entitled(pool, dim).units())
+                },
+            )
         })
     }
 

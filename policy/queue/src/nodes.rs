@@ -210,15 +210,7 @@ impl Nodes {
         self.hold(id, shape, holder, -1, shapes, books);
     }
 
-    fn hold(
-        &mut self,
-        id: NodeId,
-        shape: &Shape,
-        holder: Holder,
-        times: i64,
-        shapes: &Shapes,
-        books: &mut Books<'_>,
-    ) {
+    fn hold(&mut self, id: NodeId, shape: &Shape, holder: Holder, times: i64, shapes: &Shapes, books: &mut Books<'_>) {
         let host = &mut self.hosts[id.index()];
         host.free.change(&shape.needs, -times);
         for port in &shape.spec.ports {

@@ -7,11 +7,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::admit::Why;
+use crate::Time;
 use crate::explain::Reason;
 use crate::pod::Uid;
 use crate::shape::AskId;
-use crate::Time;
+use crate::why::Why;
 
 /// What is admitted in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

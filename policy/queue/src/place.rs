@@ -87,14 +87,7 @@ impl Places {
     }
 
     /// Adds up to `count` nodes for one shape, most allocated first.
-    fn fill(
-        &mut self,
-        id: ShapeId,
-        shape: &Shape,
-        count: u32,
-        nodes: &Nodes,
-        found: &mut Vec<(ShapeId, NodeId)>,
-    ) {
+    fn fill(&mut self, id: ShapeId, shape: &Shape, count: u32, nodes: &Nodes, found: &mut Vec<(ShapeId, NodeId)>) {
         let fit = self.free(id, shape, nodes);
         let key = |node: NodeId| (nodes.host(node).free.at(shape.main), &nodes.host(node).name);
         let mut open = fit.slots.iter().enumerate().filter(|&(_, &slots)| slots > 0);
@@ -114,13 +107,7 @@ impl Places {
     }
 
     /// Whether all pods of an ask fit on the usable nodes when only unmanaged pods are there.
-    pub(crate) fn fits_empty(
-        &mut self,
-        id: AskId,
-        ask: &Ask,
-        nodes: &Nodes,
-        shapes: &Shapes,
-    ) -> Result<(), Shortfall> {
+    pub(crate) fn fits_empty(&mut self, id: AskId, ask: &Ask, nodes: &Nodes, shapes: &Shapes) -> Result<(), Shortfall> {
         if let [(shape, count)] = ask.members[..] {
             let total = self.empty(shape, shapes.shape_of(shape), nodes).total;
             let fit = u32::try_from(total).unwrap_or(u32::MAX);

@@ -136,7 +136,7 @@ impl<'q> Plan<'q> {
             if !self.serve_one(case, entry.unit, open) {
                 // A pool that has used up its own entitlement says nothing about its siblings.
                 self.admit(case, 1);
-                let own = self.leaf_allows(case);
+                let own = self.firm_allows(case) && self.leaf_allows(case);
                 self.admit(case, -1);
                 if own && !within {
                     self.hopeless.insert(family);
@@ -198,7 +198,7 @@ impl<'q> Plan<'q> {
         let mut served = Served { case, unit, nodes: Vec::new(), victims: Vec::new() };
         self.admit(case, 1);
         // What a victim in the claimant's own pool would free may be what its entitlement lacks.
-        let mut complete = self.leaf_allows(case) || self.within_pool(case);
+        let mut complete = self.firm_allows(case) && (self.leaf_allows(case) || self.within_pool(case));
         for at in 0..heaps.len() {
             for _ in 0..heaps[at].count {
                 complete = complete && self.place_one(case, at, heaps, &mut served);
@@ -319,9 +319,7 @@ impl<'q> Plan<'q> {
         shared.any(|dim| {
             let tree = &self.queue.pools.tree;
             let mut between = tree.path(*leaf).take_while(|pool| !tree.path(case.leaf).any(|above| above == *pool));
-            between.all(|pool| {
-                self.queue.over(pool, dim) + self.change.exact(pool, dim) > 0 && (self.ripe)(pool, dim)
-            })
+            between.all(|pool| self.queue.over(pool, dim) + self.change.exact(pool, dim) > 0 && (self.ripe)(pool, dim))
         })
     }
 
@@ -329,10 +327,15 @@ impl<'q> Plan<'q> {
         self.queue.pools.settings(case.leaf).within_pool == crate::settings::WithinPool::LowerPriority
     }
 
-    /// Whether the claimant's own pool has room for it in what it is entitled to and reserves.
+    /// Whether the claimant's own pool has room for it in what it is entitled to.
     fn leaf_allows(&self, case: Case) -> bool {
+        self.short_of(case.leaf, &self.queue.shapes.ask_of(case.ask).amounts).is_none()
+    }
+
+    /// B4 with what the plan adds. Victims are preemptible, so nobody who goes makes room in a reservation.
+    fn firm_allows(&self, case: Case) -> bool {
         let ask = self.queue.shapes.ask_of(case.ask);
-        let reserved = self.queue.pools.tree.path(case.leaf).all(|pool| {
+        self.queue.pools.tree.path(case.leaf).all(|pool| {
             ask.preemptible
                 || ask.amounts.iter().all(|(dim, _)| {
                     let bound = self.queue.pools.reserved(pool, dim);
@@ -342,8 +345,7 @@ impl<'q> Plan<'q> {
                         used <= i128::from(bound.units())
                     })
                 })
-        });
-        reserved && self.short_of(case.leaf, &ask.amounts).is_none()
+        })
     }
 
     /// The dimension in which a pool would be above its entitlement with what the plan adds.
@@ -366,10 +368,7 @@ impl<'q> Plan<'q> {
                 let under = |victim: &Victim| self.queue.pools.tree.path(victim.leaf).any(|above| above == pool);
                 let helps = |&at: &usize| {
                     let victim = &self.victims[at];
-                    !self.gone[at]
-                        && !victim.amounts.amount(dim).is_zero()
-                        && under(victim)
-                        && self.may_take(case, at)
+                    !self.gone[at] && !victim.amounts.amount(dim).is_zero() && under(victim) && self.may_take(case, at)
                 };
                 let Some(cheapest) = (0..self.victims.len()).find(helps) else { return false };
                 self.take(cheapest);

@@ -3,8 +3,8 @@
 use weir_entitlement::{Entitler, Input};
 use weir_model::{Amount, Dim, Dimensions, PoolError, PoolId, PoolSpec, PoolTree, ResourceVec};
 
-use crate::explain::PoolName;
 use crate::eligibility::Eligible;
+use crate::explain::PoolName;
 use crate::ledger::Ledger;
 use crate::nodes::Nodes;
 use crate::settings::{PoolConfig, PoolSettings, PoolState};

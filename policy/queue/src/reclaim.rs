@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use weir_model::{Dim, PoolId};
 
-use crate::admit::{Blocked, Case, Why};
+use crate::admit::{Blocked, Case};
 use crate::claim::Claim;
 use crate::decision::{self, BudgetFact, Cause, Decision, Eviction, OverBy};
 use crate::ledger::amount;
@@ -19,6 +19,7 @@ use crate::plan::{Plan, Served};
 use crate::settings::WithinPool;
 use crate::state::Queue;
 use crate::victims::Victim;
+use crate::why::Why;
 
 /// What a plan decided, apart from the state that it was tried out on.
 struct Outcome {
@@ -92,7 +93,7 @@ impl Queue {
                 Why::Quota { pool, .. } => pool != leaf || within,
                 _ => false,
             };
-            if waits {
+            if waits && self.reservation_allows(leaf, ask) {
                 claimants.push(Case { leaf, ask, priority: None });
             }
         }
@@ -152,8 +153,10 @@ impl Queue {
             }
         }
         let before = std::mem::replace(&mut self.over_since, running);
-        let said = |pool: &str, dim: Dim, since| {
-            Decision::Over { pool: pool.to_owned(), dim: self.dims.name(dim).to_owned(), since }
+        let said = |pool: &str, dim: Dim, since| Decision::Over {
+            pool: pool.to_owned(),
+            dim: self.dims.name(dim).to_owned(),
+            since,
         };
         let ended = before.keys().filter(|key| !self.over_since.contains_key(*key));
         let mut news: Vec<Decision> = ended.map(|(pool, dim)| said(pool, *dim, None)).collect();
@@ -172,7 +175,8 @@ impl Queue {
         for served in outcome.claimants() {
             let facts = self.over_facts(served, &outcome.victims);
             let uids = self.waiting_members(served.unit);
-            let uids = uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
+            let uids =
+                uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
             let mut nodes = served.nodes.clone();
             let mut claimant = Vec::new();
             for (uid, shape) in uids {

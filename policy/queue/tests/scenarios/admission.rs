@@ -30,9 +30,15 @@ fn non_preemptible_pods_stay_within_the_reservation_of_the_pool_and_every_ancest
     assert_eq!(cluster.running("firm"), 10);
     assert_eq!(
         cluster.why("firm"),
-        ["WaitingForQuota: is not preemptible and asks for 1 nvidia.com/gpu; pool \"firm\" has 10 of 10 reserved in use by such pods"]
+        [
+            "WaitingForQuota: is not preemptible and asks for 1 nvidia.com/gpu; pool \"firm\" has 10 of 10 reserved in use by such pods"
+        ]
     );
-    assert_eq!(cluster.entitled("firm", GPU), 17, "10, and half of the 14 that nobody asks for: the four that wait ask for nothing");
+    assert_eq!(
+        cluster.entitled("firm", GPU),
+        17,
+        "10, and half of the 14 that nobody asks for: the four that wait ask for nothing"
+    );
 }
 
 #[test]
@@ -42,7 +48,9 @@ fn what_is_larger_than_the_reservation_says_so_and_moves_nothing() {
     cluster.settle(1);
     assert_eq!(
         cluster.why("huge"),
-        ["ExceedsReservation: is not preemptible and asks for 11 nvidia.com/gpu; pool \"firm\" reserves 10: make it preemptible or raise the reservation"]
+        [
+            "ExceedsReservation: is not preemptible and asks for 11 nvidia.com/gpu; pool \"firm\" reserves 10: make it preemptible or raise the reservation"
+        ]
     );
 }
 
@@ -52,8 +60,14 @@ fn what_is_above_a_limit_can_never_be_admitted_and_says_which() {
     cluster.submit("huge", job("free", asks(&[(GPU, 1)])).gang(9));
     cluster.submit("whole", job("firm", asks(&[(GPU, 1)])).gang(25));
     cluster.settle(1);
-    assert_eq!(cluster.why("huge"), ["ExceedsMaxQuota: asks for 9 nvidia.com/gpu; pool \"free\" may never have more than 8"]);
-    assert_eq!(cluster.why("whole"), ["ExceedsMaxQuota: asks for 25 nvidia.com/gpu; pool \"org\" may never have more than 24"]);
+    assert_eq!(
+        cluster.why("huge"),
+        ["ExceedsMaxQuota: asks for 9 nvidia.com/gpu; pool \"free\" may never have more than 8"]
+    );
+    assert_eq!(
+        cluster.why("whole"),
+        ["ExceedsMaxQuota: asks for 25 nvidia.com/gpu; pool \"org\" may never have more than 24"]
+    );
 }
 
 /// ```text

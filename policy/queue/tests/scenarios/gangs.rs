@@ -26,7 +26,9 @@ fn two_gangs_of_64_on_100_gpus_run_one_after_the_other_and_neither_waits_for_eve
     assert_eq!(cluster.grounds("left"), vec![Grounds::OnLoan; 64]);
     assert_eq!(
         cluster.why("right"),
-        ["ExceedsEntitlement: asks for 64 nvidia.com/gpu; pool \"b\" is entitled to 50 as long as others ask for the rest"]
+        [
+            "ExceedsEntitlement: asks for 64 nvidia.com/gpu; pool \"b\" is entitled to 50 as long as others ask for the rest"
+        ]
     );
     cluster.settle(600);
     assert_eq!(cluster.evictions.len(), 0, "what is not within an entitlement takes nothing");
@@ -187,7 +189,9 @@ fn a_round_that_could_not_be_recorded_is_void_and_decided_again() {
     let decided = cluster.queue.step(cluster.now, events);
     let Some(Decision::Admit(admission)) = decided.first() else { panic!("{decided:?}") };
     let again = cluster.queue.step(cluster.now, [Event::RoundLost(admission.round)]);
-    assert!(matches!(&again[..], [Decision::Admit(second)] if second.pods.len() == 3 && second.round > admission.round));
+    assert!(
+        matches!(&again[..], [Decision::Admit(second)] if second.pods.len() == 3 && second.round > admission.round)
+    );
 }
 
 #[test]
