@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::host::{self, Call};
+use crate::host::{self, Call, FilteredNodeList, NamedNode, NodeImageStates, NodeList};
 use crate::view::wire::Message;
 use crate::{Node, Pod, Status, tree};
 
@@ -23,7 +23,7 @@ use crate::{Node, Pod, Status, tree};
 /// # Errors
 /// When the host's answer is too large, or not a list of nodes.
 pub fn nodes() -> Result<Vec<Node>, Status> {
-    let list = host::try_ask(Call::NodeList)?;
+    let list = host::try_ask(NodeList)?;
     Ok(Message(&list).messages(2).map(|node| Node::from_protobuf(node.0.into())).collect())
 }
 
@@ -47,7 +47,7 @@ pub fn nodes() -> Result<Vec<Node>, Status> {
 /// # assert!(host.pre_filter(&Near).is_ok());
 /// ```
 pub fn node(name: &str) -> Result<Node, Status> {
-    let bytes = host::try_ask(Call::Node(name))?;
+    let bytes = host::try_ask(NamedNode(name))?;
     if bytes.is_empty() {
         return Err(Status::error(format!("node: the host knows no node `{name}`")));
     }
@@ -59,7 +59,7 @@ pub fn node(name: &str) -> Result<Node, Status> {
 /// # Errors
 /// When the host's answer is not a list of names.
 pub fn filtered_nodes() -> Result<Vec<String>, Status> {
-    from_json(Call::FilteredNodeList)
+    from_json(FilteredNodeList)
 }
 
 /// An image on a node, as the scheduler sees the cluster.
@@ -77,7 +77,7 @@ pub struct ImageState {
 /// # Errors
 /// When the host's answer makes no sense.
 pub fn node_images(node: &str) -> Result<Vec<(String, ImageState)>, Status> {
-    let images: Option<tree::Pairs<ImageState>> = from_json(Call::NodeImageStates(node))?;
+    let images: Option<tree::Pairs<ImageState>> = from_json(NodeImageStates(node))?;
     Ok(images.unwrap_or_default().0)
 }
 
@@ -192,8 +192,8 @@ pub fn reject_waiting_pod(uid: &str) -> bool {
 }
 
 /// Reads an answer that is JSON.
-pub(crate) fn from_json<T: DeserializeOwned>(call: Call<'_>) -> Result<T, Status> {
+pub(crate) fn from_json<T: DeserializeOwned, C: Call>(call: C) -> Result<T, Status> {
     let text = host::try_ask(call)?;
     let text = core::str::from_utf8(&text).unwrap_or_default();
-    tree::from_json(text).map_err(|error| Status::error(format!("{}{}: {}", call.name(), error.path, error.what)))
+    tree::from_json(text).map_err(|error| Status::error(format!("{}{}: {}", C::NAME, error.path, error.what)))
 }

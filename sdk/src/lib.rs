@@ -23,6 +23,43 @@
 //! # fn main() {}
 //! ```
 //!
+//! And one with settings:
+//!
+//! ```
+//! # #![no_std]
+//! # extern crate alloc;
+//! # use alloc::string::String;
+//! use kube_scheduler_guest::{Node, Plugin, Pod, Score, Status, export};
+//! use serde::Deserialize;
+//!
+//! struct Prefer {
+//!     label: String,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Settings {
+//!     label: String,
+//! }
+//!
+//! impl Plugin for Prefer {
+//!     type Settings = Settings;
+//!     fn new(settings: Settings) -> anyhow::Result<Self> {
+//!         anyhow::ensure!(!settings.label.is_empty(), "label: name a node label");
+//!         Ok(Self { label: settings.label })
+//!     }
+//! }
+//!
+//! impl Score for Prefer {
+//!     fn score(&self, _: &Pod, node: &Node) -> Result<i32, Status> {
+//!         Ok(if node.labels().get(&self.label).is_some() { 100 } else { 0 })
+//!     }
+//! }
+//!
+//! export!(pure Prefer: Score);
+//! # fn main() {}
+//! ```
+//!
 //! - [`export!`] makes the module; the author writes no ABI, no `unsafe`, no `extern`.
 //! - [`Pod`] and [`Node`] are lazy: the host is asked when the plugin is, and nothing is decoded that is not
 //!   looked at.

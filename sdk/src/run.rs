@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use crate::host::{self, Call};
+use crate::host::{self, Config, NodeToStatusMap};
 use crate::{
     Bind, Filter, Node, NodeStatuses, Nomination, Permission, Permit, Plugin, Pod, PostBind, PostFilter, PreBind,
     PreFilter, PreFilterExtensions, PreFilterResult, PreScore, Reserve, Score, Status, handle, klog, settings, tree,
@@ -14,7 +14,7 @@ const SCORES: (i32, i32) = (0, 100);
 
 /// Makes the plugin from the settings that the host has.
 pub(crate) fn load<P: Plugin>() -> Result<P, String> {
-    let text = host::ask(Call::Config);
+    let text = host::ask(Config);
     let unreadable = host::settle(Status::success());
     if !unreadable.is_success() {
         return Err(unreadable.reason().to_string());
@@ -47,7 +47,7 @@ pub(crate) fn pre_score(plugin: &impl PreScore) -> Status {
 }
 
 pub(crate) fn post_filter(plugin: &impl PostFilter) -> Result<Nomination, Status> {
-    let statuses: tree::Pairs<i32> = handle::from_json(Call::NodeToStatusMap)?;
+    let statuses: tree::Pairs<i32> = handle::from_json(NodeToStatusMap)?;
     settled(plugin.post_filter(&Pod::current(), &NodeStatuses(statuses.0)))
 }
 

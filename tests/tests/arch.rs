@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("local", &["policy/model"]),
     ("cli", &["policy/", "simulator", "api", "local", "dashboard"]),
     ("dashboard", &["policy/", "simulator"]),
+    ("tests/agreement", &["sdk", "plugins/"]),
     ("tests", &["policy/", "sdk", "api", "simulator", "admission", "agent", "local", "cli"]),
 ];
 

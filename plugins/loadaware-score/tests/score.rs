@@ -36,7 +36,7 @@ fn scores<const N: usize>(config: &str, nodes: [NodeBuilder; N]) -> [i32; N] {
 fn a_pod_goes_where_least_is_used_and_what_came_since_the_sample_counts() {
     // The worked example of LoadSettings: 8 cores used and 4 requested since, then nothing since, then hot.
     let nodes = [sampled("since", "8000", "16000"), sampled("same", "8000", "20000"), sampled("hot", "26000", "20000")];
-    assert_eq!(scores("", nodes), [62, 72, 1]);
+    assert_eq!(scores("", nodes), [68, 74, 1]);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn memory_above_its_threshold_makes_a_node_hot() {
     let full = sampled("full", "8000", "20000")
         .annotation("node.weir.dev/load.memory", "68000000000")
         .annotation("node.weir.dev/load-sampled-requested.memory", "0");
-    assert_eq!(scores("", [full, sampled("same", "8000", "20000")]), [7, 72]);
+    assert_eq!(scores("", [full, sampled("same", "8000", "20000")]), [7, 74]);
 }
 
 #[test]

@@ -95,7 +95,7 @@ func TestLoadAwareScorePrefersTheNodeThatUsesLess(t *testing.T) {
 	quiet["load.cpu"], busy["load.cpu"] = "8000", "26000"
 	nodes := []*v1.Node{telling("quiet", list("cpu", "32"), quiet), telling("busy", list("cpu", "32"), busy)}
 	plugin := MustLoad(t, "loadaware-score", "", nodes...)
-	if got := scoresOf(t, plugin, pod(list("cpu", "2")), nodes...); !equal(got, 72, 1) {
+	if got := scoresOf(t, plugin, pod(list("cpu", "2")), nodes...); !equal(got, 74, 1) {
 		t.Errorf("scores %v", got)
 	}
 }

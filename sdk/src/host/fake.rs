@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-use super::{Call, Failure};
+use super::Failure;
 use crate::handle::Event;
 use crate::klog::Severity;
-use crate::testing::node_list;
+use crate::testing::node_list as node_list_of;
 use crate::{
     Bind, ClusterEvent, Code, EnqueueExtensions, Filter, Node, Nomination, Permission, Permit, Plugin, Pod, PostBind,
     PostFilter, PreBind, PreFilter, PreFilterExtensions, PreFilterResult, PreScore, Reserve, Score, Status, host, run,
@@ -276,21 +276,46 @@ fn current<R>(what: &str, answer: impl FnOnce(&mut FakeHost) -> Option<R>) -> R 
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the real host can fail; this signature is its")]
-pub(super) fn ask(call: Call<'_>) -> Result<Vec<u8>, String> {
-    Ok(current(call.name(), |host| match call {
-        Call::CurrentPod => host.pod.clone(),
-        Call::CurrentNodeName => host.current_node.clone().map(String::into_bytes),
-        // A real host answers nothing for a node it does not know; so does a fake that knows some nodes.
-        Call::Node(name) if !host.nodes.is_empty() => Some(host.nodes.get(name).cloned().unwrap_or_default()),
-        Call::Node(_) => None,
-        Call::Config => host.config.clone().map(String::into_bytes),
-        Call::TargetPod => host.target_pod.clone(),
-        Call::NodeList => Some(node_list(host.nodes.values())).filter(|list| !list.is_empty()),
-        Call::FilteredNodeList => host.filtered_nodes.as_ref().and_then(|names| serde_json::to_vec(names).ok()),
-        Call::NodeToStatusMap => host.node_statuses.as_ref().and_then(|map| serde_json::to_vec(map).ok()),
-        Call::NodeImageStates(name) => host.node_images.get(name).cloned().map(String::into_bytes),
+/// The real host can fail; the signatures are its.
+type Answer = Result<Vec<u8>, String>;
+
+pub(super) fn current_pod() -> Answer {
+    Ok(current("currentPod", |host| host.pod.clone()))
+}
+
+pub(super) fn target_pod() -> Answer {
+    Ok(current("targetPod", |host| host.target_pod.clone()))
+}
+
+pub(super) fn current_node_name() -> Answer {
+    Ok(current("currentNodeName", |host| host.current_node.clone().map(String::into_bytes)))
+}
+
+pub(super) fn config() -> Answer {
+    Ok(current("get_config", |host| host.config.clone().map(String::into_bytes)))
+}
+
+pub(super) fn node_list() -> Answer {
+    Ok(current("nodeList", |host| Some(node_list_of(host.nodes.values())).filter(|list| !list.is_empty())))
+}
+
+pub(super) fn filtered_node_list() -> Answer {
+    Ok(current("filteredNodeList", |host| {
+        host.filtered_nodes.as_ref().and_then(|names| serde_json::to_vec(names).ok())
     }))
+}
+
+pub(super) fn node_to_status_map() -> Answer {
+    Ok(current("nodeToStatusMap", |host| host.node_statuses.as_ref().and_then(|map| serde_json::to_vec(map).ok())))
+}
+
+pub(super) fn node(name: &str) -> Answer {
+    // A real host answers nothing for a node it does not know; so does a fake that knows some nodes.
+    Ok(current("node", |host| (!host.nodes.is_empty()).then(|| host.nodes.get(name).cloned().unwrap_or_default())))
+}
+
+pub(super) fn node_image_states(name: &str) -> Answer {
+    Ok(current("nodeImageStates", |host| host.node_images.get(name).cloned().map(String::into_bytes)))
 }
 
 pub(super) fn record(event: &Event) {

@@ -28,42 +28,122 @@ use crate::handle::Event;
 use crate::klog::Severity;
 
 /// A question whose answer is bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Call<'a> {
-    /// The pod of this cycle.
-    CurrentPod,
-    /// The name of the node that this call is about.
-    CurrentNodeName,
-    /// A node by its name.
-    Node(&'a str),
-    /// The plugin's settings, as text.
-    Config,
-    /// The pod that is added or removed.
-    TargetPod,
-    /// All nodes.
-    NodeList,
-    /// The names of the nodes that passed the filters, as JSON.
-    FilteredNodeList,
-    /// What became of each node in the filters, as JSON.
-    NodeToStatusMap,
-    /// The images on a node, as JSON.
-    NodeImageStates(&'a str),
+///
+/// Each is a type of its own and not one variant of many: a module imports exactly the host functions of the
+/// questions that its code asks, whatever the optimizer sees. A host takes a module for pure by its imports.
+pub(crate) trait Call: Copy {
+    /// The name of the host function, as it stands in the reason of a failed call.
+    const NAME: &'static str;
+
+    /// Asks the host.
+    fn ask(self) -> Result<Vec<u8>, String>;
 }
 
-impl Call<'_> {
-    /// The name of the host function, as it stands in the reason of a failed call.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::CurrentPod => "currentPod",
-            Self::CurrentNodeName => "currentNodeName",
-            Self::Node(_) => "node",
-            Self::Config => "get_config",
-            Self::TargetPod => "targetPod",
-            Self::NodeList => "nodeList",
-            Self::FilteredNodeList => "filteredNodeList",
-            Self::NodeToStatusMap => "nodeToStatusMap",
-            Self::NodeImageStates(_) => "nodeImageStates",
-        }
+/// The pod of this cycle.
+#[derive(Clone, Copy)]
+pub(crate) struct CurrentPod;
+
+impl Call for CurrentPod {
+    const NAME: &'static str = "currentPod";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::current_pod()
+    }
+}
+
+/// The pod that is added to a node or removed from it.
+#[derive(Clone, Copy)]
+pub(crate) struct TargetPod;
+
+impl Call for TargetPod {
+    const NAME: &'static str = "targetPod";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::target_pod()
+    }
+}
+
+/// The name of the node that this call is about.
+#[derive(Clone, Copy)]
+pub(crate) struct CurrentNodeName;
+
+impl Call for CurrentNodeName {
+    const NAME: &'static str = "currentNodeName";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::current_node_name()
+    }
+}
+
+/// The plugin's settings, as text.
+#[derive(Clone, Copy)]
+pub(crate) struct Config;
+
+impl Call for Config {
+    const NAME: &'static str = "get_config";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::config()
+    }
+}
+
+/// All nodes.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeList;
+
+impl Call for NodeList {
+    const NAME: &'static str = "nodeList";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::node_list()
+    }
+}
+
+/// The names of the nodes that passed the filters, as JSON.
+#[derive(Clone, Copy)]
+pub(crate) struct FilteredNodeList;
+
+impl Call for FilteredNodeList {
+    const NAME: &'static str = "filteredNodeList";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::filtered_node_list()
+    }
+}
+
+/// What became of each node in the filters, as JSON.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeToStatusMap;
+
+impl Call for NodeToStatusMap {
+    const NAME: &'static str = "nodeToStatusMap";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::node_to_status_map()
+    }
+}
+
+/// A node by its name.
+#[derive(Clone, Copy)]
+pub(crate) struct NamedNode<'a>(pub(crate) &'a str);
+
+impl Call for NamedNode<'_> {
+    const NAME: &'static str = "node";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::node(self.0)
+    }
+}
+
+/// The images on a node, as JSON.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeImageStates<'a>(pub(crate) &'a str);
+
+impl Call for NodeImageStates<'_> {
+    const NAME: &'static str = "nodeImageStates";
+
+    fn ask(self) -> Result<Vec<u8>, String> {
+        imp::node_image_states(self.0)
     }
 }
 
@@ -71,19 +151,16 @@ impl Call<'_> {
 pub(crate) type Failure = String;
 
 /// Asks the host.
-pub(crate) fn try_ask(call: Call<'_>) -> Result<Vec<u8>, Status> {
-    imp::ask(call).map_err(|what| Status::error(format!("{}: {what}", call.name())))
+pub(crate) fn try_ask<C: Call>(call: C) -> Result<Vec<u8>, Status> {
+    call.ask().map_err(|what| Status::error(format!("{}: {what}", C::NAME)))
 }
 
 /// Asks the host; what went wrong is noted and the answer is then empty.
-pub(crate) fn ask(call: Call<'_>) -> Vec<u8> {
-    match imp::ask(call) {
-        Ok(bytes) => bytes,
-        Err(what) => {
-            fail(call.name(), &what);
-            Vec::new()
-        }
-    }
+pub(crate) fn ask<C: Call>(call: C) -> Vec<u8> {
+    call.ask().unwrap_or_else(|what| {
+        fail(C::NAME, &what);
+        Vec::new()
+    })
 }
 
 /// Notes what is wrong with an answer of the host; only the first such note of a call is kept.

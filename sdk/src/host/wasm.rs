@@ -7,7 +7,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 
-use super::{Call, Failure};
+use super::Failure;
 use crate::ClusterEvent;
 use crate::handle::Event;
 use crate::klog::Severity;
@@ -74,21 +74,26 @@ struct Global<T>(UnsafeCell<T>);
 // SAFETY: without the threads proposal, which this target does not enable, an instance has one thread.
 unsafe impl<T> Sync for Global<T> {}
 
-static LARGEST: Global<[usize; 4]> = Global(UnsafeCell::new([FIRST_BUFFER; 4]));
+static PODS: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
+static NODES: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
+static TEXTS: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
+static LISTS: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
 static CYCLE: Global<u64> = Global(UnsafeCell::new(0));
 static FAILURE: Global<Option<Failure>> = Global(UnsafeCell::new(None));
 static PLUGIN_NAME: Global<&str> = Global(UnsafeCell::new(""));
 
-pub(super) fn ask(call: Call<'_>) -> Result<Vec<u8>, String> {
-    // SAFETY: one thread, and the reference ends before anything else can ask.
-    let largest = unsafe { &mut (*LARGEST.0.get())[slot(call)] };
+/// Puts a question until its answer fits: `question` gets a buffer and its size, and says how long the answer
+/// is. `largest` is the size to begin with, and becomes that of the largest answer so far.
+fn answer(largest: &Global<usize>, question: &dyn Fn(*mut u8, usize) -> usize) -> Result<Vec<u8>, String> {
+    // SAFETY: one thread, and no question comes back here.
+    let largest = unsafe { &mut *largest.0.get() };
     let mut buffer = Vec::new();
     // The second round has a buffer of the length that the host asked for in the first.
     for _ in 0..2 {
         if buffer.try_reserve_exact(*largest).is_err() {
             return Err(format!("no memory for an answer of {largest} bytes"));
         }
-        let len = call_host(call, &mut buffer);
+        let len = question(buffer.as_mut_ptr(), buffer.capacity());
         if len <= buffer.capacity() {
             // SAFETY: the host has written `len` bytes, which the buffer holds.
             unsafe { buffer.set_len(len) };
@@ -99,31 +104,49 @@ pub(super) fn ask(call: Call<'_>) -> Result<Vec<u8>, String> {
     Err("the answer grew between two calls".into())
 }
 
-fn slot(call: Call<'_>) -> usize {
-    match call {
-        Call::CurrentPod | Call::TargetPod => 0,
-        Call::CurrentNodeName | Call::Config => 1,
-        Call::Node(_) => 2,
-        Call::NodeList | Call::FilteredNodeList | Call::NodeToStatusMap | Call::NodeImageStates(_) => 3,
-    }
+pub(super) fn current_pod() -> Result<Vec<u8>, String> {
+    // SAFETY: the host writes at most `limit` bytes to `buf`, during the call.
+    answer(&PODS, &|buf, limit| unsafe { k8s_scheduler_current_pod(buf, limit) })
 }
 
-fn call_host(call: Call<'_>, buffer: &mut Vec<u8>) -> usize {
-    let (buf, limit) = (buffer.as_mut_ptr(), buffer.capacity());
-    // SAFETY: the host writes at most `limit` bytes to `buf` and says how many it would have liked to write.
-    unsafe {
-        match call {
-            Call::CurrentPod => k8s_scheduler_current_pod(buf, limit),
-            Call::CurrentNodeName => k8s_scheduler_current_node_name(buf, limit),
-            Call::Node(name) => k8s_api_node(name.as_ptr(), name.len(), buf, limit),
-            Call::Config => k8s_scheduler_get_config(buf, limit),
-            Call::TargetPod => k8s_scheduler_target_pod(buf, limit),
-            Call::NodeList => k8s_api_node_list(buf, limit),
-            Call::FilteredNodeList => k8s_scheduler_filtered_node_list(buf, limit),
-            Call::NodeToStatusMap => k8s_scheduler_node_to_status_map(buf, limit),
-            Call::NodeImageStates(name) => k8s_scheduler_node_image_states(name.as_ptr(), name.len(), buf, limit),
-        }
-    }
+pub(super) fn target_pod() -> Result<Vec<u8>, String> {
+    // SAFETY: the host writes at most `limit` bytes to `buf`, during the call.
+    answer(&PODS, &|buf, limit| unsafe { k8s_scheduler_target_pod(buf, limit) })
+}
+
+pub(super) fn current_node_name() -> Result<Vec<u8>, String> {
+    // SAFETY: the host writes at most `limit` bytes to `buf`, during the call.
+    answer(&TEXTS, &|buf, limit| unsafe { k8s_scheduler_current_node_name(buf, limit) })
+}
+
+pub(super) fn config() -> Result<Vec<u8>, String> {
+    // SAFETY: the host writes at most `limit` bytes to `buf`, during the call.
+    answer(&TEXTS, &|buf, limit| unsafe { k8s_scheduler_get_config(buf, limit) })
+}
+
+pub(super) fn node_list() -> Result<Vec<u8>, String> {
+    // SAFETY: the host writes at most `limit` bytes to `buf`, during the call.
+    answer(&LISTS, &|buf, limit| unsafe { k8s_api_node_list(buf, limit) })
+}
+
+pub(super) fn filtered_node_list() -> Result<Vec<u8>, String> {
+    // SAFETY: the host writes at most `limit` bytes to `buf`, during the call.
+    answer(&LISTS, &|buf, limit| unsafe { k8s_scheduler_filtered_node_list(buf, limit) })
+}
+
+pub(super) fn node_to_status_map() -> Result<Vec<u8>, String> {
+    // SAFETY: the host writes at most `limit` bytes to `buf`, during the call.
+    answer(&LISTS, &|buf, limit| unsafe { k8s_scheduler_node_to_status_map(buf, limit) })
+}
+
+pub(super) fn node(name: &str) -> Result<Vec<u8>, String> {
+    // SAFETY: the host reads the name and writes at most `limit` bytes to `buf`, during the call.
+    answer(&NODES, &|buf, limit| unsafe { k8s_api_node(name.as_ptr(), name.len(), buf, limit) })
+}
+
+pub(super) fn node_image_states(name: &str) -> Result<Vec<u8>, String> {
+    // SAFETY: the host reads the name and writes at most `limit` bytes to `buf`, during the call.
+    answer(&LISTS, &|buf, limit| unsafe { k8s_scheduler_node_image_states(name.as_ptr(), name.len(), buf, limit) })
 }
 
 pub(super) fn with_failure<R>(change: impl FnOnce(&mut Option<Failure>) -> R) -> R {

@@ -8,7 +8,7 @@ use weir_model::{Amount, NodeView, node_state};
 
 use super::wire::{Index, Message};
 use super::{Quantities, Texts};
-use crate::host::{self, Call};
+use crate::host::{self, Call, CurrentNodeName, NamedNode};
 
 /// The node that is being judged, read from the host when it is first asked for more than its name.
 ///
@@ -57,6 +57,13 @@ impl Node {
         Self { name: OnceCell::from(name), bytes: OnceCell::from(bytes), ..Self::default() }
     }
 
+    /// The bytes of its protobuf message, empty if it was never read.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn protobuf(&self) -> &[u8] {
+        self.bytes.get().map_or(&[], Vec::as_slice)
+    }
+
     /// The bytes of the node, empty if it was never read.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn into_protobuf(self) -> Vec<u8> {
@@ -67,8 +74,8 @@ impl Node {
     #[must_use]
     pub fn name(&self) -> &str {
         self.name.get_or_init(|| {
-            String::from_utf8(host::ask(Call::CurrentNodeName)).unwrap_or_else(|_| {
-                host::fail(Call::CurrentNodeName.name(), &"the name is not UTF-8");
+            String::from_utf8(host::ask(CurrentNodeName)).unwrap_or_else(|_| {
+                host::fail(CurrentNodeName::NAME, &"the name is not UTF-8");
                 String::new()
             })
         })
@@ -168,9 +175,9 @@ impl Node {
     fn message(&self) -> Message<'_> {
         Message(self.bytes.get_or_init(|| {
             let name = self.name();
-            let bytes = host::ask(Call::Node(name));
+            let bytes = host::ask(NamedNode(name));
             if bytes.is_empty() {
-                host::fail(Call::Node(name).name(), &format_args!("the host knows no node `{name}`"));
+                host::fail(NamedNode::NAME, &format_args!("the host knows no node `{name}`"));
             }
             unpacked(bytes)
         }))

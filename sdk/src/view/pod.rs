@@ -8,7 +8,7 @@ use weir_model::{Amount, ContainerShape, PodShape, Resources, requests};
 
 use super::wire::{Index, Message};
 use super::{PodTerm, Preference, Quantities, Taint, Term, Texts};
-use crate::host::{self, Call};
+use crate::host::{self, Call, CurrentPod, TargetPod};
 
 /// The pod that is being scheduled, read from the host when it is first asked for something.
 ///
@@ -23,20 +23,9 @@ use crate::host::{self, Call};
 /// ```
 #[derive(Debug, Default)]
 pub struct Pod {
-    source: Source,
     bytes: OnceCell<Vec<u8>>,
     metadata: Index<{ METADATA.len() }>,
     spec: Index<{ SPEC.len() }>,
-}
-
-/// Which pod to ask the host for.
-#[derive(Clone, Copy, Debug, Default)]
-enum Source {
-    /// The one that is being scheduled.
-    #[default]
-    Current,
-    /// The one that is added to a node or removed from it.
-    Target,
 }
 
 /// Fields of ObjectMeta and their positions in the index.
@@ -64,15 +53,23 @@ impl Pod {
         Self::default()
     }
 
-    /// The pod that is added to a node or removed from it.
+    /// The pod that is added to a node or removed from it. It is read at once: a pod that remembered which
+    /// one it is would make every module import `targetPod`, and no module could be pure.
     pub(crate) fn target() -> Self {
-        Self { source: Source::Target, ..Self::default() }
+        Self::from_protobuf(host::ask(TargetPod))
     }
 
     /// A pod from the bytes of its protobuf message, for tests and for tools outside a scheduler.
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
         Self { bytes: OnceCell::from(bytes), ..Self::default() }
+    }
+
+    /// The bytes of its protobuf message, empty if it was never read.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn protobuf(&self) -> &[u8] {
+        self.bytes.get().map_or(&[], Vec::as_slice)
     }
 
     /// The bytes of the pod, empty if it was never read.
@@ -187,7 +184,7 @@ impl Pod {
     #[must_use]
     pub fn request(&self, resource: &str) -> Amount {
         requests::pod_request(self, resource).unwrap_or_else(|error| {
-            host::fail(Call::CurrentPod.name(), &error);
+            host::fail(CurrentPod::NAME, &error);
             Amount::ZERO
         })
     }
@@ -206,13 +203,9 @@ impl Pod {
 
     fn message(&self) -> Message<'_> {
         Message(self.bytes.get_or_init(|| {
-            let call = match self.source {
-                Source::Current => Call::CurrentPod,
-                Source::Target => Call::TargetPod,
-            };
-            let bytes = host::ask(call);
+            let bytes = host::ask(CurrentPod);
             if bytes.is_empty() {
-                host::fail(call.name(), &"the host has no pod for this call");
+                host::fail(CurrentPod::NAME, &"the host has no pod for this call");
             }
             bytes
         }))

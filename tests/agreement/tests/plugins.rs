@@ -1,0 +1,166 @@
+//! Puts random pods and nodes to each module and to the same code compiled natively; every verdict, score and
+//! reason has to be the same. The random objects are such that all branches are taken, and a few are broken.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use kube_scheduler_guest::testing::{FakeHost, NodeBuilder, PodBuilder, node, pod};
+use kube_scheduler_guest::{Filter, Node, Plugin, Pod, PreScore, Status};
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use weir_agreement::{Guest, Verdict};
+
+const CASES: usize = 1000;
+
+fn module(name: &str) -> Vec<u8> {
+    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins");
+    let folder = std::env::var_os("WEIR_PLUGINS").map_or(built, PathBuf::from);
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make plugins` first", path.display()))
+}
+
+const MODELS: [&str; 4] = ["T4", "H100", "NVIDIA_H100_80GB_HBM3", "A100"];
+
+fn random_pod(random: &mut ChaCha8Rng) -> PodBuilder {
+    let mut pod = pod("p");
+    for (resource, quantities) in [
+        ("cpu", ["0", "500m", "2", "64"]),
+        ("memory", ["1", "2Gi", "100Gi", "1TB"]),
+        ("nvidia.com/gpu", ["0", "1", "8", "one"]),
+    ] {
+        // The last of each is rare: most of them do not parse.
+        let most = if random.random_ratio(1, 20) { 4 } else { 3 };
+        if random.random_ratio(1, 2) {
+            pod = pod.request(resource, quantities[..most].choose(random).unwrap());
+        }
+    }
+    if random.random_ratio(1, 4) {
+        pod = pod.init_request("nvidia.com/gpu", ["0", "1", "2"].choose(random).unwrap());
+    }
+    if random.random_ratio(1, 3) {
+        pod = pod.selector("gpu-node-label-model", MODELS.choose(random).unwrap());
+    }
+    for _ in 0..random.random_range(0..3) {
+        let models: Vec<_> = MODELS.sample(random, 2).copied().collect();
+        pod = pod.affinity_in("gpu-node-label-model", &models);
+    }
+    if random.random_ratio(1, 8) {
+        pod = pod.bound_to(["n", "m"].choose(random).unwrap());
+    }
+    pod
+}
+
+fn random_node(random: &mut ChaCha8Rng) -> NodeBuilder {
+    let mut node = node("n").capacity("cpu", "96").allocatable("cpu", "95500m").allocatable("memory", "512Gi");
+    if random.random_ratio(1, 2) {
+        let allocatable = ["8", "4", "0"].choose(random).unwrap();
+        node = node.capacity("nvidia.com/gpu", "8").allocatable("nvidia.com/gpu", allocatable);
+    }
+    if random.random_ratio(1, 2) {
+        node = node.label("gpu-node-label-model", MODELS.choose(random).unwrap());
+    }
+    for (key, most) in [
+        ("requested.cpu", 100_000),
+        ("requested.memory", 600_000_000_000),
+        ("requested.nvidia.com/gpu", 9),
+        ("load.cpu", 100_000),
+        ("load-sampled-requested.cpu", 100_000),
+        ("load.memory", 600_000_000_000),
+        ("load-sampled-requested.memory", 600_000_000_000_i64),
+    ] {
+        let value = match random.random_range(0..20) {
+            0 => continue,
+            1 => "unknown".to_string(),
+            _ => random.random_range(-1..most).to_string(),
+        };
+        node = node.annotation(&format!("node.weir.dev/{key}"), &value);
+    }
+    node
+}
+
+/// Calls `compare` for each case with the module and the fake host that know the same pod and node, and counts
+/// what it returns.
+fn agree<P: Plugin>(
+    name: &str,
+    config: &str,
+    mut compare: impl FnMut(&mut Guest, &mut FakeHost, &P) -> String,
+) -> BTreeMap<String, usize> {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut guest = Guest::load(&module(name), config).unwrap();
+    let plugin = FakeHost::new().config(config).load::<P>().unwrap();
+    let mut seen = BTreeMap::new();
+    for _ in 0..CASES {
+        let (pod, node): (Pod, Node) = (random_pod(&mut random).build(), random_node(&mut random).build());
+        guest.set(pod.protobuf(), "n", node.protobuf());
+        let mut host = FakeHost::new().pod(pod).node(node);
+        *seen.entry(compare(&mut guest, &mut host, &plugin)).or_default() += 1;
+    }
+    seen
+}
+
+fn as_verdict(status: &Status) -> Verdict {
+    Verdict { code: status.code() as i32, reason: status.reason().to_owned() }
+}
+
+fn filters_agree<P: Plugin + Filter>(name: &str, config: &str) -> BTreeMap<String, usize> {
+    agree::<P>(name, config, |guest, host, plugin| {
+        let native = as_verdict(&host.filter(plugin, "n"));
+        assert_eq!(guest.verdict("filter").unwrap(), native);
+        native.reason
+    })
+}
+
+fn scores_agree<P: Plugin + PreScore>(name: &str, config: &str) -> BTreeMap<String, usize> {
+    agree::<P>(name, config, |guest, host, plugin| {
+        assert_eq!(guest.verdict("prescore").unwrap(), as_verdict(&host.pre_score(plugin)));
+        let native = match host.score(plugin, "n") {
+            Ok(score) => (score, as_verdict(&Status::success())),
+            Err(status) => (0, as_verdict(&status)),
+        };
+        assert_eq!(guest.score().unwrap(), native);
+        format!("{} {}", native.0, native.1.reason)
+    })
+}
+
+#[test]
+fn gpu_filter_says_the_same_in_both_worlds() {
+    let seen = filters_agree::<gpu_filter::GpuFilter>("gpu-filter", "");
+    assert!(seen.len() >= 4 && seen[""] > 100, "{seen:?}");
+}
+
+#[test]
+fn sku_exclusion_filter_says_the_same_in_both_worlds() {
+    let list = r#"{"models": [
+        {"model": "NVIDIA_H100_80GB_HBM3", "aliases": ["H100"], "gpusPerHost": 8},
+        {"model": "A100", "gpusPerHost": 8}]}"#;
+    let seen = filters_agree::<sku_exclusion_filter::SkuExclusionFilter>("sku-exclusion-filter", list);
+    assert!(seen.len() >= 4 && seen[""] > 100, "{seen:?}");
+}
+
+#[test]
+fn binpack_score_says_the_same_in_both_worlds() {
+    let fragmentation = r#"{"strategy": "FragmentationAware", "typicalPods": [
+        {"cpu": "8", "gpus": 1, "weight": 3}, {"cpu": "500m", "gpuMilli": 500, "weight": 2}, {"cpu": "64", "gpus": 8, "weight": 1}]}"#;
+    for config in ["", fragmentation] {
+        let seen = scores_agree::<binpack_score::BinPackScore>("binpack-score", config);
+        assert!(seen.len() >= 8, "{seen:?}");
+    }
+}
+
+#[test]
+fn loadaware_score_says_the_same_in_both_worlds() {
+    let seen = scores_agree::<loadaware_score::LoadAwareScore>("loadaware-score", "");
+    assert!(seen.len() >= 30, "{seen:?}");
+}
+
+#[test]
+fn settings_are_refused_with_the_same_words_in_both_worlds() {
+    let config = r#"{"gpuResources": ["nvidia.com/gpu", 5]}"#;
+    let native = FakeHost::new().config(config).load::<gpu_filter::GpuFilter>().err().unwrap();
+    let refused = Guest::load(&module("gpu-filter"), config).err().unwrap().to_string();
+    assert!(refused.starts_with(&native), "{refused}");
+    assert_eq!(native, "settings.gpuResources[1]: expected a string, found the number 5");
+}
