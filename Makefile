@@ -15,8 +15,8 @@ PLUGIN_FLAGS += --remap-path-prefix=$(CURDIR)=weir --remap-path-prefix=$(or $(CA
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-# The host programs, as cargo packages; weir-scheduler is Go and comes with `weir setup`.
-PROGRAMS := weir-cli
+# The host programs in Rust; weir-scheduler is Go and comes with `weir setup`.
+PROGRAMS := weir
 # Modules in Go. local/kwok holds a version only.
 GO_MODULES := scheduler local/kube local/etcd
 
@@ -31,9 +31,11 @@ build: weir plugins ## Build every program to target/bin/ and the plugins to tar
 .PHONY: weir
 weir:
 	@echo 'build the programs in Rust (from nothing about 4 minutes)' >&2
-	@cargo build $(addprefix -p ,$(PROGRAMS)) --bins
+	@# The whole workspace, because a package alone gets other features of its dependencies than `make test` gives
+	@# them, and all of them would be compiled twice.
+	@cargo build --workspace --bins
 	@mkdir -p $(CARGO_TARGET_DIR)/bin
-	@ln -f $(CARGO_TARGET_DIR)/debug/weir $(CARGO_TARGET_DIR)/bin/weir
+	@for p in $(PROGRAMS); do ln -f $(CARGO_TARGET_DIR)/debug/$$p $(CARGO_TARGET_DIR)/bin/$$p; done
 
 .PHONY: plugins
 plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm
@@ -75,6 +77,23 @@ fmt: ## Format everything
 	@cargo fmt --all
 	@gofmt -w $(GO_MODULES)
 
+.PHONY: new-plugin
+new-plugin: ## Begin a scheduler plugin: make new-plugin NAME=zone-filter
+	@[[ "$(NAME)" =~ ^[a-z][a-z0-9]*(-[a-z0-9]+)*$$ ]] || { echo "NAME: write small letters, digits and dashes, such as NAME=zone-filter" >&2; exit 2; }
+	@[[ ! -e plugins/$(NAME) ]] || { echo "plugins/$(NAME) is there already" >&2; exit 2; }
+	@type="$$(sed -E 's/(^|-)([a-z0-9])/\U\2/g' <<<'$(NAME)')"; \
+	mkdir -p plugins/$(NAME)/src; \
+	for file in Cargo.toml README.md src/lib.rs; do \
+		sed -e "s/plugin-template/$(NAME)/g; s/PluginTemplate/$$type/g" \
+			-e 's/^description = .*/description = "Say here what it is for"/' \
+			sdk/template/$$file > plugins/$(NAME)/$$file; done; \
+	echo "plugins/$(NAME) is there. Test it:  cargo test -p $(NAME)"; \
+	echo "Build it:  make plugins"; \
+	echo "Run it: put this into a profile of scheduler-config/weir.yaml, then make run"; \
+	printf '%s\n' "    plugins:" "      multiPoint:" "        enabled:" "          - name: $$type" "    pluginConfig:" \
+		"      - name: $$type" "        args:" "          guestURL: file://\$${WEIR_PLUGINS}/$(NAME).wasm" \
+		"          guestConfig: '{\"zoneLabel\": \"topology.kubernetes.io/zone\"}'"
+
 .PHONY: generate
 generate: ## Write what is made from code: the custom resources in api/crds
 	@cargo run --quiet -p weir-api --example crds -- api/crds
@@ -86,6 +105,19 @@ verify: generate ## Fail when something that is made from code was not made agai
 .PHONY: bench-policy
 bench-policy: ## Time the thinking: entitlement, admission, reclaim; ends with one line of JSON
 	@cargo run --quiet --release -p weir-policy-bench
+
+.PHONY: bench-call
+bench-call: plugins ## Time one call of a plugin; PEERS=DIR adds other people's modules; ends with one line of JSON
+	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/benchcall \
+		-plugins $(abspath $(CARGO_TARGET_DIR)/plugins)
+
+.PHONY: bench-schedule
+bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=DIR; ends with one line of JSON
+	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler k8s.io/kubernetes/cmd/kube-scheduler
+	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler-wasm \
+		sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler
+	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/bench \
+		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins)
 
 .PHONY: clean
 clean: ## Remove what was built, the cached programs included

@@ -79,7 +79,10 @@ impl Demo {
         }
         let mut story = Story::new();
         let title = "openb gpuspec33 (invented)".to_owned();
-        story.tell(Duration::ZERO, Event::Planned(Plan { title, nodes: nodes.len(), pods: PODS, rounded_up: 861 }));
+        story.tell(
+            Duration::ZERO,
+            Event::Planned(Plan { title, nodes: nodes.len(), pods: PODS, rounded_up: 861, pace: String::new() }),
+        );
         let (waiting, running) = (Vec::new(), Vec::new());
         Self { story, seed: 42, nodes, created: 0, waiting, running, calls: 0 }
     }

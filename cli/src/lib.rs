@@ -20,14 +20,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compute who may use how much of a cluster that a file describes.
-    Entitlement(entitlement::EntitlementArgs),
     /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
     Run(run::command::RunArgs),
     /// End the clusters that `weir run --keep` left up.
     Down,
     /// Find or build the programs that `weir run` starts.
     Setup(setup::SetupArgs),
+    /// Compute who may use how much of a cluster that a file describes.
+    Entitlement(entitlement::EntitlementArgs),
     /// Try a what-if on a trace, in memory.
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),

@@ -8,27 +8,14 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/clock"
-)
 
-// wideNode is a Node of the size that real clusters have: 40 labels, 50 images.
-func wideNode(name string) *v1.Node {
-	wide := node(name, "nvidia.com/gpu", "8")
-	for i := range 40 {
-		wide.Labels[fmt.Sprintf("example.com/some-label-of-a-node-%d", i)] = "some-value"
-	}
-	for i := range 50 {
-		wide.Status.Images = append(wide.Status.Images, v1.ContainerImage{
-			Names:     []string{fmt.Sprintf("registry.example.com/some/repository-%d@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", i)},
-			SizeBytes: 1 << 30,
-		})
-	}
-	return wide
-}
+	"weir.dev/scheduler/internal/workload"
+)
 
 func BenchmarkFilter(b *testing.B) {
 	nodes := make([]*v1.Node, 1000)
 	for i := range nodes {
-		nodes[i] = wideNode(fmt.Sprintf("node-%d", i))
+		nodes[i] = workload.GPUHost(fmt.Sprintf("node-%d", i))
 	}
 	handle := cluster(b, nodes)
 	infos, err := handle.SnapshotSharedLister().NodeInfos().List()

@@ -152,8 +152,8 @@ impl RunArgs {
         let outcome = Outcome::of(story);
         let broken = outcome.violations > 0;
         match self.output {
-            Output::Text => println!("{summary}"),
-            Output::Json => eprintln!("{summary}"),
+            Output::Text => print!("{summary}"),
+            Output::Json => eprint!("{summary}"),
         }
         if self.keep {
             let kept = cluster.keep()?;

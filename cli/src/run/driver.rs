@@ -32,6 +32,10 @@ const METRICS_EVERY: Duration = Duration::from_millis(500);
 /// How long nothing may happen while pods are undecided.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// The steps of the set-up whose names are always the same.
+const CONTROL_PLANE_STEP: &str = "start the control plane";
+const SCHEDULER_STEP: &str = "start weir-scheduler";
+
 /// What a run needs.
 pub(super) struct Run {
     pub(super) workload: Workload,
@@ -55,8 +59,12 @@ impl Run {
     pub(super) async fn perform(self, wires: Wires) -> Result<Cluster> {
         let tell = &wires.tell;
         say(tell, Event::Planned(self.workload.plan()));
+        let create_nodes = self.create_nodes_step();
+        for name in [CONTROL_PLANE_STEP, &create_nodes, SCHEDULER_STEP] {
+            say(tell, Event::Step(Step { name: name.to_owned(), state: StepState::Planned }));
+        }
         let start = Cluster::start(&self.programs, self.options.clone());
-        let cluster = step(tell, "start the control plane", Duration::from_secs(4), start).await?;
+        let cluster = step(tell, CONTROL_PLANE_STEP, Duration::from_secs(4), start).await?;
         let watchers = observe(cluster.client(), tell.clone());
         let work = self.schedule(&cluster, &wires);
         let result = tokio::select! {
@@ -69,9 +77,8 @@ impl Run {
 
     async fn schedule(&self, cluster: &Cluster, wires: &Wires) -> Result<()> {
         let tell = &wires.tell;
-        let nodes = self.workload.nodes.len();
-        let expected = Duration::from_millis(4 * nodes as u64);
-        step(tell, &format!("create {nodes} nodes"), expected, self.create_nodes(cluster)).await?;
+        let expected = Duration::from_millis(3 * self.workload.nodes.len() as u64);
+        step(tell, &self.create_nodes_step(), expected, self.create_nodes(cluster)).await?;
         let settings = SchedulerSettings {
             name: objects::SCHEDULER,
             program: self.programs.path(Program::Scheduler)?,
@@ -79,12 +86,16 @@ impl Run {
             plugins: &self.plugins,
         };
         let start = Scheduler::start(cluster, settings);
-        let scheduler = step(tell, "start weir-scheduler", Duration::from_secs(3), start).await?;
+        let scheduler = step(tell, SCHEDULER_STEP, Duration::from_secs(1), start).await?;
         say(tell, Event::ReplayStarted);
         tokio::select! {
             result = self.replay(cluster, &scheduler, wires) => result,
             death = scheduler.death() => Err(anyhow!(death)),
         }
+    }
+
+    fn create_nodes_step(&self) -> String {
+        format!("create {} nodes", self.workload.nodes.len())
     }
 
     async fn create_nodes(&self, cluster: &Cluster) -> Result<()> {

@@ -34,7 +34,8 @@ pub(crate) fn bound(pod: &str, node: &str) -> Event {
 /// The replay lasts from 1 s to 21 s.
 pub(crate) fn run() -> Story {
     let mut story = Story::new();
-    let plan = Plan { title: "two hosts <small> & four pods".into(), nodes: 2, pods: 4, rounded_up: 1 };
+    let plan =
+        Plan { title: "two hosts <small> & four pods".into(), nodes: 2, pods: 4, rounded_up: 1, pace: String::new() };
     let message = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 pod asks for GPUs, node has none.";
     let digest = "sha256:0123456789abcdef0123".to_owned();
     for (second, event) in [

@@ -66,6 +66,17 @@ impl Timeline {
         });
         Self { arrivals: arrivals.collect(), speed, stretch }
     }
+
+    /// What was done to the trace's time, in one sentence.
+    pub(super) fn told(&self) -> String {
+        let Self { arrivals: _, speed, stretch } = self;
+        let second = match speed {
+            ..120.0 => format!("{speed:.1} s"),
+            ..7200.0 => format!("{:.1} min", speed / 60.0),
+            _ => format!("{:.1} h", speed / 3600.0),
+        };
+        format!("1 s is {second} of the trace without its quiet stretches; pods live {stretch:.0} times as long")
+    }
 }
 
 /// The arrivals in seconds since the first, in the trace's time, long pauses cut.
@@ -159,6 +170,13 @@ mod tests {
     fn without_a_speed_forty_pods_come_in_a_second() {
         let pods: Vec<TracePod> = (0..400).map(|i| pod(i * 1000, i * 1000 + 5)).collect();
         assert_eq!(last_arrival(&Timeline::new(pods, Pace { speed: None })), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_was_done_to_time_is_said() {
+        let pods: Vec<TracePod> = (0..400).map(|i| pod(i * 1000, i * 1000 + 100)).collect();
+        let said = "1 s is 11.1 h of the trace without its quiet stretches; pods live 1995 times as long";
+        assert_eq!(Timeline::new(pods, Pace { speed: None }).told(), said);
     }
 
     #[test]

@@ -62,6 +62,7 @@ impl Workload {
             nodes: self.nodes.len(),
             pods: pods.len(),
             rounded_up: pods.iter().filter(|arrival| arrival.pod.is_fractional()).count(),
+            pace: self.timeline.told(),
         }
     }
 }
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn the_default_run_is_the_whole_cluster_and_a_quarter_of_its_pods() {
         let workload = Workload::read(wanted(1523, 2000)).unwrap();
-        let Plan { title, nodes, pods, rounded_up } = workload.plan();
+        let Plan { title, nodes, pods, rounded_up, pace: _ } = workload.plan();
         assert_eq!((title.as_str(), nodes, pods), ("openb gpuspec33", 1523, 2000));
         // 44 % of the GPU pods of the trace ask for a fraction
         assert!((750..=790).contains(&rounded_up), "{rounded_up}");

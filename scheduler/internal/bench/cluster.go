@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -22,6 +21,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/workqueue"
+
+	"weir.dev/scheduler/internal/workload"
 )
 
 // cluster is etcd and an API server and nothing else: no controller and no kubelet takes CPU from what is measured.
@@ -126,34 +127,9 @@ func (c *cluster) stop() {
 // createNodes makes GPU hosts of the size that Nodes of real clusters have: 40 labels, 50 images.
 func (c *cluster) createNodes(ctx context.Context, count int) error {
 	return parallel(ctx, count, func(i int) error {
-		_, err := c.client.CoreV1().Nodes().Create(ctx, wideNode(fmt.Sprintf("node-%05d", i)), metav1.CreateOptions{})
+		_, err := c.client.CoreV1().Nodes().Create(ctx, workload.GPUHost(fmt.Sprintf("node-%05d", i)), metav1.CreateOptions{})
 		return err
 	})
-}
-
-func wideNode(name string) *v1.Node {
-	labels := map[string]string{"kubernetes.io/hostname": name, "gpu-node-label-model": "T4"}
-	for i := range 38 {
-		labels[fmt.Sprintf("example.com/some-label-of-a-node-%d", i)] = "some-value"
-	}
-	var images []v1.ContainerImage
-	for i := range 50 {
-		images = append(images, v1.ContainerImage{
-			Names:     []string{fmt.Sprintf("registry.example.com/some/repository-%d@sha256:%s", i, strings.Repeat("0123456789abcdef", 4))},
-			SizeBytes: 1 << 30,
-		})
-	}
-	offered := v1.ResourceList{
-		v1.ResourceCPU: resource.MustParse("96"), v1.ResourceMemory: resource.MustParse("768Gi"),
-		v1.ResourcePods: resource.MustParse("110"), "nvidia.com/gpu": resource.MustParse("8"),
-	}
-	return &v1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-		Status: v1.NodeStatus{
-			Capacity: offered, Allocatable: offered, Images: images,
-			Conditions: []v1.NodeCondition{{Type: v1.NodeReady, Status: v1.ConditionTrue}},
-		},
-	}
 }
 
 // createPods makes pods that fit every node: the pods of four jobs, mixed.

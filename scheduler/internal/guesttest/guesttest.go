@@ -17,10 +17,18 @@ import (
 	wasm "sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/plugin"
 )
 
+// Folder is where the modules are: WEIR_PLUGINS, or where `make plugins` leaves them.
+func Folder() string {
+	if folder := os.Getenv("WEIR_PLUGINS"); folder != "" {
+		return folder
+	}
+	return filepath.Join("..", "..", "..", "target", "plugins")
+}
+
 // Load loads target/plugins/NAME.wasm with the extension's own constructor. The error is the extension's.
 func Load(t testing.TB, name, config string, nodes ...*v1.Node) (framework.Plugin, error) {
 	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "..", "target", "plugins", name+".wasm"))
+	path, err := filepath.Abs(filepath.Join(Folder(), name+".wasm"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,7 @@ import (
 const mostBytes = 100 << 10
 
 func TestAModuleIsSmall(t *testing.T) {
-	modules, err := filepath.Glob("../../../target/plugins/*.wasm")
+	modules, err := filepath.Glob(filepath.Join(Folder(), "*.wasm"))
 	if err != nil || len(modules) < 4 {
 		t.Fatalf("%d modules, %v: run `make plugins` first", len(modules), err)
 	}

@@ -38,9 +38,11 @@ const LABELS: usize = 0;
 const ANNOTATIONS: usize = 1;
 
 /// Fields of NodeStatus and their positions in the index.
-const STATUS: [u32; 2] = [1, 2];
+const STATUS: [u32; 4] = [1, 2, 4, 8];
 const CAPACITY: usize = 0;
 const ALLOCATABLE: usize = 1;
+const CONDITIONS: usize = 2;
+const IMAGES: usize = 3;
 
 impl Node {
     /// The node that this call is about.
@@ -106,6 +108,16 @@ impl Node {
     #[must_use]
     pub fn allocatable(&self) -> Quantities<'_> {
         Quantities::new(self.status(ALLOCATABLE), 2)
+    }
+
+    /// `status.conditions`: what the node's own agent and others say of it.
+    pub fn conditions(&self) -> impl Iterator<Item = NodeCondition<'_>> {
+        self.status(CONDITIONS).messages(4).map(NodeCondition)
+    }
+
+    /// `status.images`: the container images on the node, the largest of them.
+    pub fn images(&self) -> impl Iterator<Item = ContainerImage<'_>> {
+        self.status(IMAGES).messages(8).map(ContainerImage)
     }
 
     /// What the pods on the node request of a resource, in its base unit: milli-CPU for `cpu`, whole units
@@ -204,5 +216,52 @@ impl<'a> Taint<'a> {
     #[must_use]
     pub fn effect(self) -> &'a str {
         self.0.text(3)
+    }
+}
+
+/// A condition of a [`Node`].
+#[derive(Clone, Copy, Debug)]
+pub struct NodeCondition<'a>(Message<'a>);
+
+impl<'a> NodeCondition<'a> {
+    /// `type`: `Ready`, `MemoryPressure` and others.
+    #[must_use]
+    pub fn kind(self) -> &'a str {
+        self.0.text(1)
+    }
+
+    /// `True`, `False` or `Unknown`.
+    #[must_use]
+    pub fn status(self) -> &'a str {
+        self.0.text(2)
+    }
+
+    /// Why, in one word.
+    #[must_use]
+    pub fn reason(self) -> &'a str {
+        self.0.text(5)
+    }
+
+    /// Why, in a sentence.
+    #[must_use]
+    pub fn message(self) -> &'a str {
+        self.0.text(6)
+    }
+}
+
+/// A container image on a [`Node`].
+#[derive(Clone, Copy, Debug)]
+pub struct ContainerImage<'a>(Message<'a>);
+
+impl<'a> ContainerImage<'a> {
+    /// The names under which it is known.
+    pub fn names(self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.0.texts(1)
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn size_bytes(self) -> i64 {
+        self.0.int(2)
     }
 }

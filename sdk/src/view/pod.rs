@@ -7,7 +7,7 @@ use weir_model::view::{PodView, TermView};
 use weir_model::{Amount, ContainerShape, PodShape, Resources, requests};
 
 use super::wire::{Index, Message};
-use super::{Quantities, Term, Texts};
+use super::{PodTerm, Preference, Quantities, Taint, Term, Texts};
 use crate::host::{self, Call};
 
 /// The pod that is being scheduled, read from the host when it is first asked for something.
@@ -23,9 +23,20 @@ use crate::host::{self, Call};
 /// ```
 #[derive(Debug, Default)]
 pub struct Pod {
+    source: Source,
     bytes: OnceCell<Vec<u8>>,
     metadata: Index<{ METADATA.len() }>,
     spec: Index<{ SPEC.len() }>,
+}
+
+/// Which pod to ask the host for.
+#[derive(Clone, Copy, Debug, Default)]
+enum Source {
+    /// The one that is being scheduled.
+    #[default]
+    Current,
+    /// The one that is added to a node or removed from it.
+    Target,
 }
 
 /// Fields of ObjectMeta and their positions in the index.
@@ -51,6 +62,11 @@ impl Pod {
     /// The pod of this cycle.
     pub(crate) fn current() -> Self {
         Self::default()
+    }
+
+    /// The pod that is added to a node or removed from it.
+    pub(crate) fn target() -> Self {
+        Self { source: Source::Target, ..Self::default() }
     }
 
     /// A pod from the bytes of its protobuf message, for tests and for tools outside a scheduler.
@@ -105,6 +121,24 @@ impl Pod {
     /// them a node has to meet. None when the pod has no such affinity.
     pub fn required_node_affinity(&self) -> impl Iterator<Item = Term<'_>> {
         self.spec(AFFINITY).message(18).message(1).message(1).messages(1).map(Term)
+    }
+
+    /// `spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution`: what a node had better
+    /// meet, each with a weight.
+    pub fn preferred_node_affinity(&self) -> impl Iterator<Item = Preference<'_>> {
+        self.spec(AFFINITY).message(18).message(1).messages(2).map(Preference)
+    }
+
+    /// `spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution`: pods near which this one
+    /// has to be.
+    pub fn required_pod_affinity(&self) -> impl Iterator<Item = PodTerm<'_>> {
+        self.spec(AFFINITY).message(18).message(2).messages(1).map(PodTerm)
+    }
+
+    /// `spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution`: pods near which this
+    /// one must not be.
+    pub fn required_pod_anti_affinity(&self) -> impl Iterator<Item = PodTerm<'_>> {
+        self.spec(AFFINITY).message(18).message(3).messages(1).map(PodTerm)
     }
 
     /// `spec.containers`.
@@ -172,9 +206,13 @@ impl Pod {
 
     fn message(&self) -> Message<'_> {
         Message(self.bytes.get_or_init(|| {
-            let bytes = host::ask(Call::CurrentPod);
+            let call = match self.source {
+                Source::Current => Call::CurrentPod,
+                Source::Target => Call::TargetPod,
+            };
+            let bytes = host::ask(call);
             if bytes.is_empty() {
-                host::fail(Call::CurrentPod.name(), &"the host has no pod for this call");
+                host::fail(call.name(), &"the host has no pod for this call");
             }
             bytes
         }))
@@ -282,5 +320,26 @@ impl<'a> Toleration<'a> {
     #[must_use]
     pub fn effect(self) -> &'a str {
         self.0.text(4)
+    }
+
+    /// Whether it tolerates a taint, as Kubernetes sees it.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::testing::{node, pod};
+    /// let node = node("n1").taint("dedicated", "gpu", "NoSchedule").build();
+    /// let pod = pod("p").toleration("dedicated", "Equal", "gpu", "").build();
+    /// let taint = node.taints().next().unwrap();
+    /// assert!(pod.tolerations().any(|toleration| toleration.tolerates(taint)));
+    /// ```
+    #[must_use]
+    pub fn tolerates(self, taint: Taint<'_>) -> bool {
+        let effect = self.effect().is_empty() || self.effect() == taint.effect();
+        let key = self.key().is_empty() || self.key() == taint.key();
+        let value = match self.operator() {
+            "Exists" => true,
+            "" | "Equal" => self.value() == taint.value(),
+            _ => false,
+        };
+        effect && key && value
     }
 }

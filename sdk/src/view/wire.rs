@@ -69,6 +69,14 @@ impl<'a> Message<'a> {
         core::str::from_utf8(self.0).unwrap_or_default()
     }
 
+    /// The length of the message in a buffer in which only zeros follow it: no field begins with a zero.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn len_before_zeros(self) -> usize {
+        let mut fields = self.fields();
+        while fields.rest.first().is_some_and(|byte| *byte != 0) && fields.next().is_some() {}
+        self.0.len() - fields.rest.len()
+    }
+
     /// The key of a map's entry.
     pub(crate) fn entry_key(self) -> Self {
         self.message(1)

@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn the_replay_is_said_every_five_seconds() {
         let (mut story, mut progress, mut lines) = (Story::new(), Progress::default(), Vec::new());
-        story.tell(at(0), Event::Planned(Plan { title: "openb".into(), nodes: 1, pods: 2, rounded_up: 0 }));
+        story.tell(at(0), Event::Planned(Plan { title: "openb".into(), nodes: 1, pods: 2, ..Plan::default() }));
         story.tell(at(1), example::node("g1", Some("T4"), 8, 64));
         story.tell(at(1), Event::ReplayStarted);
         story.tell(at(2), example::pod("train", 2, 8));

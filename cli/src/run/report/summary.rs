@@ -34,6 +34,7 @@ fn pods(story: &Story) -> String {
         row(&["nodes", &number(story.nodes()), ""]),
         row(&["violations", &number(story.violations().len()), ""]),
         row(&["replayed in", &clock(story.replayed()), &format!("at most {:.0} pods/s", story.peak_rate())]),
+        row(&["", "", &story.plan().pace]),
     ];
     let mut text = format!("{}\n{}", fit(&story.plan().title, 100), rows.concat());
     for violation in story.violations().iter().take(10) {
@@ -44,7 +45,10 @@ fn pods(story: &Story) -> String {
 
 fn row(cells: &[&str; 3]) -> String {
     let [name, value, note] = cells;
-    format!("  {name:<14} {value:>9}  {note}").trim_end().to_owned() + "\n"
+    match format!("  {name:<14} {value:>9}  {note}").trim_end() {
+        "" => String::new(),
+        row => row.to_owned() + "\n",
+    }
 }
 
 fn number(number: usize) -> String {

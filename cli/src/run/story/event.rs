@@ -72,6 +72,8 @@ pub struct Plan {
     pub pods: usize,
     /// How many of them ask for a fraction of a GPU in the trace and are rounded up to one here.
     pub rounded_up: usize,
+    /// What was done to the trace's time, for the summary, for example `1 s is 4.3 h of the trace`; may be empty.
+    pub pace: String,
 }
 
 /// One step of the set-up.
