@@ -5,11 +5,16 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// What a start that fails may take at the most, and a small run.
 const PATIENCE: Duration = Duration::from_secs(180);
+
+/// What the kernel may take to end a process that was killed.
+const TO_BE_GONE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
 /// How a program ended.
 #[derive(Clone, Debug)]
@@ -100,22 +105,50 @@ impl Sandbox {
     }
 
     /// What is still there of programs that had this as their folder for temporary files: files other than
-    /// those of [`Self::file`] that are named here, and processes that work in it.
+    /// the test's `own`, and processes.
     ///
     /// # Errors
     /// When it cannot be listed.
     pub fn left_behind(&self, own: &[&str]) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(self.path()).context("list the folder")?.flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let mut left: Vec<_> = names.filter(|name| !own.contains(&name.as_str())).collect();
-        for process in std::fs::read_dir("/proc").context("list the processes")?.flatten() {
-            // Processes of other users, and those that end just now, do not say where they work.
-            let Ok(cwd) = std::fs::read_link(process.path().join("cwd")) else { continue };
-            if cwd.starts_with(self.path()) {
-                let command = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-                left.push(format!("process {} ({})", process.file_name().to_string_lossy(), command.trim()));
-            }
-        }
-        Ok(left)
+        let files = names.filter(|name| !own.contains(&name.as_str()));
+        Ok(files.chain(left_running(self.path())?).collect())
     }
+}
+
+/// The processes that work in a folder, or in one that was removed from it, and go on doing so.
+///
+/// Who was killed takes a moment to be gone on a busy machine, so each is given the time for it.
+///
+/// # Errors
+/// When the processes cannot be listed.
+pub fn left_running(folder: &Path) -> Result<Vec<String>> {
+    let mut left = Vec::new();
+    for (id, name) in running(folder)? {
+        // Gone since it was listed, or a moment later.
+        let Some(process) = Pid::from_raw(id).and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok()) else { continue };
+        let ends = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&TO_BE_GONE)).context("wait for its end")?;
+        if ends == 0 {
+            left.push(format!("process {id} ({name})"));
+        }
+    }
+    Ok(left)
+}
+
+/// The processes that work in a folder at this moment, with their names.
+///
+/// # Errors
+/// When the processes cannot be listed.
+pub fn running(folder: &Path) -> Result<Vec<(i32, String)>> {
+    let processes = std::fs::read_dir("/proc").context("list the processes")?.flatten();
+    let here = processes.filter_map(|process| {
+        let id = process.file_name().to_str()?.parse().ok()?;
+        // Processes of other users, and those that end just now, do not say where they work.
+        let works_in = std::fs::read_link(process.path().join("cwd")).ok()?;
+        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default().trim().to_owned();
+        // A removed folder is shown with a word behind its name.
+        works_in.to_string_lossy().starts_with(&*folder.to_string_lossy()).then_some((id, name))
+    });
+    Ok(here.collect())
 }

@@ -6,5 +6,7 @@ mod bad_input;
 mod extension;
 mod gpu_filter;
 mod load;
+mod mixed;
 mod packing;
+mod run;
 mod special_hardware;
