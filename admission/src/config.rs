@@ -90,15 +90,11 @@ pub struct Cycle {
     pub gather: Span,
     /// The longest time between decisions when nothing happens.
     pub idle: Span,
-    /// How many writes may be under way at once.
+    /// How many gates may be removed, and how many conditions written, at once. The API server's own fairness
+    /// does the rest; more only help where its answers take long.
     pub writers: usize,
-    /// Writes per second that are allowed on average; 0 leaves it to the API server's own fairness.
-    pub writes_per_second: u32,
-    /// How often the numbers in a condition are refreshed while its reason stays.
-    pub refresh: Span,
-    /// How many pods of a queue, from its head, have their numbers refreshed.
-    pub refresh_first: usize,
-    /// How long after Weir is first installed nobody is evicted.
+    /// How long after Weir first led in this cluster nobody is evicted, so that turning it on takes nothing
+    /// from what ran before.
     pub adoption_grace: Span,
     /// How long a pool must be above its entitlement, without a break, before it is brought back.
     pub reclaim_after: Span,
@@ -198,9 +194,6 @@ impl Default for Cycle {
             gather: Span::from(Duration::from_millis(50)),
             idle: seconds(1),
             writers: 32,
-            writes_per_second: 0,
-            refresh: seconds(60),
-            refresh_first: 100,
             adoption_grace: seconds(1800),
             reclaim_after: seconds(60),
         }
@@ -329,7 +322,6 @@ impl Config {
         let spans = [
             ("cycle.gather", self.cycle.gather),
             ("cycle.idle", self.cycle.idle),
-            ("cycle.refresh", self.cycle.refresh),
             ("cycle.adoptionGrace", self.cycle.adoption_grace),
             ("cycle.reclaimAfter", self.cycle.reclaim_after),
             ("nodes.notReadyHold", self.nodes.not_ready_hold),

@@ -12,9 +12,12 @@
 //! | [`guard`] | the policy that lets nobody admit himself |
 //! | [`watched`] | namespaces, pools and the list of special hardware, on every replica |
 //! | [`webhook`], [`http`], [`certificates`], [`install`] | what every replica serves and keeps right |
+//! | [`read`] | Kubernetes objects as the queue is told of them |
+//! | [`reign`], [`book`], [`pods`], [`writes`] | what the leader does: decide, record, carry out, report |
 //! | [`program`] | the order in which all of it starts |
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
+pub mod book;
 pub mod certificates;
 pub mod config;
 pub mod guard;
@@ -25,7 +28,10 @@ pub mod keys;
 pub mod managed;
 pub mod metrics;
 pub mod mutate;
+pub mod pods;
 pub mod program;
 pub mod read;
+pub mod reign;
 pub mod watched;
 pub mod webhook;
+pub mod writes;

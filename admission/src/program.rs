@@ -10,6 +10,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use clap::Parser;
 use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_api::names;
 
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::http::{self, Ready};
 use crate::install;
 use crate::metrics::Metrics;
+use crate::reign::{Seat, reign};
 use crate::watched::Watched;
 use crate::webhook::{self, Webhook};
 
@@ -90,26 +92,34 @@ pub async fn run(config: Config, identity: String) -> anyhow::Result<()> {
     tasks.spawn(install::keep(client.clone(), Arc::clone(&config), serving, certificates));
     ready.now();
     tracing::info!(identity, "ready");
+    let writers = Arc::new(Semaphore::new(config.cycle.writers));
+    let seat = Seat { client, config, watched, metrics, identity, writers };
     tokio::select! {
-        led = lead(&client, &config, &identity, &metrics) => led,
+        led = lead(&seat) => led,
         ended = tasks.join_next() => anyhow::bail!("a task that runs for ever ended: {ended:?}"),
         signal = stop() => signal,
     }
 }
 
 /// Holds the lease for as long as possible and decides while it is held.
-async fn lead(client: &Client, config: &Config, identity: &str, metrics: &Metrics) -> anyhow::Result<()> {
-    let manager = LeaseManagerBuilder::new(client.clone(), names::ADMISSION)
-        .with_namespace(&config.namespace)
-        .with_identity(identity)
-        .with_duration(Duration::from(config.lease.duration).as_secs())
-        .with_grace(Duration::from(config.lease.renew_before).as_secs())
+async fn lead(seat: &Seat) -> anyhow::Result<()> {
+    let lease = &seat.config.lease;
+    let manager = LeaseManagerBuilder::new(seat.client.clone(), names::ADMISSION)
+        .with_namespace(&seat.config.namespace)
+        .with_identity(&seat.identity)
+        .with_duration(Duration::from(lease.duration).as_secs())
+        .with_grace(Duration::from(lease.renew_before).as_secs())
         .build()
         .await
         .context("preparing the lease")?;
     let (mut leads, task) = manager.watch().await;
     loop {
-        metrics.leads(*leads.borrow_and_update());
+        let leading = *leads.borrow_and_update();
+        seat.metrics.leads(leading);
+        if leading {
+            reign(seat, &mut leads).await;
+            continue;
+        }
         if leads.changed().await.is_err() {
             let ended = task.await.context("the lease's task")?;
             return ended.map(drop).context("holding the lease");

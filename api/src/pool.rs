@@ -263,11 +263,11 @@ pub struct Trace {
     pub non_preemptible: Quantity,
     /// What the reservation gives on top of that.
     pub from_reservation: Quantity,
-    /// What unmet requirement gets by share, on top of the reservation.
-    pub surplus: Quantity,
+    /// What the pool requires beyond its reservation and was lent, divided by share.
+    pub borrowed: Quantity,
     /// What nobody asks for, given by share so that the pool can start at once.
     pub spread: Quantity,
-    /// Whose reservation is lent, largest first; empty where the surplus is what nobody reserved.
+    /// Whose reservation is lent; what is missing to `borrowed` is reserved by nobody.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["pool"]))]
     pub borrowed_from: Vec<Lender>,

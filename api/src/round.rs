@@ -49,7 +49,7 @@ pub struct AdmissionRoundSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["uid"])
     )]
     pub admissions: Vec<Admission>,
-    /// What is kept free on nodes for whom it was freed.
+    /// What is kept, on nodes and in quotas, for who waited longest or for whom it was freed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ENTRIES))]
     pub claims: Vec<Claim>,
@@ -95,38 +95,29 @@ pub struct Admission {
     pub reason: String,
 }
 
-/// What is kept free on nodes until the claimant is admitted.
+/// What is kept until the claimant is admitted.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Claim {
-    /// Whose it is: the UID of a pod, or `namespace/gang`.
-    #[schemars(length(min = 1, max = 317))]
-    pub claimant: String,
-    /// The pool of the claimant.
+    /// The UIDs of the pods that it is for, the whole of a gang.
+    #[schemars(length(min = 1, max = MAX_ENTRIES), inner(length(max = 64)))]
+    pub claimant: Vec<String>,
+    /// Their pool.
     #[schemars(length(max = NAME))]
     pub pool: String,
-    /// When it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Time>,
-    /// What is kept free on each node.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = MAX_ENTRIES),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["node"])
-    )]
-    pub nodes: Vec<ClaimedNode>,
-}
-
-/// What is kept free on one node.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ClaimedNode {
-    /// The node.
-    #[schemars(length(min = 1, max = 253))]
-    pub node: String,
-    /// How much, by resource name.
+    /// What is kept of the quota, by dimension.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
     pub amounts: BTreeMap<String, Quantity>,
+    /// The nodes on which room is kept, one for each pod, so that a node may stand several times; empty for
+    /// a claim on quota alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ENTRIES), inner(length(max = 253)))]
+    pub nodes: Vec<String>,
+    /// The UIDs of the pods that make room.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ENTRIES), inner(length(max = 64)))]
+    pub victims: Vec<String>,
 }
 
 /// A pod that is about to be evicted.
@@ -145,9 +136,9 @@ pub struct Victim {
     /// Its pool.
     #[schemars(length(max = NAME))]
     pub pool: String,
-    /// Who benefits, as in [`Claim::claimant`]; empty when a pool is drained.
+    /// Who benefits: the UID of the first pod of a [`Claim::claimant`]; empty when a pool is drained.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 317))]
+    #[schemars(length(max = 64))]
     pub claimant: String,
     /// Not before this moment: the end of the notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]

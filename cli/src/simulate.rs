@@ -3,6 +3,7 @@
 //! Reading arguments and writing answers is here; what happens is in `weir-simulator`.
 
 mod pack;
+mod spread;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -11,12 +12,15 @@ use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
+use weir_simulator::pack::Statistic;
 
 /// The experiments.
 #[derive(Subcommand)]
 pub(crate) enum SimulateCommand {
     /// How well scoring policies pack the GPUs of a trace
     Pack(pack::PackArgs),
+    /// How evenly policies use the CPU nodes of a trace
+    Spread(spread::SpreadArgs),
 }
 
 /// How to answer.
@@ -32,6 +36,9 @@ enum Format {
 pub(crate) fn run(command: &SimulateCommand) -> ExitCode {
     match command {
         SimulateCommand::Pack(args) => answer("weir simulate pack", args.output(), pack::run(args), pack::table),
+        SimulateCommand::Spread(args) => {
+            answer("weir simulate spread", args.output(), spread::run(args), spread::table)
+        }
     }
 }
 
@@ -60,6 +67,14 @@ fn answer<T: Serialize, E: Display>(
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,
+    }
+}
+
+/// A column of a table: mean and deviation, 15 wide.
+fn cell(statistic: &Statistic) -> String {
+    match (statistic.mean, statistic.sd) {
+        (Some(mean), Some(sd)) => format!("{mean:>7.2} ± {sd:>5.2}"),
+        _ => format!("{:>15}", "none"),
     }
 }
 

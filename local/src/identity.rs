@@ -3,10 +3,8 @@
 //! Every user is a client certificate, so that a test can be anybody at any time, and RBAC
 //! is tried as it is in production. The authority exists for one cluster and never leaves its folder.
 
-use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -132,14 +130,13 @@ impl Authority {
     }
 }
 
-/// Writes a file that only its owner may read.
+/// Writes a file that only its owner may read, all at once: somebody who starts just now may be reading it.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("write {}", path.display()))
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("write {}", path.display()))
 }

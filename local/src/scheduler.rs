@@ -53,6 +53,18 @@ impl Scheduler {
     /// When it ends before, with the end of its log: a setting that a plugin refuses, a module that is not
     /// there, a configuration that cannot be read.
     pub async fn start(cluster: &Cluster, settings: SchedulerSettings<'_>) -> Result<Self> {
+        Self::start_with(cluster, settings, &BTreeMap::new()).await
+    }
+
+    /// As [`Self::start`], with environment variables on top of this process's own.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub async fn start_with(
+        cluster: &Cluster,
+        settings: SchedulerSettings<'_>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self> {
         let SchedulerSettings { name, program, configuration, plugins } = settings;
         let port = ReservedPort::reserve(Port::Free, name)?;
         let (certificate, key) = cluster.server_certificate(name)?;
@@ -73,7 +85,7 @@ impl Scheduler {
             // One replica: an election would only delay it.
             "--leader-elect=false".into(),
         ];
-        let process = cluster.run(name, program, &arguments, &BTreeMap::new())?;
+        let process = cluster.run(name, program, &arguments, environment)?;
         let client = client_to(cluster.kubeconfig(), &format!("https://127.0.0.1:{}", port.number())).await?;
         let scheduler = Self { process, metrics: ClientOfMetrics(client), _port: port };
         scheduler.healthy().await?;

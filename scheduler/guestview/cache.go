@@ -21,10 +21,6 @@ type View struct {
 	// alive that is not needed any more.
 	ID uint64
 
-	// Index is a small number that the node keeps while the cache knows it, so that what is remembered about nodes can
-	// stand in an array. It is used again for another node when this one is gone; the ID tells them apart.
-	Index int
-
 	// generation is of the NodeInfo that the view was made from.
 	generation int64
 
@@ -42,7 +38,7 @@ func (d Detail) View(info *framework.NodeInfo) *View {
 }
 
 func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
-	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), Index: -1, generation: info.Generation, sample: sample}
+	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), generation: info.Generation, sample: sample}
 	var fresh *load.Sample
 	if sample != nil {
 		if expires := sample.Expires(d.LoadFreshFor); now.Before(expires) {
@@ -66,17 +62,11 @@ type Cache struct {
 	loads  *load.Store
 	clock  clock.PassiveClock
 	nodes  sync.Map // of node name (string) to *known
-
-	mu   sync.Mutex
-	next int   // the lowest index that no node has had
-	free []int // indices of nodes that are gone
+	count  atomic.Int64
 }
 
 // known is what the cache has of one node.
-type known struct {
-	index int
-	views atomic.Pointer[pair]
-}
+type known = atomic.Pointer[pair]
 
 // pair is the last two views of a node, the one used last first. There are two because Filter is called twice for a
 // node that pods are nominated to, once as if they were there and once without them.
@@ -86,6 +76,17 @@ type pair struct{ first, second *View }
 // nil where the detail asks for no load.
 func NewCache(detail Detail, loads *load.Store, clock clock.PassiveClock) *Cache {
 	return &Cache{detail: detail, loads: loads, clock: clock}
+}
+
+// Key names what guests are told of a node, cheaply: two calls with the same key would get the same view. It is the
+// NodeInfo's Generation, which moves with all that a view without load is made of; where load is told, it is the ID of
+// the view, which then comes with it.
+func (c *Cache) Key(info *framework.NodeInfo) (uint64, *View) {
+	if c.detail.LoadFreshFor == 0 {
+		return uint64(info.Generation), nil
+	}
+	view := c.Of(info)
+	return view.ID, view
 }
 
 // Detail is how much of a Node the cache's views have.
@@ -100,19 +101,18 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 	if c.detail.LoadFreshFor > 0 {
 		sample, now = c.loads.Of(name), c.clock.Now()
 	}
-	last := node.views.Load()
+	last := node.Load()
 	switch {
 	case last == nil:
 		last = &pair{}
 	case last.first.holds(info.Generation, sample, now):
 		return last.first
 	case last.second != nil && last.second.holds(info.Generation, sample, now):
-		node.views.Store(&pair{first: last.second, second: last.first})
+		node.Store(&pair{first: last.second, second: last.first})
 		return last.second
 	}
 	view := c.detail.view(info, sample, now)
-	view.Index = node.index
-	node.views.Store(&pair{first: view, second: last.first})
+	node.Store(&pair{first: view, second: last.first})
 	return view
 }
 
@@ -125,26 +125,18 @@ func (c *Cache) node(name string) *known {
 	if found, ok := c.nodes.Load(name); ok {
 		return found.(*known)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if found, ok := c.nodes.Load(name); ok {
-		return found.(*known)
+	made, loaded := c.nodes.LoadOrStore(name, new(known))
+	if !loaded {
+		c.count.Add(1)
 	}
-	made := &known{index: c.next}
-	if last := len(c.free) - 1; last >= 0 {
-		made.index, c.free = c.free[last], c.free[:last]
-	} else {
-		c.next++
-	}
-	c.nodes.Store(name, made)
-	return made
+	return made.(*known)
 }
 
 // Captured is the last view of a node that was built, whatever has happened to the node since. It reads nothing that
 // belongs to a scheduling cycle. It is nil for a node of which no view was ever asked.
 func (c *Cache) Captured(name string) *View {
 	if found, ok := c.nodes.Load(name); ok {
-		return found.(*known).captured()
+		return captured(found.(*known))
 	}
 	return nil
 }
@@ -153,7 +145,7 @@ func (c *Cache) Captured(name string) *View {
 func (c *Cache) AllCaptured() []*View {
 	var views []*View
 	c.nodes.Range(func(_, node any) bool {
-		if view := node.(*known).captured(); view != nil {
+		if view := captured(node.(*known)); view != nil {
 			views = append(views, view)
 		}
 		return true
@@ -161,35 +153,23 @@ func (c *Cache) AllCaptured() []*View {
 	return views
 }
 
-func (k *known) captured() *View {
-	if last := k.views.Load(); last != nil {
+func captured(node *known) *View {
+	if last := node.Load(); last != nil {
 		return last.first
 	}
 	return nil
 }
 
 // Len is the number of nodes that the cache holds, those included that are gone from the cluster.
-func (c *Cache) Len() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.next - len(c.free)
-}
-
-// Indices is one more than the largest Index of a view.
-func (c *Cache) Indices() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.next
-}
+func (c *Cache) Len() int { return int(c.count.Load()) }
 
 // Forget drops the nodes that are not in the cluster any more.
 func (c *Cache) Forget(exists func(name string) bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.nodes.Range(func(name, node any) bool {
+	c.nodes.Range(func(name, _ any) bool {
 		if !exists(name.(string)) {
-			c.nodes.Delete(name)
-			c.free = append(c.free, node.(*known).index)
+			if _, present := c.nodes.LoadAndDelete(name); present {
+				c.count.Add(-1)
+			}
 		}
 		return true
 	})

@@ -40,9 +40,6 @@ type Module struct {
 	bytes []byte
 }
 
-// maxBytes is more than a hundred times what one of our plugins has, and ten times a TinyGo guest.
-const maxBytes = 16 << 20
-
 // about is what a module says of itself in the custom section "weir.dev/guest", as JSON. The plain extension does not
 // look there, and a module without the section is an ordinary guest.
 type about struct {
@@ -74,18 +71,18 @@ var pureImports = map[string]bool{
 	"wasi_snapshot_preview1.fd_write": true,
 }
 
-// Read fetches a module. The only scheme it knows is file://; the path may be relative, as in the extension.
-func Read(ctx context.Context, url string) (*Module, error) {
-	path, ok := strings.CutPrefix(url, "file://")
-	if !ok {
-		return nil, fmt.Errorf("guestURL %q: only file:// is supported", url)
-	}
+// MaxBytes is more than a hundred times what one of our plugins has, and ten times a TinyGo guest.
+const MaxBytes = 16 << 20
+
+// ReadFile reads a module from a file:// URL, whose path may be relative, as in the extension.
+func ReadFile(ctx context.Context, url string) (*Module, error) {
+	path := strings.TrimPrefix(url, "file://")
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("guestURL %q: %w", url, err)
 	}
-	if info.Size() > maxBytes {
-		return nil, fmt.Errorf("guestURL %q: %d bytes are more than the %d that a module may have", url, info.Size(), maxBytes)
+	if info.Size() > MaxBytes {
+		return nil, fmt.Errorf("guestURL %q: %d bytes are more than the %d that a module may have", url, info.Size(), MaxBytes)
 	}
 	bytes, err := os.ReadFile(path)
 	if err != nil {

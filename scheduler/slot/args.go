@@ -14,11 +14,16 @@ import (
 
 // Args are the `args` of a plugin in the scheduler's configuration. The first three are the extension's own.
 type Args struct {
-	// GuestURL is where the module is: file:///path/to/plugin.wasm.
+	// GuestURL is where the module is: file:///path/to/plugin.wasm, or configmap://namespace/name/key for one in the
+	// binaryData of a ConfigMap. Both are watched, and what changes there is put in force while the scheduler runs.
 	GuestURL string `json:"guestURL"`
 
 	// GuestConfig is handed to the guest as it is; the guest says what may be in it.
 	GuestConfig string `json:"guestConfig"`
+
+	// GuestConfigMap, as namespace/name, is a ConfigMap with one key whose value is handed to the guest instead, now and
+	// whenever it changes. While there is no such ConfigMap, GuestConfig counts.
+	GuestConfigMap string `json:"guestConfigMap"`
 
 	// LogSeverity is the least severe of the guest's own messages that reach the log: 0 info, 1 warning, 2 error, 3 fatal.
 	LogSeverity int32 `json:"logSeverity"`
@@ -47,7 +52,7 @@ func parseArgs(raw runtime.Object) (Args, error) {
 	}
 	strict, err := json.UnmarshalStrict(unknown.Raw, &args)
 	if err = errors.Join(append(strict, err)...); err != nil {
-		return args, fmt.Errorf("args: %w (known are guestURL, guestConfig, logSeverity, nodeAnnotations, loadFreshFor, unsafePoints)", err)
+		return args, fmt.Errorf("args: %w (known are guestURL, guestConfig, guestConfigMap, logSeverity, nodeAnnotations, loadFreshFor, unsafePoints)", err)
 	}
 	return args, args.validate()
 }
@@ -55,6 +60,9 @@ func parseArgs(raw runtime.Object) (Args, error) {
 func (a Args) validate() error {
 	if a.GuestURL == "" {
 		return errors.New("args.guestURL is required, for example file:///plugins/gpu-filter.wasm")
+	}
+	if err := a.validateSources(); err != nil {
+		return err
 	}
 	if a.LogSeverity < 0 || a.LogSeverity > 3 {
 		return fmt.Errorf("args.logSeverity is %d; expected 0 (info), 1 (warning), 2 (error) or 3 (fatal)", a.LogSeverity)
@@ -71,6 +79,22 @@ func (a Args) validate() error {
 		if _, ok := upstreamTraps[point]; !ok {
 			return fmt.Errorf("args.unsafePoints: %q is not one of %s", point, strings.Join(unsafePoints(), ", "))
 		}
+	}
+	return nil
+}
+
+func (a Args) validateSources() error {
+	if a.GuestConfigMap != "" {
+		if _, err := parseName("args.guestConfigMap", a.GuestConfigMap); err != nil {
+			return err
+		}
+	}
+	if place, ok := strings.CutPrefix(a.GuestURL, configMapScheme); ok {
+		_, _, err := parseKey("args.guestURL", place)
+		return err
+	}
+	if !strings.HasPrefix(a.GuestURL, "file://") {
+		return fmt.Errorf("args.guestURL %q: expected file:///path or configmap://namespace/name/key", a.GuestURL)
 	}
 	return nil
 }

@@ -22,6 +22,9 @@ func (v *version) call(ctx context.Context, at point, sight sight, run func(*ins
 	strayed = taken.handle.strayed
 	if broken {
 		v.pool.discard(taken)
+		if v.onTrap != nil {
+			v.onTrap()
+		}
 	} else {
 		v.pool.giveBack(taken)
 	}

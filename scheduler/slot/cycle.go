@@ -21,6 +21,9 @@ type cycle struct {
 
 	// row is what was answered about such pods before; nil when answers are not remembered.
 	row *row
+
+	// filter and score are where answers are counted.
+	filter, score *pointMetrics
 }
 
 // Clone is for preemption, which tries things out on copies of the state. A cycle never changes.
@@ -44,6 +47,7 @@ func (s *slot) begin(state *framework.CycleState, pod *v1.Pod) *cycle {
 	began := &cycle{state: state, pod: pod, told: pod}
 	if kept, err := state.Read(s.key); err != nil {
 		began.version = s.current.Load()
+		s.retireOutgoing()
 	} else if kept := kept.(*cycle); kept.pod == pod {
 		return kept
 	} else {
@@ -53,9 +57,10 @@ func (s *slot) begin(state *framework.CycleState, pod *v1.Pod) *cycle {
 		told := s.host.tell(pod)
 		began.told = told.told
 		if told.bytes != "" && !memo.off.Load() {
-			began.row = memo.row(told.bytes, began.version.views.Indices())
+			began.row = memo.row(told.bytes, began.version.views.Len())
 		}
 	}
+	began.filter, began.score = began.version.metrics[pointFilter], began.version.metrics[pointScore]
 	state.Write(s.key, began)
 	s.last.Store(began)
 	return began

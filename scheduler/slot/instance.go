@@ -44,13 +44,13 @@ type pool struct {
 
 // newPool builds the first instance at once, so that a module that cannot be loaded is refused at start. The others are
 // built when calls meet.
-func newPool(ctx context.Context, name string, m *module.Module, args Args, handle framework.Handle, views *guestview.Cache) (*pool, error) {
-	config := wasm.PluginConfig{GuestConfig: args.GuestConfig, LogSeverity: args.LogSeverity}
+func newPool(ctx context.Context, name string, of recipe, logSeverity int32, handle framework.Handle, views *guestview.Cache) (*pool, error) {
+	config := wasm.PluginConfig{GuestConfig: of.config, LogSeverity: logSeverity}
 	p := &pool{
 		build: func(ctx context.Context) (*instance, error) {
-			return instantiate(ctx, name, m, config, &guestHandle{Handle: handle, views: views})
+			return instantiate(ctx, name, of.module, config, &guestHandle{Handle: handle, views: views})
 		},
-		calls: make(chan struct{}, instances(m)),
+		calls: make(chan struct{}, instances(of.module)),
 	}
 	first, err := p.build(ctx)
 	if err != nil {

@@ -10,11 +10,9 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/clock"
 
-	"weir.dev/scheduler/guestview"
 	"weir.dev/scheduler/internal/wasmtest"
 )
 
@@ -72,6 +70,17 @@ func TestANodeThatChangedIsAskedAboutAgain(t *testing.T) {
 	after := told(t, filterWith(plugin, pod, on)).Annotations["node.weir.dev/requested.cpu"]
 	if before != "0" || after != "3000" {
 		t.Errorf("the guest was told of %s and then of %s milli-CPU", before, after)
+	}
+}
+
+func TestOfSoManyRememberedAnswersOneIsAskedForAgain(t *testing.T) {
+	handle := cluster(t, []*v1.Node{node("a")})
+	plugin := remembering(t, echo(), handle, 5)
+	for range 101 { // the first is not remembered yet
+		filterWith(plugin, podOn("p", ""), info(t, handle, "a"))
+	}
+	if hits := hitsOf(t, plugin); hits != 80 {
+		t.Errorf("%d of 100 were answered from memory, want 80", hits)
 	}
 }
 
@@ -202,8 +211,8 @@ func TestTheMemoIsSafeUnderParallelCalls(t *testing.T) {
 }
 
 func TestTheMemoryOfAMemoIsBounded(t *testing.T) {
-	m := newMemo(points{filter: true, score: true})
-	const nodes = 200_000 // two columns of them take 9.6 MB: the fewest rows are kept
+	m := newMemo()
+	const nodes = 200_000 // two tables of them take 16 MiB: the fewest rows are kept
 	kept := m.row("kept", nodes)
 	for i := range 40 {
 		m.row(fmt.Sprint(i), nodes)
@@ -216,24 +225,23 @@ func TestTheMemoryOfAMemoIsBounded(t *testing.T) {
 	}
 }
 
-func TestAColumnKeepsItsAnswersWhenTheClusterGrows(t *testing.T) {
-	var answers column
-	first := &guestview.View{ID: 1, Index: 3}
-	answers.keep(first, passes[7])
-	answers.keep(&guestview.View{ID: 2, Index: 900}, passes[8])
-	if answers.of(first) != passes[7] {
-		t.Error("an answer was lost")
+func TestAModuleThatMakesUpASentenceForEachNodeDoesNotFillTheMemory(t *testing.T) {
+	m := newMemo()
+	full := make([]*verdict, mostVerdicts)
+	m.verdicts.all.Store(&full)
+	if _, ok := m.verdicts.of(0, framework.NewStatus(framework.Unschedulable, "node n1 has bad luck")); ok {
+		t.Error("one more verdict was numbered")
 	}
-	if answers.of(&guestview.View{ID: 3, Index: 3}) != nil || answers.of(&guestview.View{ID: 4, Index: 5000}) != nil {
-		t.Error("there is an answer about a view that nobody asked about")
+	if number, ok := m.verdicts.of(42, nil); !ok || number != 42 {
+		t.Error("a score is not remembered any more")
 	}
 }
 
 func hitsOf(t *testing.T, plugin *slot) int {
 	t.Helper()
-	value, err := testutil.GetCounterMetricValue(plugin.current.Load().metrics[pointFilter].hits)
-	if err != nil {
-		t.Fatal(err)
+	hits, counted := uint64(0), plugin.current.Load().metrics[pointFilter]
+	for code := range counted.found {
+		hits += counted.hits(code)
 	}
-	return int(value)
+	return int(hits)
 }

@@ -12,12 +12,6 @@ import (
 
 // The metrics live in kube-scheduler's own registry, so /metrics shows them without another port.
 var (
-	callsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
-		Name:           "weir_plugin_calls_total",
-		Help:           "Answers of a plugin by extension point and status code, remembered ones included.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"plugin", "digest", "point", "result"})
-
 	callSeconds = metrics.NewHistogramVec(&metrics.HistogramOpts{
 		Name:           "weir_plugin_call_duration_seconds",
 		Help:           "Time of one call into a plugin's module, waiting for a free instance included.",
@@ -31,17 +25,23 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"plugin", "digest", "point"})
 
-	memoHitsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
-		Name:           "weir_plugin_memo_hits_total",
-		Help:           "Answers of a plugin that were remembered; weir_plugin_calls_total counts them too.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"plugin", "digest", "point"})
-
 	memoMismatchesTotal = metrics.NewCounterVec(&metrics.CounterOpts{
 		Name:           "weir_plugin_memo_mismatches_total",
 		Help:           "Remembered answers of a plugin that differed when they were asked for again: its module declares itself pure and is not.",
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"plugin", "digest", "point"})
+
+	swapsTotal = metrics.NewCounterVec(&metrics.CounterOpts{
+		Name:           "weir_plugin_swaps_total",
+		Help:           "Candidates for a plugin by what became of them: InForce, Refused, RolledBack.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin", "result"})
+
+	configInfo = metrics.NewGaugeVec(&metrics.GaugeOpts{
+		Name:           "weir_plugin_config_info",
+		Help:           "1 for the revision (resourceVersion) of the ConfigMap that is in force as a plugin's configuration.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"plugin", "configmap", "revision"})
 
 	pluginInfo = metrics.NewGaugeVec(&metrics.GaugeOpts{
 		Name:           "weir_plugin_info",
@@ -49,8 +49,19 @@ var (
 		StabilityLevel: metrics.ALPHA,
 	}, []string{"plugin", "digest", "mode"})
 
+	callsDesc = metrics.NewDesc("weir_plugin_calls_total",
+		"Answers of a plugin by extension point and status code, remembered ones included.",
+		[]string{"plugin", "digest", "point", "result"}, nil, metrics.ALPHA, "")
+
+	memoHitsDesc = metrics.NewDesc("weir_plugin_memo_hits_total",
+		"Answers of a plugin that were remembered; weir_plugin_calls_total counts them too.",
+		[]string{"plugin", "digest", "point"}, nil, metrics.ALPHA, "")
+
+	answers = &answerCollector{all: map[answerKey]*pointMetrics{}}
+
 	registerMetrics = sync.OnceFunc(func() {
-		legacyregistry.MustRegister(callsTotal, callSeconds, trapsTotal, memoHitsTotal, memoMismatchesTotal, pluginInfo)
+		legacyregistry.MustRegister(callSeconds, trapsTotal, memoMismatchesTotal, swapsTotal, configInfo, pluginInfo)
+		legacyregistry.CustomMustRegister(answers)
 	})
 )
 
@@ -81,39 +92,75 @@ var allPoints = []point{
 	pointPreBind, pointPreFilter, pointPreScore, pointRemovePod, pointReserve, pointScore, pointUnreserve,
 }
 
-// pointMetrics are the series of one point of one module, looked up once: a lookup by labels costs more than a
-// remembered verdict.
+// pointMetrics count the answers of one module at one point. A remembered answer takes some ten nanoseconds, of which a
+// counter of the metrics library would be the most, twice; so it is one plain counter, added up when somebody looks.
 type pointMetrics struct {
+	answerKey
+	called, found, askedAgain [framework.Pending + 1]atomic.Uint64
+	seconds                   metrics.ObserverMetric
+}
+
+type answerKey struct {
 	plugin, digest string
 	point          point
-	results        [framework.Pending + 1]atomic.Pointer[metrics.CounterMetric]
-	seconds        metrics.ObserverMetric
-	hits           metrics.CounterMetric
 }
 
-func newPointMetrics(plugin, digest string, p point) *pointMetrics {
-	return &pointMetrics{
-		plugin: plugin, digest: digest, point: p,
-		seconds: callSeconds.WithLabelValues(plugin, digest, string(p)),
-		hits:    memoHitsTotal.WithLabelValues(plugin, digest, string(p)),
-	}
-}
+// answered counts an answer of the module itself.
+func (m *pointMetrics) answered(code framework.Code) { m.called[code].Add(1) }
 
-// answered counts an answer. The series of a code begins with the first answer of that code.
-func (m *pointMetrics) answered(code framework.Code) {
-	counter := m.results[code].Load()
-	if counter == nil {
-		found := callsTotal.WithLabelValues(m.plugin, m.digest, string(m.point), code.String())
-		counter = &found
-		m.results[code].Store(counter)
-	}
-	(*counter).Inc()
-}
+// remembered counts an answer that was found in the memo, and says how many there were. again says of the last one that
+// the module was asked all the same.
+func (m *pointMetrics) remembered(code framework.Code) uint64 { return m.found[code].Add(1) }
+func (m *pointMetrics) again(code framework.Code)             { m.askedAgain[code].Add(1) }
 
-func (m *pointMetrics) took(since time.Time) {
-	m.seconds.Observe(time.Since(since).Seconds())
-}
+func (m *pointMetrics) took(since time.Time) { m.seconds.Observe(time.Since(since).Seconds()) }
 
 func (m *pointMetrics) trapped() {
 	trapsTotal.WithLabelValues(m.plugin, m.digest, string(m.point)).Inc()
+}
+
+// hits is how many answers of this code the memo gave.
+func (m *pointMetrics) hits(code int) uint64 { return m.found[code].Load() - m.askedAgain[code].Load() }
+
+// answerCollector shows the plain counters. They are never taken away: a counter that starts again at zero when a module
+// comes back would look like a restart.
+type answerCollector struct {
+	metrics.BaseStableCollector
+	mu  sync.Mutex
+	all map[answerKey]*pointMetrics
+}
+
+// of is the counters of a module at a point, the same ones for two profiles with the same plugin.
+func (c *answerCollector) of(key answerKey) *pointMetrics {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found, ok := c.all[key]; ok {
+		return found
+	}
+	made := &pointMetrics{answerKey: key, seconds: callSeconds.WithLabelValues(key.plugin, key.digest, string(key.point))}
+	c.all[key] = made
+	return made
+}
+
+// DescribeWithStability implements metrics.StableCollector.
+func (c *answerCollector) DescribeWithStability(to chan<- *metrics.Desc) {
+	to <- callsDesc
+	to <- memoHitsDesc
+}
+
+// CollectWithStability implements metrics.StableCollector.
+func (c *answerCollector) CollectWithStability(to chan<- metrics.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, m := range c.all {
+		hits := uint64(0)
+		for code := range m.called {
+			hits += m.hits(code)
+			if all := m.called[code].Load() + m.hits(code); all > 0 {
+				to <- metrics.NewLazyConstMetric(callsDesc, metrics.CounterValue, float64(all),
+					key.plugin, key.digest, string(key.point), framework.Code(code).String())
+			}
+		}
+		to <- metrics.NewLazyConstMetric(memoHitsDesc, metrics.CounterValue, float64(hits), key.plugin, key.digest, string(key.point))
+	}
 }

@@ -36,7 +36,7 @@ func TestOurOwnModulesLoadAndArePure(t *testing.T) {
 	for name, url := range ourModules(t) {
 		t.Run(name, func(t *testing.T) {
 			startWith(t, Args{GuestURL: url}, cluster(t, nil))
-			m, err := module.Read(t.Context(), url)
+			m, err := module.ReadFile(t.Context(), url)
 			if err != nil {
 				t.Fatal(err)
 			}

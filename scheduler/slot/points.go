@@ -71,3 +71,21 @@ func exported(has map[string]bool) string {
 	}
 	return fmt.Sprintf(" (it exports %s)", strings.Join(slices.Sorted(maps.Keys(has)), ", "))
 }
+
+// names are for messages.
+func (p points) names() []string {
+	var all []string
+	for _, each := range []struct {
+		has  bool
+		name string
+	}{
+		{p.enqueue, "enqueue"}, {p.preFilter, "prefilter"}, {p.preFilterExtensions, "addpod"}, {p.filter, "filter"},
+		{p.postFilter, "postfilter"}, {p.preScore, "prescore"}, {p.score, "score"}, {p.normalizeScore, "normalizescore"},
+		{p.lifecycle, "reserve to postbind"},
+	} {
+		if each.has {
+			all = append(all, each.name)
+		}
+	}
+	return all
+}

@@ -1,64 +1,71 @@
 package slot
 
 import (
-	"math/rand/v2"
 	"sync/atomic"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
-
-	"weir.dev/scheduler/guestview"
 )
 
-// remembered answers what the module answered before, and counts it as an answer.
-func (v *version) remembered(at point, known *verdict) *framework.Status {
-	m := v.metrics[at]
-	m.answered(known.code)
-	m.hits.Inc()
-	return known.status()
+// remembered is what the module answered about a node before. It is nil also for one in so many answers that is to be
+// asked for again.
+func (s *slot) remembered(c *cycle, at *pointMetrics, in *table, key uint64) *verdict {
+	number, ok := in.get(key)
+	if !ok {
+		return nil
+	}
+	known := c.version.memo.verdicts.get(number)
+	if s.host.recheck(at.remembered(known.code)) {
+		at.again(known.code)
+		return nil
+	}
+	return known
 }
 
-// recheck says whether this remembered answer is one to ask for again.
-func (h *Host) recheck() bool {
-	switch h.recheckOneIn {
-	case 0:
-		return false
-	case 1:
-		return true
-	default:
-		return rand.Uint64N(h.recheckOneIn) == 0
-	}
+// recheck says whether the nth remembered answer is one to ask for again.
+func (h *Host) recheck(nth uint64) bool {
+	return h.recheckOneIn != 0 && nth%h.recheckOneIn == 0
 }
 
 // remember keeps an answer about a node, after comparing it with what was remembered if it was asked for again.
-func (s *slot) remember(c *cycle, at point, in *column, view *guestview.View, score int64, status *framework.Status) {
-	answer := verdictOf(score, status)
-	if answer == nil {
+func (s *slot) remember(c *cycle, at point, in *table, key uint64, node string, score int64, status *framework.Status) {
+	verdicts := &c.version.memo.verdicts
+	number, ok := verdicts.of(score, status)
+	if !ok {
 		return
 	}
-	if known := in.of(view); known == nil {
-		in.keep(view, answer)
-	} else if !known.equal(answer) {
-		s.distrust(c, at, view.Info.Node().Name, known, answer)
+	if known, again := in.get(key); again && known != number {
+		s.distrust(c, at, node, verdicts.get(known), verdicts.get(number))
+		return
 	}
+	in.put(key, number)
 }
 
 // Answers about the pod alone are cells of their own in a row.
 func preFilterOf(r *row) *atomic.Pointer[verdict] { return &r.preFilter }
 func preScoreOf(r *row) *atomic.Pointer[verdict]  { return &r.preScore }
 
-func (c *cycle) known(cell func(*row) *atomic.Pointer[verdict]) *verdict {
+// rememberedOnce is what the module answered about such a pod before.
+func (s *slot) rememberedOnce(c *cycle, at point, cell func(*row) *atomic.Pointer[verdict]) *verdict {
 	if c.row == nil {
 		return nil
 	}
-	return cell(c.row).Load()
+	known, metrics := cell(c.row).Load(), c.version.metrics[at]
+	if known != nil && s.host.recheck(metrics.remembered(known.code)) {
+		metrics.again(known.code)
+		return nil
+	}
+	return known
 }
 
 func (s *slot) rememberOnce(c *cycle, at point, cell func(*row) *atomic.Pointer[verdict], status *framework.Status) {
-	answer := verdictOf(0, status)
-	if c.row == nil || answer == nil {
+	if c.row == nil || status.Code() == framework.Error {
 		return
+	}
+	answer := &verdict{code: status.Code()}
+	if !status.IsSuccess() {
+		answer.reasons = status.Reasons()
 	}
 	if known := cell(c.row).Load(); known == nil {
 		cell(c.row).Store(answer)

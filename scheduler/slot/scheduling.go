@@ -18,8 +18,8 @@ func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *
 	if !c.version.points.preFilter {
 		return nil, nil
 	}
-	if known := c.known(preFilterOf); known != nil && !s.host.recheck() {
-		return nil, c.version.remembered(pointPreFilter, known)
+	if known := s.rememberedOnce(c, pointPreFilter, preFilterOf); known != nil {
+		return nil, known.status()
 	}
 	status, strayed := c.version.call(ctx, pointPreFilter, snapshotOnly, func(i *instance) (answer *framework.Status) {
 		result, answer = i.plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, c.told)
@@ -56,17 +56,20 @@ func (s *slot) RemovePod(ctx context.Context, state *framework.CycleState, pod *
 
 func (s *slot) Filter(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {
 	c := s.cycle(state, pod)
-	view := c.version.views.Of(node)
+	key, view := c.version.views.Key(node)
 	if c.row != nil {
-		if known := c.row.filter.of(view); known != nil && !s.host.recheck() {
-			return c.version.remembered(pointFilter, known)
+		if known := s.remembered(c, c.filter, &c.row.filter, key); known != nil {
+			return known.status()
 		}
+	}
+	if view == nil {
+		view = c.version.views.Of(node)
 	}
 	status, strayed := c.version.call(ctx, pointFilter, about(view), func(i *instance) *framework.Status {
 		return i.plugin.(framework.FilterPlugin).Filter(ctx, state, c.told, node)
 	})
 	if c.row != nil && !strayed {
-		s.remember(c, pointFilter, &c.row.filter, view, 0, status)
+		s.remember(c, pointFilter, &c.row.filter, key, node.Node().Name, 0, status)
 	}
 	return status
 }
@@ -82,8 +85,8 @@ func (s *slot) PostFilter(ctx context.Context, state *framework.CycleState, pod 
 
 func (s *slot) PreScore(ctx context.Context, state *framework.CycleState, pod *v1.Pod, nodes []*framework.NodeInfo) *framework.Status {
 	c := s.cycle(state, pod)
-	if known := c.known(preScoreOf); known != nil && !s.host.recheck() {
-		return c.version.remembered(pointPreScore, known)
+	if known := s.rememberedOnce(c, pointPreScore, preScoreOf); known != nil {
+		return known.status()
 	}
 	status, strayed := c.version.call(ctx, pointPreScore, snapshotOnly, func(i *instance) *framework.Status {
 		return i.plugin.(framework.PreScorePlugin).PreScore(ctx, state, c.told, nodes)
@@ -100,18 +103,21 @@ func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.P
 	if err != nil {
 		return 0, framework.AsStatus(err)
 	}
-	view := c.version.views.Of(node)
+	key, view := c.version.views.Key(node)
 	if c.row != nil {
-		if known := c.row.score.of(view); known != nil && !s.host.recheck() {
-			return known.score, c.version.remembered(pointScore, known)
+		if known := s.remembered(c, c.score, &c.row.score, key); known != nil {
+			return known.score, known.status()
 		}
+	}
+	if view == nil {
+		view = c.version.views.Of(node)
 	}
 	status, strayed := c.version.call(ctx, pointScore, about(view), func(i *instance) (answer *framework.Status) {
 		score, answer = i.plugin.(framework.ScorePlugin).Score(ctx, state, c.told, name)
 		return answer
 	})
 	if c.row != nil && !strayed {
-		s.remember(c, pointScore, &c.row.score, view, score, status)
+		s.remember(c, pointScore, &c.row.score, key, name, score, status)
 	}
 	return score, status
 }

@@ -32,20 +32,44 @@ type slot struct {
 	key      framework.StateKey
 	last     atomic.Pointer[cycle]
 	starting sync.Mutex
+
+	// sources is where module and configuration come from. reloading is held while a candidate is tried; previous is
+	// what was in force before the current version, refused the candidate that was refused last and refusal the words for
+	// it. outgoing are versions that
+	// were replaced and may still have calls in flight; it belongs to starting.
+	sources   *sources
+	reloading sync.Mutex
+	previous  *recipe
+	refused   *recipe
+	refusal   string
+	outgoing  []*version
+	traps     trapWindow
+	stop      context.CancelFunc
 }
 
+// newSlot loads what the args name and follows it until the context ends or the slot is closed.
 func (h *Host) newSlot(ctx context.Context, name string, args Args, handle framework.Handle) (*slot, error) {
-	v, err := h.newVersion(ctx, name, args, handle)
+	from := &sources{args: args, handle: handle}
+	first, err := from.read(ctx)
 	if err != nil {
 		return nil, err
 	}
+	v, err := h.newVersion(ctx, name, args, first, handle)
+	if err != nil {
+		return nil, err
+	}
+	following, stop := context.WithCancel(ctx)
 	s := &slot{
-		host: h, name: name, args: args, handle: handle,
+		host: h, name: name, args: args, handle: handle, sources: from, stop: stop,
 		key: framework.StateKey(fmt.Sprintf("weir.dev/slot-%d", h.slots.Add(1))),
 	}
-	s.current.Store(v)
-	pluginInfo.WithLabelValues(name, v.module.Digest, "Active").Set(1)
+	s.putInForce(v)
 	klog.FromContext(ctx).Info("Loaded plugin", "plugin", name, "source", v.module.Source, "digest", v.module.Digest, "pure", v.module.Pure)
+	if err := from.follow(following, func() { s.reload(following) }); err != nil {
+		stop()
+		v.pool.retire()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -54,9 +78,12 @@ func (s *slot) Name() string { return s.name }
 
 // Close frees the module. Calls in flight end as they would have.
 func (s *slot) Close() error {
+	s.stop()
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
 	v := s.current.Load()
 	v.pool.retire()
-	pluginInfo.DeleteLabelValues(s.name, v.module.Digest, "Active")
+	v.forgetInfo(s.args.GuestConfigMap)
 	return nil
 }
 

@@ -13,21 +13,24 @@ import (
 // version is one module with one configuration, loaded and proven to answer. Everything that depends on either is in
 // here, so that another version is another version and nothing of one is ever taken for the other's.
 type version struct {
-	plugin  string
-	module  *module.Module
-	points  points
-	views   *guestview.Cache
-	pool    *pool
-	memo    *memo // nil when the module is not pure
+	plugin string
+	module *module.Module
+	points points
+	views  *guestview.Cache
+	pool   *pool
+	memo   *memo // nil when the module is not pure
+
+	// recipe is what the version was made of.
+	recipe recipe
+
+	// onTrap is told of each trap; nil until the version is in force.
+	onTrap  func()
 	metrics map[point]*pointMetrics
 }
 
-// newVersion loads the module of the args, or says why it cannot be used.
-func (h *Host) newVersion(ctx context.Context, plugin string, args Args, handle framework.Handle) (*version, error) {
-	m, err := module.Read(ctx, args.GuestURL)
-	if err != nil {
-		return nil, err
-	}
+// newVersion loads a module, or says why it cannot be used.
+func (h *Host) newVersion(ctx context.Context, plugin string, args Args, of recipe, handle framework.Handle) (*version, error) {
+	m := of.module
 	points, err := pointsOf(m, args.UnsafePoints)
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be used: %w", args.GuestURL, err)
@@ -40,16 +43,16 @@ func (h *Host) newVersion(ctx context.Context, plugin string, args Args, handle 
 	if err != nil {
 		return nil, err
 	}
-	v := &version{plugin: plugin, module: m, points: points, views: views, metrics: map[point]*pointMetrics{}}
+	v := &version{plugin: plugin, module: m, recipe: of, points: points, views: views, metrics: map[point]*pointMetrics{}}
 	if m.Pure {
-		v.memo = newMemo(points)
+		v.memo = newMemo()
 	}
 	for _, p := range allPoints {
 		if m.Exports[string(p)] {
-			v.metrics[p] = newPointMetrics(plugin, m.Digest, p)
+			v.metrics[p] = answers.of(answerKey{plugin, m.Digest, p})
 		}
 	}
-	if v.pool, err = newPool(ctx, plugin, m, args, handle, views); err != nil {
+	if v.pool, err = newPool(ctx, plugin, of, args.LogSeverity, handle, views); err != nil {
 		return nil, err
 	}
 	if err := v.selfTest(ctx); err != nil {

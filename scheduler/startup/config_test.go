@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -14,6 +15,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/utils/clock"
+
+	"sigs.k8s.io/yaml"
 
 	"weir.dev/scheduler/internal/wasmtest"
 	"weir.dev/scheduler/slot"
@@ -78,8 +81,11 @@ func standIns(t *testing.T) string {
 	i32, i64 := []wasmtest.ValueType{wasmtest.I32}, []wasmtest.ValueType{wasmtest.I64}
 	dir := t.TempDir()
 	for name, guest := range map[string]*wasmtest.Module{
-		"gpu-filter": wasmtest.New().Func("enqueue", nil).Func("filter", i32, wasmtest.Const(0)),
-		"score":      wasmtest.New().Func("score", i64, wasmtest.Const64(0)),
+		"gpu-filter":           wasmtest.New().Func("enqueue", nil).Func("filter", i32, wasmtest.Const(0)),
+		"sku-exclusion-filter": wasmtest.New().Func("enqueue", nil).Func("filter", i32, wasmtest.Const(0)),
+		"binpack-score":        wasmtest.New().Func("prescore", i32, wasmtest.Const(0)).Func("score", i64, wasmtest.Const64(0)),
+		"loadaware-score":      wasmtest.New().Func("prescore", i32, wasmtest.Const(0)).Func("score", i64, wasmtest.Const64(0)),
+		"score":                wasmtest.New().Func("score", i64, wasmtest.Const64(0)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), guest.Bytes(), 0o600); err != nil {
 			t.Fatal(err)
@@ -121,11 +127,11 @@ func TestTheShippedConfigurationHasThisEffectiveTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := strings.TrimPrefix(`
-preFilter  NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity GPUFilter
-filter     NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity GPUFilter
+preFilter  NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity GPUFilter SKUExclusionFilter BinPackScore LoadAwareScore
+filter     NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity GPUFilter SKUExclusionFilter
 postFilter
-preScore   TaintToleration NodeAffinity NodeResourcesFit VolumeBinding PodTopologySpread InterPodAffinity
-score      TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 VolumeBinding=1 PodTopologySpread=2 InterPodAffinity=2
+preScore   TaintToleration NodeAffinity NodeResourcesFit VolumeBinding PodTopologySpread InterPodAffinity BinPackScore LoadAwareScore
+score      TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 VolumeBinding=1 PodTopologySpread=2 InterPodAffinity=2 BinPackScore=100 LoadAwareScore=10
 reserve    VolumeBinding
 permit    
 preBind    VolumeBinding
@@ -136,6 +142,65 @@ postBind
 	t.Log("\n" + got)
 	if normal(got) != normal(want) {
 		t.Errorf("the effective table is\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestTheClustersOwnSchedulerIsUpstreamsWithTheFiltersOnly(t *testing.T) {
+	made, err := setUp(t, shipped(t, standIns(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := made.Profiles["default-scheduler"].ListPlugins()
+	want, err := setUp(t, filled(t, "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\nclientConnection: {kubeconfig: \"${KUBECONFIG}\"}\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := want.Profiles["default-scheduler"].ListPlugins()
+	ours := []config.Plugin{{Name: "GPUFilter"}, {Name: "SKUExclusionFilter"}}
+	upstream.PreFilter.Enabled = append(upstream.PreFilter.Enabled, ours...)
+	upstream.Filter.Enabled = append(upstream.Filter.Enabled, ours...)
+	if !reflect.DeepEqual(got, upstream) {
+		t.Errorf("it is\n%v\nwant\n%v", got, upstream)
+	}
+}
+
+func TestTheListInTheConfigurationIsTheOneOfTheConfigMap(t *testing.T) {
+	var file struct {
+		Data map[string]string
+	}
+	text, err := os.ReadFile("../../scheduler-config/special-hardware.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := os.ReadFile("../../scheduler-config/weir.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed settings
+	if err := yaml.Unmarshal(shipped, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	for _, profile := range parsed.Profiles {
+		for _, plugin := range profile.PluginConfig {
+			list := file.Data["special-hardware.json"]
+			if plugin.Name == "SKUExclusionFilter" && plugin.Args.GuestConfig != list {
+				t.Errorf("profile %s has\n%s\nand the ConfigMap\n%s", profile.SchedulerName, plugin.Args.GuestConfig, list)
+			}
+		}
+	}
+}
+
+// settings is the part of a scheduler's configuration that the test above reads.
+type settings struct {
+	Profiles []struct {
+		SchedulerName string
+		PluginConfig  []struct {
+			Name string
+			Args struct{ GuestConfig string }
+		}
 	}
 }
 
@@ -172,8 +237,8 @@ func TestTwoProfilesMayUseOnePluginNameForDifferentModules(t *testing.T) {
 }
 
 func TestAPluginThatCannotBeLoadedStopsTheStartWithItsNameAndFile(t *testing.T) {
-	_, err := setUp(t, shipped(t, "/nowhere"))
-	for _, want := range []string{"weir-scheduler", "GPUFilter", "/nowhere/gpu-filter.wasm"} {
+	_, err := setUp(t, filled(t, twoProfiles, "/nowhere"))
+	for _, want := range []string{"scheduler name", "Mine", "file:///nowhere/"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q in it", err, want)
 		}

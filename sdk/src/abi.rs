@@ -5,7 +5,10 @@ use core::cell::UnsafeCell;
 
 use crate::host::wasm as host;
 use crate::rt::write_stderr;
-use crate::{EnqueueExtensions, Filter, Plugin, PreFilter, PreFilterResult, PreScore, Score, Status, klog, run};
+use crate::{
+    Bind, Code, EnqueueExtensions, Filter, Nomination, Permission, Permit, Plugin, PostBind, PostFilter, PreBind,
+    PreFilter, PreFilterExtensions, PreFilterResult, PreScore, Reserve, Score, Status, klog, run,
+};
 
 /// Holds the one plugin of a module.
 pub struct Slot<P>(UnsafeCell<State<P>>);
@@ -117,6 +120,95 @@ impl<P: Plugin + PreScore> Slot<P> {
     }
 }
 
+impl<P: Plugin + PostFilter> Slot<P> {
+    /// `postfilter`: what to do about the nominated node in the high half, the code in the low one.
+    pub fn post_filter(&self) -> i64 {
+        let mut mode = KEEP_NOMINATION;
+        let status = self.verdict(|plugin| match run::post_filter(plugin) {
+            Ok(nomination) => {
+                if let Nomination::Node(node) = &nomination {
+                    host::nominated_node_name(node);
+                }
+                if nomination != Nomination::Keep {
+                    mode = OVERRIDE_NOMINATION;
+                }
+                Status::success()
+            }
+            Err(status) => status,
+        });
+        mode << 32 | i64::from(report(&status))
+    }
+}
+
+/// kube-scheduler's `ModeNoop` and `ModeOverride`.
+const KEEP_NOMINATION: i64 = 0;
+const OVERRIDE_NOMINATION: i64 = 1;
+
+impl<P: Plugin + PreFilterExtensions> Slot<P> {
+    /// `addpod`
+    pub fn add_pod(&self) -> i32 {
+        report(&self.verdict(run::add_pod))
+    }
+
+    /// `removepod`
+    pub fn remove_pod(&self) -> i32 {
+        report(&self.verdict(run::remove_pod))
+    }
+}
+
+impl<P: Plugin + Reserve> Slot<P> {
+    /// `reserve`
+    pub fn reserve(&self) -> i32 {
+        report(&self.verdict(run::reserve))
+    }
+
+    /// `unreserve`
+    pub fn unreserve(&self) {
+        if let Ok(plugin) = self.plugin() {
+            run::unreserve(plugin);
+        }
+    }
+}
+
+impl<P: Plugin + Permit> Slot<P> {
+    /// `permit`: the code in the high half, and in the low one how many milliseconds to wait.
+    pub fn permit(&self) -> i64 {
+        let mut wait = 0;
+        let status = self.verdict(|plugin| match run::permit(plugin) {
+            Permission::Allow => Status::success(),
+            Permission::Reject(status) => status,
+            Permission::Wait(time) => {
+                wait = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+                Status::new(Code::Wait, "")
+            }
+        });
+        i64::from(report(&status)) << 32 | i64::from(wait)
+    }
+}
+
+impl<P: Plugin + PreBind> Slot<P> {
+    /// `prebind`
+    pub fn pre_bind(&self) -> i32 {
+        report(&self.verdict(run::pre_bind))
+    }
+}
+
+impl<P: Plugin + Bind> Slot<P> {
+    /// `bind`
+    pub fn bind(&self) -> i32 {
+        report(&self.verdict(run::bind))
+    }
+}
+
+impl<P: Plugin + PostBind> Slot<P> {
+    /// `postbind`
+    pub fn post_bind(&self) {
+        if let Ok(plugin) = self.plugin() {
+            run::post_bind(plugin);
+        }
+    }
+}
+
 impl<P: Plugin + EnqueueExtensions> Slot<P> {
     /// `enqueue`: it has no way to report an error, and then reports no events.
     pub fn enqueue(&self) {
@@ -124,6 +216,12 @@ impl<P: Plugin + EnqueueExtensions> Slot<P> {
             host::cluster_events(&plugin.events_to_register());
         }
     }
+}
+
+/// `prefilter` of a plugin that has none of its own: a scheduling cycle begins.
+pub fn begin_cycle() -> i32 {
+    crate::host::begin_cycle();
+    Code::Success as i32
 }
 
 /// Hands the reason to the host and the code to the caller.

@@ -4,9 +4,13 @@
 ///
 /// The points are the names of the traits that the host shall call: [`Filter`](crate::Filter),
 /// [`Score`](crate::Score), [`PreFilter`](crate::PreFilter), [`PreScore`](crate::PreScore),
-/// [`EnqueueExtensions`](crate::EnqueueExtensions). A point that is not listed is not exported and costs
-/// nothing. The extension loads only modules that export a filter or a score (or one of the binding points,
-/// which this crate leaves out), so that the list must hold one of those.
+/// [`EnqueueExtensions`](crate::EnqueueExtensions), [`PostFilter`](crate::PostFilter),
+/// [`PreFilterExtensions`](crate::PreFilterExtensions), and those of [`binding`](crate::binding), which come
+/// with a warning. A point that is not listed is not exported and costs nothing. The extension loads only
+/// modules that export one of Filter, Score, Reserve, Permit and Bind, so the list must hold one of those.
+///
+/// A module that is not pure is told when a scheduling cycle begins (`prefilter` is exported for that, listed
+/// or not), which is what [`CycleState`](crate::CycleState) goes by.
 ///
 /// With `pure` in front the module declares that a verdict depends on the settings, the pod and the node
 /// alone: the plugin keeps nothing between calls and asks the host for nothing else. A host may then
@@ -52,6 +56,23 @@ macro_rules! export {
     };
     ($plugin:ty : $($point:ident),+ $(,)?) => {
         $crate::__export!("false", $plugin: $($point),+);
+        $crate::__mark_cycles!($($point)+);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __mark_cycles {
+    (PreFilter $($rest:ident)*) => {};
+    ($first:ident $($rest:ident)*) => { $crate::__mark_cycles!($($rest)*); };
+    () => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            #[unsafe(no_mangle)]
+            extern "C" fn prefilter() -> i32 {
+                $crate::abi::begin_cycle()
+            }
+        };
     };
 }
 
@@ -95,9 +116,14 @@ macro_rules! __export {
 macro_rules! __loadable {
     (Filter $($rest:ident)*) => {};
     (Score $($rest:ident)*) => {};
+    (Reserve $($rest:ident)*) => {};
+    (Permit $($rest:ident)*) => {};
+    (Bind $($rest:ident)*) => {};
     ($first:ident $($rest:ident)*) => { $crate::__loadable!($($rest)*); };
     () => {
-        compile_error!("kube-scheduler-wasm-extension loads a module only if it exports Filter or Score");
+        compile_error!(
+            "kube-scheduler-wasm-extension loads a module only if it exports one of Filter, Score, Reserve, Permit, Bind"
+        );
     };
 }
 
@@ -154,6 +180,58 @@ macro_rules! __export_point {
         #[unsafe(no_mangle)]
         extern "C" fn enqueue() {
             PLUGIN.enqueue()
+        }
+    };
+    (PostFilter) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn postfilter() -> i64 {
+            PLUGIN.post_filter()
+        }
+    };
+    (PreFilterExtensions) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn addpod() -> i32 {
+            PLUGIN.add_pod()
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn removepod() -> i32 {
+            PLUGIN.remove_pod()
+        }
+    };
+    (Reserve) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn reserve() -> i32 {
+            PLUGIN.reserve()
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn unreserve() {
+            PLUGIN.unreserve()
+        }
+    };
+    (Permit) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn permit() -> i64 {
+            PLUGIN.permit()
+        }
+    };
+    (PreBind) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn prebind() -> i32 {
+            PLUGIN.pre_bind()
+        }
+    };
+    (Bind) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn bind() -> i32 {
+            PLUGIN.bind()
+        }
+    };
+    (PostBind) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn postbind() {
+            PLUGIN.post_bind()
         }
     };
 }

@@ -44,10 +44,12 @@ extern crate std;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod abi;
+pub mod binding;
+mod cycle;
 mod event;
 mod export;
+pub mod handle;
 mod host;
-mod json;
 pub mod klog;
 mod plugin;
 #[cfg(target_family = "wasm")]
@@ -57,10 +59,19 @@ pub mod settings;
 mod status;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod tree;
 mod view;
 
+pub use binding::{Bind, Permission, Permit, PostBind, PreBind, Reserve};
+pub use cycle::CycleState;
 pub use event::{ActionType, ClusterEvent, Resource};
-pub use plugin::{EnqueueExtensions, Filter, Plugin, PreFilter, PreFilterResult, PreScore, Score};
+pub use plugin::{
+    EnqueueExtensions, Filter, NodeStatuses, Nomination, Plugin, PostFilter, PreFilter, PreFilterExtensions,
+    PreFilterResult, PreScore, Score,
+};
 pub use settings::NoSettings;
 pub use status::{Code, Status};
-pub use view::{Container, Node, Pod, Quantities, Requirement, Taint, Term, Texts, Toleration};
+pub use view::{
+    Container, ContainerImage, Node, NodeCondition, Pod, PodTerm, Preference, Quantities, Requirement, Taint, Term,
+    Texts, Toleration,
+};

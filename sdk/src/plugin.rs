@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use serde::de::DeserializeOwned;
 
 use crate::settings::NoSettings;
-use crate::{ClusterEvent, Node, Pod, Status};
+use crate::{ClusterEvent, Code, Node, Pod, Status};
 
 /// How a plugin is made from its settings, once, when the scheduler loads it.
 ///
@@ -99,6 +99,51 @@ pub enum PreFilterResult {
 pub trait PreScore: Score {
     /// Success to be asked for scores, [`Status::skip`] to leave this plugin's scores out for this pod.
     fn pre_score(&self, pod: &Pod) -> Status;
+}
+
+/// Asked when no node passed the filters: can the pod be made schedulable?
+///
+/// The extension answers success with nothing for every filter module that does not export this point, which
+/// ends the chain; see RATIONALE.md.
+pub trait PostFilter: Filter {
+    /// Where the pod could go once something was done about it.
+    ///
+    /// # Errors
+    /// [`Status::unschedulable`] when nothing can be done; then the next plugin is asked.
+    fn post_filter(&self, pod: &Pod, nodes: &NodeStatuses) -> Result<Nomination, Status>;
+}
+
+/// What a [`PostFilter`] does about the node that is nominated for a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Nomination {
+    /// Leaves it as it is.
+    #[default]
+    Keep,
+    /// Nominates this node.
+    Node(String),
+    /// Nominates none.
+    Clear,
+}
+
+/// What became of the nodes in the filters: names and codes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeStatuses(pub(crate) Vec<(String, i32)>);
+
+impl NodeStatuses {
+    /// The nodes, each with the code that it got; a code that this crate does not know is an error's.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Code)> {
+        self.0.iter().map(|(node, code)| (node.as_str(), Code::from_number(*code)))
+    }
+}
+
+/// Asked while kube-scheduler tries out what would be if a pod came to a node or left it, so that a filter
+/// that keeps something per cycle can keep it right.
+pub trait PreFilterExtensions: PreFilter {
+    /// As if `added` were on the node.
+    fn add_pod(&self, pod: &Pod, added: &Pod, node: &Node) -> Status;
+
+    /// As if `removed` were gone from the node.
+    fn remove_pod(&self, pod: &Pod, removed: &Pod, node: &Node) -> Status;
 }
 
 /// Tells kube-scheduler when a pod that this plugin has rejected is worth another attempt.

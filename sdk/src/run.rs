@@ -4,7 +4,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use crate::host::{self, Call};
-use crate::{Filter, Node, Plugin, Pod, PreFilter, PreFilterResult, PreScore, Score, Status, settings};
+use crate::{
+    Bind, Filter, Node, NodeStatuses, Nomination, Permission, Permit, Plugin, Pod, PostBind, PostFilter, PreBind,
+    PreFilter, PreFilterExtensions, PreFilterResult, PreScore, Reserve, Score, Status, handle, klog, settings, tree,
+};
 
 /// kube-scheduler's bounds of a score.
 const SCORES: (i32, i32) = (0, 100);
@@ -31,6 +34,7 @@ pub(crate) fn score(plugin: &impl Score) -> Result<i32, Status> {
 }
 
 pub(crate) fn pre_filter(plugin: &impl PreFilter) -> Result<PreFilterResult, Status> {
+    host::begin_cycle();
     match settled(plugin.pre_filter(&Pod::current()))? {
         // The ABI cannot tell "no node" from "all nodes".
         PreFilterResult::Only(names) if names.is_empty() => Err(Status::unresolvable("no node is worth looking at")),
@@ -40,6 +44,57 @@ pub(crate) fn pre_filter(plugin: &impl PreFilter) -> Result<PreFilterResult, Sta
 
 pub(crate) fn pre_score(plugin: &impl PreScore) -> Status {
     host::settle(plugin.pre_score(&Pod::current()))
+}
+
+pub(crate) fn post_filter(plugin: &impl PostFilter) -> Result<Nomination, Status> {
+    let statuses: tree::Pairs<i32> = handle::from_json(Call::NodeToStatusMap)?;
+    settled(plugin.post_filter(&Pod::current(), &NodeStatuses(statuses.0)))
+}
+
+pub(crate) fn add_pod(plugin: &impl PreFilterExtensions) -> Status {
+    host::settle(plugin.add_pod(&Pod::current(), &Pod::target(), &Node::current()))
+}
+
+pub(crate) fn remove_pod(plugin: &impl PreFilterExtensions) -> Status {
+    host::settle(plugin.remove_pod(&Pod::current(), &Pod::target(), &Node::current()))
+}
+
+pub(crate) fn reserve(plugin: &impl Reserve) -> Status {
+    host::settle(plugin.reserve(&Pod::current(), &Node::current()))
+}
+
+pub(crate) fn unreserve(plugin: &impl Reserve) {
+    plugin.unreserve(&Pod::current(), &Node::current());
+    report_to_log();
+}
+
+pub(crate) fn permit(plugin: &impl Permit) -> Permission {
+    let permission = plugin.permit(&Pod::current(), &Node::current());
+    match host::settle(Status::success()) {
+        verdict if verdict.is_success() => permission,
+        failure => Permission::Reject(failure),
+    }
+}
+
+pub(crate) fn pre_bind(plugin: &impl PreBind) -> Status {
+    host::settle(plugin.pre_bind(&Pod::current(), &Node::current()))
+}
+
+pub(crate) fn bind(plugin: &impl Bind) -> Status {
+    host::settle(plugin.bind(&Pod::current(), &Node::current()))
+}
+
+pub(crate) fn post_bind(plugin: &impl PostBind) {
+    plugin.post_bind(&Pod::current(), &Node::current());
+    report_to_log();
+}
+
+/// Where there is no status to put a failure into.
+fn report_to_log() {
+    let verdict = host::settle(Status::success());
+    if !verdict.is_success() {
+        klog::error("the host gave an answer that makes no sense", &[("error", verdict.reason())]);
+    }
 }
 
 /// The plugin's answer, or an error if it was found on a wrong answer of the host.

@@ -1,6 +1,6 @@
 //! A plugin's settings: JSON in the scheduler's configuration, a type in the plugin.
 //!
-//! Decides what no text means and how a mistake is reported; what JSON is, is decided in `json.rs`.
+//! Decides what no text means and how a mistake is reported; how a value becomes a type is decided in `tree.rs`.
 
 use alloc::format;
 use alloc::string::String;
@@ -8,7 +8,7 @@ use alloc::string::String;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::json;
+use crate::tree;
 
 /// The settings of a plugin that has none. Anything but nothing or `{}` is refused, so that somebody who
 /// sets something learns that it has no effect.
@@ -39,5 +39,5 @@ pub struct NoSettings {}
 /// ```
 pub fn parse<S: DeserializeOwned>(text: &str) -> Result<S, String> {
     let text = if text.trim().is_empty() { "{}" } else { text };
-    json::from_str(text).map_err(|error| format!("settings{}: {}", error.path, error.what))
+    tree::from_json(text).map_err(|error| format!("settings{}: {}", error.path, error.what))
 }

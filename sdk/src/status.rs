@@ -23,6 +23,21 @@ pub enum Code {
     Pending = 6,
 }
 
+impl Code {
+    /// The code of this number; a number that means nothing is an error's.
+    pub(crate) fn from_number(number: i32) -> Self {
+        match number {
+            0 => Self::Success,
+            2 => Self::Unschedulable,
+            3 => Self::UnschedulableAndUnresolvable,
+            4 => Self::Wait,
+            5 => Self::Skip,
+            6 => Self::Pending,
+            _ => Self::Error,
+        }
+    }
+}
+
 /// A plugin's answer.
 ///
 /// kube-scheduler adds up how many nodes gave the same reason and writes the sum on the pod ("0/40 nodes are

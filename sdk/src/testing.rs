@@ -31,15 +31,24 @@ pub fn node(name: &str) -> NodeBuilder {
 #[derive(Clone, Debug, Default)]
 pub struct PodBuilder {
     name: String,
+    uid: String,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     selector: BTreeMap<String, String>,
     requests: BTreeMap<String, String>,
     init_requests: Vec<BTreeMap<String, String>>,
     terms: Vec<Message>,
+    tolerations: Vec<Message>,
 }
 
 impl PodBuilder {
+    /// Sets the UID.
+    #[must_use]
+    pub fn uid(mut self, uid: &str) -> Self {
+        self.uid = uid.to_string();
+        self
+    }
+
     /// Adds a label.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
@@ -75,6 +84,13 @@ impl PodBuilder {
         self
     }
 
+    /// Adds a toleration; empty texts are what Kubernetes takes them for.
+    #[must_use]
+    pub fn toleration(mut self, key: &str, operator: &str, value: &str, effect: &str) -> Self {
+        self.tolerations.push(Message::new().text(1, key).text(2, operator).text(3, value).text(4, effect));
+        self
+    }
+
     /// Adds a term to the required node affinity that wants a label to have one of these values.
     #[must_use]
     pub fn affinity_in(self, key: &str, values: &[&str]) -> Self {
@@ -100,7 +116,8 @@ impl PodBuilder {
         for requests in &self.init_requests {
             spec = spec.message(20, Message::new().text(1, "init").message(8, resource_requirements(requests)));
         }
-        let metadata = metadata(&self.name, &self.labels, &self.annotations);
+        spec = self.tolerations.into_iter().fold(spec, |spec, toleration| spec.message(22, toleration));
+        let metadata = metadata(&self.name, &self.labels, &self.annotations).text(5, &self.uid);
         Pod::from_protobuf(Message::new().message(1, metadata).message(2, spec).0)
     }
 
@@ -197,6 +214,11 @@ impl From<NodeBuilder> for Node {
     fn from(builder: NodeBuilder) -> Self {
         builder.build()
     }
+}
+
+/// A NodeList of these nodes.
+pub(crate) fn node_list<'a>(nodes: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+    nodes.fold(Message::new(), |list, node| list.bytes(2, node)).0
 }
 
 fn metadata(name: &str, labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Message {

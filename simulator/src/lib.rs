@@ -5,3 +5,4 @@
 
 pub mod openb;
 pub mod pack;
+pub mod spread;

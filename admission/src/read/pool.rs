@@ -36,6 +36,8 @@ pub fn pool(object: &ResourcePool) -> Result<PoolConfig, String> {
         resources: resources?,
         settings: PoolSettings {
             state: match state {
+                // A pool that is being deleted takes nothing new; its finalizer waits for its pods to end.
+                api::PoolState::Active if object.metadata.deletion_timestamp.is_some() => PoolState::Hold,
                 api::PoolState::Active => PoolState::Active,
                 api::PoolState::Hold => PoolState::Hold,
                 api::PoolState::Drain => PoolState::Drain,

@@ -6,9 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use weir_simulator::openb::{self, TraceError};
-use weir_simulator::pack::{
-    self, Experiment, Fractions, GpuFilter, PackError, Policy, PolicyFigures, Report, Statistic, Ties,
-};
+use weir_simulator::pack::{self, Experiment, Fractions, GpuFilter, PackError, Policy, PolicyFigures, Report, Ties};
 
 use super::Format;
 
@@ -124,7 +122,7 @@ pub(super) fn run(args: &PackArgs) -> Result<Report, Error> {
 /// One line for each policy, the figures with their deviations over the seeds.
 pub(super) fn table(report: &Report) -> String {
     let mut text = format!(
-        "{:<22}  {:>14}  {:>14}  {:>14}  {:>14}  {:>14}\n{:<22}  {:>14}  {:>14}  {:>14}  {:>14}  {:>14}\n",
+        "{:<22}  {:>15}  {:>15}  {:>15}  {:>15}  {:>15}\n{:<22}  {:>15}  {:>15}  {:>15}  {:>15}  {:>15}\n",
         "",
         "GPUs in use",
         "GPUs in use",
@@ -153,18 +151,11 @@ pub(super) fn table(report: &Report) -> String {
             empty_8gpu_nodes_at_50,
             fragmentation_ratio_at_100,
         ];
-        let columns = columns.map(cell).join("  ");
+        let columns = columns.map(super::cell).join("  ");
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{:<22}  {columns}", policy.name());
     }
     text
-}
-
-fn cell(statistic: &Statistic) -> String {
-    match (statistic.mean, statistic.sd) {
-        (Some(mean), Some(sd)) => format!("{mean:>7.2} ± {sd:>4.2}"),
-        _ => format!("{:>14}", "none"),
-    }
 }
 
 #[cfg(test)]
@@ -223,7 +214,7 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert!(lines.iter().all(|line| line.chars().count() == lines[0].chars().count()), "{lines:#?}");
         assert!(
-            lines[2].starts_with("Random                   100.00 ± 0.00   100.00 ± 0.00            none"),
+            lines[2].starts_with("Random                   100.00 ±  0.00   100.00 ±  0.00             none"),
             "{lines:#?}"
         );
     }

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 use serde::Deserialize;
 use weir_model::{Quantity, dimension};
 use weir_placement::binpack::{GpuRequest, Shape, TypicalPods};
@@ -60,7 +60,7 @@ impl Settings {
     ///
     /// # Errors
     /// The first field that makes no sense.
-    pub(crate) fn typical(&self) -> anyhow::Result<Option<TypicalPods>> {
+    pub(crate) fn typical(&self) -> Result<Option<TypicalPods>> {
         match self.strategy {
             Strategy::MostAllocated => {
                 ensure!(
@@ -72,7 +72,8 @@ impl Settings {
             Strategy::FragmentationAware => {
                 let mut shapes = Vec::with_capacity(self.typical_pods.len());
                 for (at, pod) in self.typical_pods.iter().enumerate() {
-                    shapes.push((pod.shape().with_context(|| alloc::format!("typicalPods[{at}]"))?, pod.weight));
+                    let shape = pod.shape().map_err(|error| anyhow!("typicalPods[{at}].{error}"))?;
+                    shapes.push((shape, pod.weight));
                 }
                 Ok(Some(TypicalPods::new(shapes)?))
             }
@@ -81,16 +82,16 @@ impl Settings {
 }
 
 impl TypicalPod {
-    fn shape(&self) -> anyhow::Result<Shape> {
+    fn shape(&self) -> Result<Shape> {
         let Self { cpu, gpus, gpu_milli, weight: _ } = self;
         let gpus = match (gpus, gpu_milli) {
             (0, None) => GpuRequest::Nothing,
             (count, None) => GpuRequest::Whole(*count),
             (0, Some(milli @ 1..=999)) => GpuRequest::Part(*milli),
-            (0, Some(_)) => bail!("gpuMilli: write 1 to 999, or `gpus` for whole ones"),
-            (_, Some(_)) => bail!("gpuMilli: write either this or `gpus`"),
+            (0, Some(_)) => return Err(anyhow!("gpuMilli: write 1 to 999, or `gpus` for whole ones")),
+            (_, Some(_)) => return Err(anyhow!("gpuMilli: write either this or `gpus`")),
         };
-        let cpu = Quantity::parse(cpu).context("cpu")?;
+        let cpu = Quantity::parse(cpu).map_err(|error| anyhow!("cpu: {error}"))?;
         Ok(Shape { cpu_milli: cpu.amount(dimension::CPU), gpus })
     }
 }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use weir_model::dimension;
 use weir_placement::gpu::GpuNames;
 use weir_placement::load::{LoadSettings, NodeLoad, Occupancy, PodLoad, Sample};
+use weir_placement::score;
 
 static BLIND: klog::Once = klog::Once::new(
     "this host does not say what is requested on a node (node.weir.dev/requested.*), so all nodes get the same score",
@@ -81,6 +82,7 @@ impl Score for LoadAwareScore {
     fn score(&self, pod: &Pod, node: &Node) -> Result<i32, Status> {
         if node.requested(dimension::CPU).is_none() {
             BLIND.info();
+            return Ok(score::Score::NEUTRAL.points().into());
         }
         let load = NodeLoad { cpu: occupancy(node, dimension::CPU), memory: occupancy(node, dimension::MEMORY) };
         let pod = PodLoad { cpu: pod.request(dimension::CPU), memory: pod.request(dimension::MEMORY) };

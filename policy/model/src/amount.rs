@@ -69,6 +69,10 @@ impl Amount {
         if denominator <= 0 || numerator <= 0 {
             return Self::ZERO;
         }
+        // Nearly always enough, and many times quicker: no processor divides 128 bits by itself.
+        if let Some(product) = self.0.checked_mul(numerator) {
+            return Self(product / denominator);
+        }
         let exact = i128::from(self.0) * i128::from(numerator) / i128::from(denominator);
         Self(i64::try_from(exact).unwrap_or(i64::MAX))
     }

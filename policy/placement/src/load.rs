@@ -5,9 +5,8 @@
 //! clock, so the scheduler hands over a sample only while it is.
 //!
 //! ```text
-//! expected = measured + estimate × (requests placed since the sample + the pod's request)
-//! occupied = expected ÷ allocatable, in bands of so many percent
-//! score    = 100 − occupied                  below the thresholds of CPU and memory
+//! occupied = (measured + estimate × (requests placed since the sample + half the pod's request)) ÷ allocatable
+//! score    = 100 − occupied                  in bands of so many percent, below the thresholds of CPU and memory
 //!            a tenth of it                   above one of them
 //!            50 − requested ÷ 4 (50 to 25)   without a usable sample
 //! ```
@@ -18,6 +17,11 @@
 //! not do: a plugin is not told a pod's name, so that its verdicts can be remembered, and all pods of the
 //! job would agree on the same node again. What was placed since the sample moves a node to the next band
 //! long before the next sample does.
+//!
+//! **Why half the pod.** Nodes that are to be used evenly are nodes whose use `u` varies little. A pod that adds
+//! `d` to a node changes the variance by `(u + d − mean)² − (u − mean)² = 2d × (u + d ÷ 2 − mean)`: what counts is
+//! the use with half of the pod. With none of it large pods start on small nodes; with all of it nobody large
+//! does, and the small nodes idle. Whether a threshold is passed is asked with the whole pod.
 //!
 //! **Why CPU alone ranks, and memory only warns.** Little CPU left slows everybody on the node, gradually;
 //! little memory left does nothing until it kills. The mean of both would send pods to a node without CPU
@@ -57,7 +61,7 @@ pub struct LoadSettings {
 
 impl Default for LoadSettings {
     fn default() -> Self {
-        Self { estimate_percent: 70, band_percent: 2, cpu_threshold_percent: 75, memory_threshold_percent: 90 }
+        Self { estimate_percent: 50, band_percent: 2, cpu_threshold_percent: 75, memory_threshold_percent: 90 }
     }
 }
 
@@ -129,8 +133,8 @@ impl LoadSettings {
     /// let node = |sample| NodeLoad { cpu: cpu(sample), memory: Occupancy::default() };
     /// let score = |sample| LoadSettings::default().score(&node(sample), &pod).points();
     ///
-    /// // 8 cores used, 4 requested since: 8 + 0.7 × (4 + 2) = 12.2 of 32 cores, 38.1 %, band 38.
-    /// assert_eq!(score(Some(Sample { used: 8_000, placed_since: Amount::new(4_000) })), 62);
+    /// // 8 cores used, 4 requested since: 8 + 0.5 × (4 + 1) = 10.5 of 32 cores, 32.8 %, band 32.
+    /// assert_eq!(score(Some(Sample { used: 8_000, placed_since: Amount::new(4_000) })), 68);
     /// // 26 of 32 cores used: above the threshold of 75 %, a tenth of 16.
     /// assert_eq!(score(Some(Sample { used: 26_000, placed_since: Amount::ZERO })), 1);
     /// // Nobody knows: 22 of 32 cores would be requested, 68.75 %.
@@ -140,19 +144,20 @@ impl LoadSettings {
     pub fn score(&self, node: &NodeLoad, pod: &PodLoad) -> Score {
         let NodeLoad { cpu, memory } = node;
         let wanted = pod.cpu.max(SMALLEST_CPU_MILLI);
-        let Some(cpu_permille) = self.expected_permille(cpu, wanted) else {
+        let Some(occupied) = self.expected_permille(cpu, wanted.scale(1, 2)) else {
             return unmeasured(cpu, wanted);
         };
-        let hot = cpu_permille > permille(self.cpu_threshold_percent)
-            || self
-                .expected_permille(memory, pod.memory)
-                .is_some_and(|permille_used| permille_used > permille(self.memory_threshold_percent));
+        let above = |node, wanted, threshold| {
+            self.expected_permille(node, wanted).is_some_and(|expected| expected > i64::from(threshold) * 10)
+        };
+        let hot =
+            above(cpu, wanted, self.cpu_threshold_percent) || above(memory, pod.memory, self.memory_threshold_percent);
         let band = i64::from(self.band_percent.max(1));
-        let free = 100 - cpu_permille / (10 * band) * band;
+        let free = 100 - occupied / (10 * band) * band;
         Score::new(if hot { free / PENALTY } else { free })
     }
 
-    /// What the node would use with the pod, in thousandths of allocatable, 1000 at most; `None` when no
+    /// What the node would use with a pod that wants so much, in thousandths of allocatable, 1000 at most; `None` when no
     /// figure can be believed.
     fn expected_permille(&self, node: &Occupancy, wanted: Amount) -> Option<i64> {
         let Occupancy { allocatable, requested: _, sample } = *node;
@@ -165,10 +170,6 @@ impl LoadSettings {
         let expected = (Amount::new(used) + coming).min(allocatable);
         Some(expected.scale(1000, allocatable.units()).units())
     }
-}
-
-fn permille(percent: u8) -> i64 {
-    i64::from(percent) * 10
 }
 
 /// Half of the points where nothing is requested, down to a quarter where everything is.
@@ -217,42 +218,55 @@ mod tests {
         }
     }
 
-    /// For a pod of 1 core, of which 0.7 are expected to be used.
+    /// For a pod of 1 core, of which half is expected to be used.
     fn points(node: &NodeLoad) -> u8 {
         LoadSettings::default().score(node, &PodLoad { cpu: Amount::new(1_000), memory: Amount::new(GIB) }).points()
     }
 
     #[test]
     fn the_less_a_node_uses_the_better() {
-        let scores = [0, 1_300, 3_300, 6_700].map(|used| points(&node(sampled(used, 0), None)));
-        // 7 %, 20 %, 40 %, 74 % with the pod, in bands of 2
-        assert_eq!(scores, [94, 80, 60, 26]);
+        let scores = [0, 1_750, 3_750, 6_950].map(|used| points(&node(sampled(used, 0), None)));
+        // 2.5 %, 20 %, 40 %, 72 % with half of the pod, in bands of 2
+        assert_eq!(scores, [98, 80, 60, 28]);
     }
 
     #[test]
     fn nodes_that_differ_by_less_than_a_band_are_equal() {
-        assert_eq!(points(&node(sampled(3_300, 0), None)), 60);
-        assert_eq!(points(&node(sampled(3_499, 0), None)), 60);
-        assert_eq!(points(&node(sampled(3_500, 0), None)), 58);
+        assert_eq!(points(&node(sampled(3_750, 0), None)), 60);
+        assert_eq!(points(&node(sampled(3_949, 0), None)), 60);
+        assert_eq!(points(&node(sampled(3_950, 0), None)), 58);
     }
 
     #[test]
     fn what_was_placed_since_the_sample_counts_before_it_is_measured() {
-        assert_eq!(points(&node(sampled(1_300, 4_000), None)), 52);
-        assert!(points(&node(sampled(1_300, 4_000), None)) < points(&node(sampled(3_300, 0), None)));
+        assert_eq!(points(&node(sampled(1_750, 4_000), None)), 60);
+        assert!(points(&node(sampled(1_750, 4_400), None)) < points(&node(sampled(3_750, 0), None)));
+    }
+
+    #[test]
+    fn a_large_pod_finds_small_nodes_as_good_as_large_ones_until_they_fill() {
+        let sized =
+            |cores: i64, used| Occupancy { allocatable: Amount::new(cores * 1000), ..node(sampled(used, 0), None).cpu };
+        let large = PodLoad { cpu: Amount::new(8_000), memory: Amount::ZERO };
+        let points =
+            |cpu| LoadSettings::default().score(&NodeLoad { cpu, memory: Occupancy::default() }, &large).points();
+        // With half of the pod 2 of 10 cores are used, and as many hundredths of 40 and of 100.
+        assert_eq!([points(sized(10, 0)), points(sized(40, 6_000)), points(sized(100, 18_000))], [80, 80, 80]);
+        // With all of it the first would be at 76 %.
+        assert_eq!(points(sized(10, 3_600)), 4);
     }
 
     #[test]
     fn a_node_above_a_threshold_comes_after_every_node_below() {
-        let hot = points(&node(sampled(6_900, 0), None));
+        let hot = points(&node(sampled(7_100, 0), None));
         let full_and_unmeasured = NodeLoad {
             cpu: Occupancy { allocatable: Amount::new(10_000), requested: Amount::new(10_000), sample: None },
             memory: Occupancy::default(),
         };
         assert_eq!((hot, points(&full_and_unmeasured)), (2, 25));
-        // 90 GiB of 100 are in use and 0.7 more would be: CPU is idle, and still the node is avoided.
+        // 90 GiB of 100 are in use and 0.5 more would be: CPU is idle, and still the node is avoided.
         assert_eq!(points(&node(sampled(0, 0), sampled(90 * GIB, 0))), 9);
-        assert_eq!(points(&node(sampled(0, 0), sampled(89 * GIB, 0))), 94);
+        assert_eq!(points(&node(sampled(0, 0), sampled(89 * GIB, 0))), 98);
     }
 
     #[test]
@@ -284,9 +298,10 @@ mod tests {
     fn a_pod_that_requests_nothing_is_not_free() {
         let busy = |placed| node(sampled(0, placed), None);
         let score = |node: &NodeLoad| LoadSettings::default().score(node, &PodLoad::default()).points();
-        // The pod counts as 0.1 cores: 0.07 of 10.
+        // The pod counts as 0.1 cores, half of which is half expected: with the 0.35 of 10 that are placed, 2 %.
         assert_eq!(score(&busy(0)), 100);
-        assert_eq!(score(&busy(200)), 98);
+        assert_eq!(score(&busy(340)), 100);
+        assert_eq!(score(&busy(350)), 98);
     }
 
     #[test]

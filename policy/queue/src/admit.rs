@@ -11,31 +11,17 @@ use weir_model::{Amount, Dim, PoolId};
 
 use crate::claim::Claim;
 use crate::decision::{Admission, DecidedOn, Decision};
-use crate::eligibility::{Eligible, left};
+use crate::eligibility::left;
 use crate::explain::Explanation;
 use crate::nodes::{Books, NodeId};
 use crate::order::{Entry, Place, Rank, Unit};
 use crate::place::Shortfall;
-use crate::pod::{Grounds, Uid};
+use crate::pod::Grounds;
 use crate::settings::Strategy;
 use crate::shape::{AskId, ShapeId};
 use crate::state::Queue;
 use crate::turn::{Ratio, Turn};
-
-/// Why an ask is not admitted, small enough to be made for every bucket of every round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    Held { pool: PoolId },
-    MaxWorkload { pool: PoolId, dim: Dim, asked: Amount, largest: Amount },
-    Limit { pool: PoolId, dim: Dim, asked: Amount, limit: Amount },
-    Reservation { pool: PoolId, dim: Dim, asked: Amount, reserved: Amount },
-    Never(Shortfall),
-    Quota { pool: PoolId, dim: Dim, asked: Amount, used: Amount, claimed: Amount, entitled: Amount },
-    Entitlement { pool: PoolId, dim: Dim, asked: Amount, entitled: Amount },
-    Reserved { pool: PoolId, dim: Dim, asked: Amount, used: Amount, reserved: Amount },
-    Placement(Shortfall),
-    Behind { pool: PoolId, head: Uid },
-}
+use crate::why::Why;
 
 /// An ask of a pool that an admitter is asked about.
 #[derive(Clone, Copy, Debug)]
@@ -107,25 +93,16 @@ type Open = BTreeMap<Place, AskId>;
 
 impl Queue {
     /// Admits all that may go, and returns what may not.
-    pub(crate) fn admit_all(&mut self, eligible: &Eligible) -> Vec<Blocked> {
-        let mut blocked = self.serve_claims(eligible);
+    pub(crate) fn admit_all(&mut self) -> Vec<Blocked> {
+        let mut blocked = self.serve_claims();
         let mut open: Vec<Open> = vec![Open::new(); self.lines.len()];
         let mut turn = Turn::new(&self.pools.tree);
-        for leaf in self.pools.tree.iter().filter(|leaf| !eligible.alone[leaf.index()].is_empty()) {
-            let head = self.head_with_claim(leaf);
-            let strict = self.pools.settings(leaf).strategy == Strategy::Strict;
-            for &(ask, answer) in &eligible.alone[leaf.index()] {
-                match (answer, head.filter(|_| strict)) {
-                    (Ok(()), Some(head)) => {
-                        blocked.push(Blocked { leaf, ask, why: Why::Behind { pool: leaf, head: head.uid } });
-                    }
-                    (Ok(()), None) => self.next_of(leaf, ask, None, &mut open[leaf.index()]),
-                    (Err(why), _) => blocked.push(Blocked { leaf, ask, why }),
-                }
+        for leaf in self.pools.tree.iter() {
+            if !self.eligible.alone[leaf.index()].is_empty() {
+                self.open_leaf(leaf, &mut open[leaf.index()], &mut blocked);
+                self.offer(&mut turn, leaf, &open[leaf.index()]);
             }
-            self.offer(&mut turn, leaf, &open[leaf.index()]);
         }
-        let mut heads = vec![true; self.lines.len()];
         while let Some(leaf) = turn.next() {
             let here = &mut open[leaf.index()];
             let Some((&place, &ask)) = here.first_key_value() else { break };
@@ -138,7 +115,7 @@ impl Queue {
                 }
                 Err(why) => {
                     blocked.push(Blocked { leaf, ask, why });
-                    if std::mem::replace(&mut heads[leaf.index()], false) {
+                    if self.is_head(leaf, place) {
                         self.head_is_blocked(case, place, why, here, &mut blocked);
                     }
                 }
@@ -148,9 +125,62 @@ impl Queue {
         blocked
     }
 
+    /// Finds the buckets of a leaf that numbers alone do not stop; in a full cluster these are few.
+    fn open_leaf(&mut self, leaf: PoolId, open: &mut Open, blocked: &mut Vec<Blocked>) {
+        let mut head: Option<(Place, AskId, Option<Why>)> = None;
+        for at in 0..self.eligible.alone[leaf.index()].len() {
+            let (ask, answer) = self.eligible.alone[leaf.index()][at];
+            if let Err(why) = answer {
+                blocked.push(Blocked { leaf, ask, why });
+                continue;
+            }
+            let before = open.len();
+            self.next_of(leaf, ask, None, open);
+            let Some((&place, _)) = (open.len() > before).then(|| open.iter().find(|&(_, &one)| one == ask)).flatten()
+            else {
+                continue;
+            };
+            let no = self.numbers_allow(Case { leaf, ask, priority: None }).err();
+            if let Some(why) = no {
+                open.remove(&place);
+                blocked.push(Blocked { leaf, ask, why });
+            }
+            if head.is_none_or(|(first, _, _)| place < first) {
+                head = Some((place, ask, no));
+            }
+        }
+        let Some((place, ask, no)) = head else { return };
+        let strict = self.pools.settings(leaf).strategy == Strategy::Strict;
+        if let Some(first) = self.head_with_claim(leaf).filter(|&first| first < place) {
+            if strict {
+                let why = Why::Behind { pool: leaf, head: first.uid };
+                blocked.extend(std::mem::take(open).into_values().map(|ask| Blocked { leaf, ask, why }));
+            }
+        } else if let Some(why) = no {
+            self.head_is_blocked(Case { leaf, ask, priority: None }, place, why, open, blocked);
+        }
+    }
+
+    /// Whether nobody who may go stands before this place.
+    fn is_head(&self, leaf: PoolId, place: Place) -> bool {
+        let answers = self.eligible.alone[leaf.index()].iter().filter(|(_, answer)| answer.is_ok());
+        let first = answers.filter_map(|(ask, _)| self.lines[leaf.index()].buckets.get(ask)?.order.first_key_value());
+        first.map(|(first, _)| *first).min().is_none_or(|first| first >= place)
+    }
+
+    /// Whether B4 alone would let an ask go.
+    pub(crate) fn reservation_allows(&self, leaf: PoolId, ask: AskId) -> bool {
+        within_reservation(self, Case { leaf, ask, priority: None }).is_ok()
+    }
+
+    /// What numbers alone say of an ask.
+    fn numbers_allow(&self, case: Case) -> Result<(), Why> {
+        ADMITTERS.iter().try_for_each(|admitter| admitter(self, case))
+    }
+
     /// Whether an ask may go now, and to which nodes.
     pub(crate) fn may_go(&mut self, case: Case) -> Result<Vec<(ShapeId, NodeId)>, Why> {
-        ADMITTERS.iter().try_for_each(|admitter| admitter(self, case))?;
+        self.numbers_allow(case)?;
         self.find_nodes(case.ask).map_err(Why::Placement)
     }
 
@@ -197,16 +227,14 @@ impl Queue {
     ) {
         let Case { leaf, ask, .. } = case;
         let Some(entry) = self.entry(leaf, ask, &place) else { return };
-        if self.head_with_claim(leaf).is_some_and(|head| head < place) {
-            return;
-        }
         let settings = self.pools.settings(leaf);
         if settings.strategy == Strategy::Strict {
             let why = Why::Behind { pool: leaf, head: place.uid };
             blocked.extend(std::mem::take(open).into_values().map(|ask| Blocked { leaf, ask, why }));
         }
         let settings = self.pools.settings(leaf);
-        if self.now.since(entry.since) >= settings.patience {
+        // What others give back is no use to a head that its own kind keeps out of the reservation.
+        if self.now.since(entry.since) >= settings.patience && self.reservation_allows(leaf, ask) {
             self.claim_for_head(case, entry.unit, why_of_head);
         }
     }
@@ -272,7 +300,7 @@ impl Queue {
     /// The waiting pods of a unit, in the order of their UIDs.
     pub(crate) fn waiting_members(&self, unit: Unit) -> Vec<u32> {
         let mut members = self.members(unit);
-        members.retain(|&pod| self.pods.record(pod).is_some_and(crate::state::PodRecord::waits));
+        members.retain(|&pod| self.pods.record(pod).is_some_and(crate::records::PodRecord::waits));
         members.sort_unstable_by_key(|&pod| self.pods.record(pod).map(|record| record.uid));
         members
     }
@@ -297,53 +325,6 @@ impl Queue {
             }
         }
         facts
-    }
-
-    /// The numbers of a no, with names.
-    pub(crate) fn explain_why(&self, why: Why) -> Explanation {
-        let (named, name) = (|pool| self.pools.named(pool), |dim| self.dims.name(dim).to_owned());
-        match why {
-            Why::Held { pool } => Explanation::PoolHeld { pool: named(pool) },
-            Why::MaxWorkload { pool, dim, asked, largest } => {
-                Explanation::MaxWorkload { pool: named(pool), dim: name(dim), asked, largest }
-            }
-            Why::Limit { pool, dim, asked, limit } => {
-                Explanation::Limit { pool: named(pool), dim: name(dim), asked, limit }
-            }
-            Why::Reservation { pool, dim, asked, reserved } => {
-                Explanation::Reservation { pool: named(pool), dim: name(dim), asked, reserved }
-            }
-            Why::Never(Shortfall { fit, of }) => Explanation::NeverPlaced { fit, of },
-            Why::Quota { pool, dim, asked, used, claimed, entitled } => {
-                Explanation::Quota { pool: named(pool), dim: name(dim), asked, used, claimed, entitled }
-            }
-            Why::Entitlement { pool, dim, asked, entitled } => {
-                Explanation::Entitlement { pool: named(pool), dim: name(dim), asked, entitled }
-            }
-            Why::Reserved { pool, dim, asked, used, reserved } => {
-                Explanation::Reserved { pool: named(pool), dim: name(dim), asked, used, reserved }
-            }
-            Why::Placement(Shortfall { fit, of }) => Explanation::Placement { fit, of },
-            Why::Behind { pool, head } => Explanation::Behind { pool: named(pool), head },
-        }
-    }
-
-    /// Why a pod waits, in the numbers of the last step; `None` if it does not wait.
-    #[must_use]
-    pub fn explain(&self, uid: Uid) -> Option<Explanation> {
-        self.explain_pod(self.pods.find(uid)?)
-    }
-
-    pub(crate) fn explain_pod(&self, pod: u32) -> Option<Explanation> {
-        let record = self.pods.record(pod).filter(|record| record.waits())?;
-        let alone = Unit::Pod(pod);
-        let unit = if record.ask.is_some() { alone } else { record.gang.map_or(alone, |(gang, _)| Unit::Gang(gang)) };
-        let Some((leaf, ask, _)) = self.stands(unit) else { return self.aside(pod) };
-        if let Some(claim) = self.claims.iter().find(|claim| claim.unit == unit && !claim.victims.is_empty()) {
-            return Some(Explanation::Preemption { victims: self.to_go(claim) });
-        }
-        let bucket = self.lines[leaf.index()].buckets.get(&ask)?;
-        bucket.why.map(|why| self.explain_why(why))
     }
 
     /// What a pool may still use of what it is entitled to.

@@ -8,11 +8,10 @@
 
 use std::sync::Arc;
 
-use weir_model::{PoolId, ResourceVec};
+use weir_model::{Dim, PoolId, ResourceVec};
 
-use crate::admit::{Blocked, Case, Why};
+use crate::admit::{Blocked, Case};
 use crate::decision::{Claimed, Decision, Released};
-use crate::eligibility::Eligible;
 use crate::event::RecordedClaim;
 use crate::gang::place_of;
 use crate::nodes::{Books, Holder, NodeId};
@@ -20,6 +19,7 @@ use crate::order::{Place, Rank, Unit};
 use crate::pod::{Grounds, Uid};
 use crate::shape::{AskId, ShapeId};
 use crate::state::Queue;
+use crate::why::Why;
 
 /// Something that is kept for somebody.
 #[derive(Clone, Debug)]
@@ -42,14 +42,22 @@ impl Claim {
     }
 }
 
+impl Claim {
+    /// What it holds in a pool.
+    pub(crate) fn holds(&self, pool: PoolId, dim: Dim) -> i128 {
+        let here = self.held.iter().filter(|(at, _)| *at == pool);
+        here.map(|(_, amounts)| i128::from(amounts.amount(dim).units())).sum()
+    }
+}
+
 impl Queue {
     /// Admits whoever has a claim and now fits, ahead of everybody; drops claims that nobody needs any more.
-    pub(crate) fn serve_claims(&mut self, eligible: &Eligible) -> Vec<Blocked> {
+    pub(crate) fn serve_claims(&mut self) -> Vec<Blocked> {
         let mut blocked = Vec::new();
         for claim in std::mem::take(&mut self.claims) {
             self.unhold(&claim);
             let standing = self.stands(claim.unit).filter(|&(leaf, ask, _)| {
-                let answers = &eligible.alone[leaf.index()];
+                let answers = &self.eligible.alone[leaf.index()];
                 ask == claim.ask && answers.iter().any(|&(known, answer)| known == ask && answer.is_ok())
             });
             let Some((leaf, ask, place)) = standing else {
@@ -102,7 +110,8 @@ impl Queue {
         let usable = claim.nodes.iter().all(|&(_, node)| self.nodes.usable(node));
         let short =
             matches!(why, Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_));
-        usable && short && (claim.victims.is_empty() || self.to_go(claim) > 0)
+        let firm = self.stands(claim.unit).is_some_and(|(leaf, ask, _)| self.reservation_allows(leaf, ask));
+        usable && short && firm && (claim.victims.is_empty() || self.to_go(claim) > 0)
     }
 
     /// How many victims of a claim are still there.

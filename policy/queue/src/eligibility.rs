@@ -12,52 +12,107 @@
 //! The second walk is only made below pools where all of it together would be too much.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::collections::btree_map;
+use std::collections::{BTreeSet, BinaryHeap, btree_map};
 
-use weir_model::{Amount, PoolId};
+use weir_model::{Amount, Dim, PoolId, ResourceVec};
 
-use crate::admit::Why;
 use crate::ledger::{self, Sums};
 use crate::order::{Entry, Place};
 use crate::shape::{Ask, AskId};
 use crate::state::Queue;
+use crate::why::Why;
 
-/// What counts as demand, and the answer for each bucket.
+/// What counts as demand, and the answer for each bucket; kept, and brought up to date where something changed.
 #[derive(Debug, Default)]
 pub(crate) struct Eligible {
-    /// By leaf, and summed up over its ancestors.
-    pub(crate) demand: Sums,
     /// By leaf: what each ask has in its way, alone.
     pub(crate) alone: Vec<Vec<(AskId, Result<(), Why>)>>,
+    /// By leaf: what counts.
+    demand: Vec<ResourceVec>,
+    /// What all that are eligible alone ask for, by leaf and summed up over its ancestors.
+    wanted: Sums,
+    /// The part of it that is not preemptible.
+    firm: Sums,
+    /// By leaf: what it has in the two sums above.
+    parts: Vec<[Vec<(AskId, usize)>; 2]>,
+    /// The pools below which the second walk was made.
+    crowded: Vec<PoolId>,
+    /// The state of pools and nodes that the answers hold for.
+    basis: (u64, u64, usize),
+    /// Leaves of which something changed since.
+    pub(crate) stale: BTreeSet<PoolId>,
+}
+
+impl Eligible {
+    /// The eligible demand of a leaf.
+    pub(crate) fn demand(&self, leaf: PoolId, dim: Dim) -> Amount {
+        self.demand.get(leaf.index()).map_or(Amount::ZERO, |row| row.amount(dim))
+    }
 }
 
 impl Queue {
     /// Sorts the waiting into those that move entitlements and the others.
-    pub(crate) fn eligible(&mut self) -> Eligible {
-        let mut eligible = Eligible { alone: vec![Vec::new(); self.lines.len()], ..Eligible::default() };
-        let mut fixed = Sums::default();
-        for leaf in self.pools.tree.iter() {
-            for (ask_id, count) in self.asks_in(leaf) {
-                let answer = self.alone(leaf, ask_id);
-                eligible.alone[leaf.index()].push((ask_id, answer));
-                if answer.is_ok() {
-                    let ask = self.shapes.ask_of(ask_id);
-                    eligible.demand.change(&self.pools.tree, leaf, &ask.amounts, count as i128);
-                    if !ask.preemptible {
-                        fixed.change(&self.pools.tree, leaf, &ask.amounts, count as i128);
-                    }
+    pub(crate) fn judge_eligibility(&mut self) {
+        let basis = (self.edition, self.nodes.layout.end(), self.dims.len());
+        let mut eligible = std::mem::take(&mut self.eligible);
+        if basis != eligible.basis || eligible.alone.len() != self.lines.len() {
+            eligible =
+                Eligible { basis, stale: self.leaves_below(PoolId::ROOT).into_iter().collect(), ..Eligible::default() };
+            eligible.alone.resize_with(self.lines.len(), Vec::new);
+            eligible.demand.resize_with(self.lines.len(), ResourceVec::new);
+            eligible.parts.resize_with(self.lines.len(), Default::default);
+        }
+        let stale = std::mem::take(&mut eligible.stale);
+        stale.iter().for_each(|&leaf| self.judge_leaf(leaf, &mut eligible));
+        let before = std::mem::take(&mut eligible.crowded);
+        eligible.crowded = self.crowded(&eligible.wanted, &eligible.firm);
+        let same = before == eligible.crowded;
+        let mut below = BTreeSet::new();
+        for top in eligible.crowded.clone() {
+            let leaves = self.leaves_below(top);
+            if !same || leaves.iter().any(|leaf| stale.contains(leaf)) {
+                self.walk(&leaves, &mut eligible);
+            }
+            below.extend(leaves);
+        }
+        for leaf in self.leaves_below(PoolId::ROOT).into_iter().filter(|leaf| !below.contains(leaf)) {
+            if !same || stale.contains(&leaf) {
+                let all = self.dims.iter().map(|dim| (dim, eligible.wanted.amount(leaf, dim)));
+                eligible.demand[leaf.index()] = all.collect();
+            }
+        }
+        self.eligible = eligible;
+    }
+
+    /// Asks anew about every bucket of a leaf.
+    fn judge_leaf(&mut self, leaf: PoolId, eligible: &mut Eligible) {
+        self.count_parts(leaf, eligible, -1);
+        let asks: Vec<(AskId, usize)> =
+            self.lines[leaf.index()].buckets.iter().map(|(&ask, bucket)| (ask, bucket.order.len())).collect();
+        let answers = &mut eligible.alone[leaf.index()];
+        answers.clear();
+        let [all, firm] = &mut eligible.parts[leaf.index()];
+        (*all, *firm) = (Vec::new(), Vec::new());
+        for (ask, count) in asks {
+            let answer = self.alone(leaf, ask);
+            answers.push((ask, answer));
+            if answer.is_ok() {
+                all.push((ask, count));
+                if !self.shapes.ask_of(ask).preemptible {
+                    firm.push((ask, count));
                 }
             }
         }
-        for pool in self.crowded(&eligible.demand, &fixed) {
-            self.walk(pool, &mut eligible);
-        }
-        eligible
+        self.count_parts(leaf, eligible, 1);
     }
 
-    fn asks_in(&self, leaf: PoolId) -> Vec<(AskId, usize)> {
-        self.lines[leaf.index()].buckets.iter().map(|(&ask, bucket)| (ask, bucket.order.len())).collect()
+    fn count_parts(&self, leaf: PoolId, eligible: &mut Eligible, times: i128) {
+        let Eligible { wanted, firm, parts, .. } = eligible;
+        for (sums, part) in [wanted, firm].into_iter().zip(&parts[leaf.index()]) {
+            for &(ask, count) in part {
+                sums.change(&self.pools.tree, leaf, &self.shapes.ask_of(ask).amounts, times * count as i128);
+            }
+        }
     }
 
     /// What is in the way of an ask, whatever others use and ask for.
@@ -110,44 +165,45 @@ impl Queue {
         topmost
     }
 
-    /// Counts anew below `top`, in queue order: whoever is above a limit is left out, and others go on.
-    fn walk(&self, top: PoolId, eligible: &mut Eligible) {
+    /// Counts anew in these leaves, in queue order: whoever is above a limit is left out, and others go on.
+    fn walk(&self, leaves: &[PoolId], eligible: &mut Eligible) {
         let mut queue = BinaryHeap::new();
         let mut rest: Vec<(PoolId, AskId, btree_map::Keys<'_, Place, Entry>)> = Vec::new();
-        for leaf in self.leaves_below(top) {
+        for &leaf in leaves {
+            eligible.demand[leaf.index()] = ResourceVec::new();
             for &(ask_id, answer) in &eligible.alone[leaf.index()] {
-                let Some(bucket) = self.lines[leaf.index()].buckets.get(&ask_id).filter(|_| answer.is_ok()) else {
-                    continue;
-                };
-                let whole = &self.shapes.ask_of(ask_id).amounts;
-                eligible.demand.change(&self.pools.tree, leaf, whole, -(bucket.order.len() as i128));
-                let mut places = bucket.order.keys();
+                let bucket = self.lines[leaf.index()].buckets.get(&ask_id).filter(|_| answer.is_ok());
+                let Some(mut places) = bucket.map(|bucket| bucket.order.keys()) else { continue };
                 if let Some(&first) = places.next() {
                     queue.push(Reverse((first, rest.len())));
                     rest.push((leaf, ask_id, places));
                 }
             }
         }
-        let mut fixed = Sums::default();
+        let (mut counted, mut firm) = (Sums::default(), Sums::default());
         while let Some(Reverse((_, at))) = queue.pop() {
             let (leaf, ask_id, places) = &mut rest[at];
             let ask = self.shapes.ask_of(*ask_id);
             // Room only shrinks, so the rest of a bucket that does not fit never will.
-            if !self.counts(*leaf, ask, &eligible.demand, &fixed) {
+            if !self.counts(*leaf, ask, &counted, &firm) {
                 continue;
             }
-            eligible.demand.add(&self.pools.tree, *leaf, &ask.amounts);
+            counted.add(&self.pools.tree, *leaf, &ask.amounts);
             if !ask.preemptible {
-                fixed.add(&self.pools.tree, *leaf, &ask.amounts);
+                firm.add(&self.pools.tree, *leaf, &ask.amounts);
             }
             if let Some(&next) = places.next() {
                 queue.push(Reverse((next, at)));
             }
         }
+        for &leaf in leaves {
+            let all = self.dims.iter().map(|dim| (dim, counted.amount(leaf, dim)));
+            eligible.demand[leaf.index()] = all.collect();
+        }
     }
 
     /// Whether one more of an ask stays within the limits and, not preemptible, within the reservations.
-    fn counts(&self, leaf: PoolId, ask: &Ask, demand: &Sums, fixed: &Sums) -> bool {
+    fn counts(&self, leaf: PoolId, ask: &Ask, counted: &Sums, firm: &Sums) -> bool {
         let within = |used: i128, counted: i128, asked: Amount, bound: Amount| {
             bound == Amount::MAX || used + counted + i128::from(asked.units()) <= i128::from(bound.units())
         };
@@ -155,9 +211,9 @@ impl Queue {
             ask.amounts.iter().all(|(dim, asked)| {
                 let used = self.ledger.usage.exact(pool, dim);
                 let reserved = self.pools.reserved(pool, dim).filter(|_| !ask.preemptible);
-                within(used, demand.exact(pool, dim), asked, self.pools.cap(pool, dim))
+                within(used, counted.exact(pool, dim), asked, self.pools.cap(pool, dim))
                     && reserved.is_none_or(|reserved| {
-                        within(self.ledger.fixed.exact(pool, dim), fixed.exact(pool, dim), asked, reserved)
+                        within(self.ledger.fixed.exact(pool, dim), firm.exact(pool, dim), asked, reserved)
                     })
             })
         })

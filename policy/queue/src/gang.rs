@@ -12,8 +12,9 @@ use std::sync::Arc;
 use crate::explain::Explanation;
 use crate::order::{Entry, Place, Rank, Unit};
 use crate::pod::{GangKey, Obstacle};
+use crate::records::PodRecord;
 use crate::shape::AskId;
-use crate::state::{PodRecord, Queue};
+use crate::state::Queue;
 
 /// What is remembered of a gang.
 #[derive(Clone, Debug)]
@@ -81,6 +82,7 @@ impl Queue {
         let (place, pool) = (place_of(record), Arc::clone(&record.pool));
         if let Some(leaf) = self.pools.leaf(&pool) {
             self.lines[leaf.index()].remove(ask, &place);
+            self.eligible.stale.insert(leaf);
         }
     }
 
@@ -90,6 +92,7 @@ impl Queue {
             && let Some(leaf) = self.pools.leaf(&pool)
         {
             self.lines[leaf.index()].remove(ask, &place);
+            self.eligible.stale.insert(leaf);
         }
         let filed = |pod: &u32| self.pods.record(*pod).is_some_and(|record| record.ask.is_some());
         let alone: Vec<u32> = self.gangs[gang as usize].members.iter().copied().filter(filed).collect();
@@ -133,9 +136,12 @@ impl Queue {
         let now = self.now;
         let Some(record) = self.pods.record_mut(pod) else { return };
         (record.ask, record.rank) = (Some(ask), rank);
-        let entry = Entry { unit: Unit::Pod(pod), since: *record.since.get_or_insert(now.max(record.created)) };
+        // One that nothing was ever in the way of has waited since it was created, whoever leads now.
+        let first = if record.told.is_none() { record.created } else { now.max(record.created) };
+        let entry = Entry { unit: Unit::Pod(pod), since: *record.since.get_or_insert(first) };
         let place = place_of(record);
         self.lines[leaf.index()].insert(ask, place, entry);
+        self.eligible.stale.insert(leaf);
     }
 
     fn set_alarm(&mut self, pod: u32) {
@@ -228,6 +234,7 @@ impl Queue {
         let since = *self.gangs[number as usize].since.get_or_insert(self.now.max(latest));
         let entry = Entry { unit: Unit::Gang(number), since };
         self.lines[leaf.index()].insert(ask, place, entry);
+        self.eligible.stale.insert(leaf);
         self.gangs[number as usize].filed = Some((pool, ask, place));
     }
 

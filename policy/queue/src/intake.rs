@@ -13,8 +13,9 @@ use crate::nodes::{Books, Holder, NodeId};
 use crate::order::{Line, Rank};
 use crate::pod::{Admitted, Grounds, Membership, Phase, Pod, PodShape, Uid};
 use crate::pools::Pools;
+use crate::records::{PodRecord, Running, State};
 use crate::settings::PoolConfig;
-use crate::state::{PodRecord, Queue, Running, State};
+use crate::state::Queue;
 
 impl Queue {
     /// Takes in one event.

@@ -11,13 +11,14 @@ use std::collections::BTreeSet;
 use weir_model::{Dim, PoolId};
 
 use crate::Time;
-use crate::admit::{Blocked, Case, Why};
-use crate::order::Place;
+use crate::admit::{Blocked, Case};
+use crate::order::{Place, Unit};
 use crate::pod::Grounds;
 use crate::settings::Strategy;
 use crate::shape::AskId;
 use crate::state::Queue;
 use crate::turn::Ratio;
+use crate::why::Why;
 
 /// Somebody who might go on loan, in the order in which they are asked.
 type Candidate = (Ratio, Time, PoolId, Place, AskId);
@@ -35,11 +36,11 @@ impl Queue {
         }
         while let Some((_, _, leaf, place, ask)) = candidates.pop_first() {
             let case = Case { leaf, ask, priority: None };
-            if !self.within_limits(case) {
+            let Some(entry) = self.entry(leaf, ask, &place) else { continue };
+            if !self.within_limits(case) || !self.leaves_claims(case, entry.unit) {
                 continue;
             }
             let Ok(nodes) = self.find_nodes(ask) else { continue };
-            let Some(entry) = self.entry(leaf, ask, &place) else { continue };
             self.admit(case, entry.unit, &nodes, Grounds::OnLoan, None);
             self.candidate(leaf, ask, &mut candidates);
         }
@@ -84,6 +85,22 @@ impl Queue {
             largest = largest.max(Ratio::new(self.ledger.usage.exact(leaf, dim), capacity));
         }
         Some(largest)
+    }
+
+    /// Whether every claim of somebody else, where this loan would count too, keeps the quota that it holds.
+    /// Without this an eviction would free quota for the next loan instead of for the claimant.
+    fn leaves_claims(&self, Case { leaf, ask, .. }: Case, unit: Unit) -> bool {
+        let own = self.claims.iter().find(|claim| claim.unit == unit);
+        self.pools.tree.path(leaf).all(|pool| {
+            self.shapes.ask_of(ask).amounts.iter().filter(|&(dim, _)| self.pools.checks(pool, dim)).all(
+                |(dim, asked)| {
+                    let own = own.map_or(0, |claim| claim.holds(pool, dim));
+                    let held = self.ledger.held.exact(pool, dim) - own;
+                    let used = self.ledger.usage.exact(pool, dim) + i128::from(asked.units());
+                    held <= 0 || used + held <= i128::from(self.pools.entitled(pool, dim).units())
+                },
+            )
+        })
     }
 
     fn within_limits(&self, Case { leaf, ask, .. }: Case) -> bool {

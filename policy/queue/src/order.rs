@@ -8,10 +8,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Time;
-use crate::admit::Why;
 use crate::explain::Reason;
 use crate::pod::Uid;
 use crate::shape::AskId;
+use crate::why::Why;
 
 /// What is admitted in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,8 @@ pub(crate) struct Bucket {
     pub(crate) told: Option<Reason>,
     /// Why they wait, as of the last round.
     pub(crate) why: Option<Why>,
+    /// The round in which they were last told.
+    pub(crate) told_in: u64,
     /// Came since the others were told.
     pub(crate) fresh: Vec<Unit>,
 }

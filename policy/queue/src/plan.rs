@@ -6,7 +6,7 @@
 //! take for ever; among the plans that take one node after another this one is the cheapest.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
@@ -14,7 +14,7 @@ use crate::admit::Case;
 use crate::ledger::Sums;
 use crate::nodes::{NodeId, Row};
 use crate::order::Unit;
-use crate::shape::ShapeId;
+use crate::shape::{AskId, ShapeId};
 use crate::state::Queue;
 use crate::victims::Victim;
 
@@ -66,10 +66,24 @@ pub(crate) struct Plan<'q> {
     /// How many evictions each budget still allows.
     budgets: Vec<i64>,
     pub(crate) served: Vec<Served>,
+    /// See [`Plan::giving`].
+    giving: HashMap<(PoolId, Dim), BTreeSet<PoolId>>,
+    /// Asks that found no room, with the pool above the claimant's: its siblings would take from the same
+    /// pools and find none either.
+    hopeless: HashSet<(AskId, PoolId)>,
 }
 
-/// The nodes for one shape, by what would be lost there.
-type Heap = BinaryHeap<Reverse<(Cost, i64, NodeId)>>;
+/// The nodes for one shape of an ask.
+struct Open<'a> {
+    shape: ShapeId,
+    /// How many pods of it the ask has.
+    count: u32,
+    /// Which nodes admit it, whatever is free: 1 or 0 for each.
+    admits: &'a [u32],
+    /// By what would be lost there, then what is left there, then by node. An entry may be out of date; it is
+    /// looked at again when its turn comes.
+    heap: BinaryHeap<Reverse<(Cost, i64, NodeId)>>,
+}
 
 impl<'q> Plan<'q> {
     pub(crate) fn new(queue: &'q Queue, victims: Vec<Victim>, ripe: Ripe<'q>) -> Self {
@@ -82,7 +96,7 @@ impl<'q> Plan<'q> {
                 }
             }
         }
-        Self {
+        let mut plan = Self {
             queue,
             ripe,
             gone: vec![false; victims.len()],
@@ -93,33 +107,100 @@ impl<'q> Plan<'q> {
             fixed: Sums::default(),
             budgets: queue.budgets.iter().map(|budget| i64::from(budget.allowed)).collect(),
             served: Vec::new(),
-        }
+            giving: HashMap::new(),
+            hopeless: HashSet::new(),
+        };
+        plan.giving = plan.giving();
+        plan
     }
 
-    /// Serves as many of these units, all with one ask, as it can, in their order.
-    pub(crate) fn serve(&mut self, case: Case, units: impl Iterator<Item = Unit>, admits: &[(ShapeId, Vec<u32>)]) {
-        let mut heaps: Vec<(ShapeId, Heap)> = Vec::new();
-        for (shape, open) in admits {
-            let nodes = open.iter().enumerate().filter(|&(_, &open)| open > 0).map(|(at, _)| NodeId(at as u32));
-            let heap = nodes.filter_map(|node| self.entry(case, *shape, node)).collect();
-            heaps.push((*shape, heap));
+    /// Serves as many of those who wait with one ask as it can, in their order.
+    pub(crate) fn serve(&mut self, case: Case, admits: &BTreeMap<ShapeId, Vec<u32>>) {
+        let queue = self.queue;
+        let Some(bucket) = queue.lines[case.leaf.index()].buckets.get(&case.ask) else { return };
+        let within = self.within_pool(case);
+        let family = (case.ask, queue.pools.tree.parent(case.leaf).unwrap_or(PoolId::ROOT));
+        if !within && (self.hopeless.contains(&family) || !self.somebody_gives(case)) {
+            return;
         }
-        for unit in units {
-            if !self.serve_one(case, unit, &mut heaps) {
+        let mut asked: Option<(Case, Vec<Open<'_>>)> = None;
+        for (place, entry) in &bucket.order {
+            if queue.claims.iter().any(|claim| claim.unit == entry.unit && !claim.victims.is_empty()) {
+                continue;
+            }
+            let case = Case { priority: within.then_some(place.priority.0), ..case };
+            let open = match &mut asked {
+                Some((known, open)) if known.priority == case.priority => open,
+                _ => &mut asked.insert((case, self.open(case, admits))).1,
+            };
+            if !self.serve_one(case, entry.unit, open) {
+                // A pool that has used up its own entitlement says nothing about its siblings.
+                self.admit(case, 1);
+                let own = self.firm_allows(case) && self.leaf_allows(case);
+                self.admit(case, -1);
+                if own && !within {
+                    self.hopeless.insert(family);
+                }
                 return;
             }
         }
     }
 
-    fn serve_one(&mut self, case: Case, unit: Unit, heaps: &mut [(ShapeId, Heap)]) -> bool {
-        let ask = self.queue.shapes.ask_of(case.ask);
+    /// Whether anything could be taken for a claimant at all, as things stood when the plan was begun.
+    fn somebody_gives(&self, case: Case) -> bool {
+        let tree = &self.queue.pools.tree;
+        let asked = &self.queue.shapes.ask_of(case.ask).amounts;
+        let beside = |branch: PoolId| {
+            let Some(above) = tree.parent(branch) else { return false };
+            asked.iter().any(|(dim, _)| {
+                let all = self.giving.get(&(above, dim)).map_or(0, BTreeSet::len);
+                let own = self.giving.get(&(above, dim)).is_some_and(|branches| branches.contains(&branch));
+                all > usize::from(own)
+            })
+        };
+        self.within_pool(case) || tree.path(case.leaf).any(beside)
+    }
+
+    /// Below which pools there are branches that give, with these branches.
+    fn giving(&self) -> HashMap<(PoolId, Dim), BTreeSet<PoolId>> {
+        let mut giving: HashMap<(PoolId, Dim), BTreeSet<PoolId>> = HashMap::new();
+        let tree = &self.queue.pools.tree;
+        for victim in &self.victims {
+            for (dim, _) in victim.amounts.iter() {
+                let over = |pool: &PoolId| self.queue.over(*pool, dim) > 0 && (self.ripe)(*pool, dim);
+                for pool in tree.path(victim.leaf).take_while(over) {
+                    let Some(above) = tree.parent(pool) else { break };
+                    if !giving.entry((above, dim)).or_default().insert(pool) {
+                        break;
+                    }
+                }
+            }
+        }
+        giving
+    }
+
+    /// The nodes for each shape of an ask, by what would be lost there.
+    fn open<'a>(&mut self, case: Case, admits: &'a BTreeMap<ShapeId, Vec<u32>>) -> Vec<Open<'a>> {
+        let mut all = Vec::new();
+        for &(shape, count) in &self.queue.shapes.ask_of(case.ask).members {
+            let admits = admits.get(&shape).map_or(&[][..], Vec::as_slice);
+            let mut open = Open { shape, count, admits, heap: BinaryHeap::new() };
+            for at in 0..admits.len() as u32 {
+                let entry = self.entry(case, &open, NodeId(at));
+                open.heap.extend(entry);
+            }
+            all.push(open);
+        }
+        all
+    }
+
+    fn serve_one(&mut self, case: Case, unit: Unit, heaps: &mut [Open<'_>]) -> bool {
         let mut served = Served { case, unit, nodes: Vec::new(), victims: Vec::new() };
         self.admit(case, 1);
         // What a victim in the claimant's own pool would free may be what its entitlement lacks.
-        let mut complete = self.leaf_allows(case) || self.within_pool(case);
+        let mut complete = self.firm_allows(case) && (self.leaf_allows(case) || self.within_pool(case));
         for at in 0..heaps.len() {
-            let count = ask.members.iter().find(|(shape, _)| *shape == heaps[at].0).map_or(0, |&(_, count)| count);
-            for _ in 0..count {
+            for _ in 0..heaps[at].count {
                 complete = complete && self.place_one(case, at, heaps, &mut served);
             }
         }
@@ -134,12 +215,13 @@ impl<'q> Plan<'q> {
     }
 
     /// Takes the node on which the least is lost for one pod.
-    fn place_one(&mut self, case: Case, at: usize, heaps: &mut [(ShapeId, Heap)], served: &mut Served) -> bool {
-        let shape = heaps[at].0;
-        while let Some(Reverse((cost, _, node))) = heaps[at].1.pop() {
+    fn place_one(&mut self, case: Case, at: usize, heaps: &mut [Open<'_>], served: &mut Served) -> bool {
+        let shape = heaps[at].shape;
+        while let Some(Reverse((cost, _, node))) = heaps[at].heap.pop() {
             let Some((now, victims)) = self.look(case, shape, node) else { continue };
             if now != cost {
-                heaps[at].1.extend(self.entry(case, shape, node));
+                let again = self.entry(case, &heaps[at], node);
+                heaps[at].heap.extend(again);
                 continue;
             }
             let mut touched = vec![node];
@@ -152,28 +234,37 @@ impl<'q> Plan<'q> {
             served.nodes.push((shape, node));
             touched.sort_unstable();
             touched.dedup();
-            for (shape, heap) in heaps.iter_mut() {
-                heap.extend(touched.iter().filter_map(|&node| self.entry(case, *shape, node)));
+            for open in heaps.iter_mut() {
+                for &node in &touched {
+                    let entry = self.entry(case, open, node);
+                    open.heap.extend(entry);
+                }
             }
             return true;
         }
         false
     }
 
-    fn entry(&mut self, case: Case, shape: ShapeId, node: NodeId) -> Option<Reverse<(Cost, i64, NodeId)>> {
-        let (cost, _) = self.look(case, shape, node)?;
-        let main = self.queue.shapes.shape_of(shape).main;
+    fn entry(&mut self, case: Case, open: &Open<'_>, node: NodeId) -> Option<Reverse<(Cost, i64, NodeId)>> {
+        if open.admits.get(node.index()).is_none_or(|&admits| admits == 0) {
+            return None;
+        }
+        let (cost, _) = self.look(case, open.shape, node)?;
+        let main = self.queue.shapes.shape_of(open.shape).main;
         Some(Reverse((cost, self.rows[node.index()].at(main), node)))
     }
 
     /// What would have to go for one more pod on a node, and what is lost with it.
     fn look(&mut self, case: Case, shape: ShapeId, node: NodeId) -> Option<(Cost, Vec<usize>)> {
         let shape = self.queue.shapes.shape_of(shape);
-        if !self.queue.nodes.admits(node, shape) || !self.queue.nodes.ports_free(node, shape) {
+        if !shape.spec.ports.is_empty() && !self.queue.nodes.ports_free(node, shape) {
             return None;
         }
         if self.rows[node.index()].fits(&shape.needs) {
             return Some((Cost::default(), Vec::new()));
+        }
+        if self.on[node.index()].is_empty() {
+            return None;
         }
         let mut row = self.rows[node.index()].clone();
         let mut chosen: Vec<usize> = Vec::new();
@@ -236,10 +327,15 @@ impl<'q> Plan<'q> {
         self.queue.pools.settings(case.leaf).within_pool == crate::settings::WithinPool::LowerPriority
     }
 
-    /// Whether the claimant's own pool has room for it in what it is entitled to and reserves.
+    /// Whether the claimant's own pool has room for it in what it is entitled to.
     fn leaf_allows(&self, case: Case) -> bool {
+        self.short_of(case.leaf, &self.queue.shapes.ask_of(case.ask).amounts).is_none()
+    }
+
+    /// B4 with what the plan adds. Victims are preemptible, so nobody who goes makes room in a reservation.
+    fn firm_allows(&self, case: Case) -> bool {
         let ask = self.queue.shapes.ask_of(case.ask);
-        let reserved = self.queue.pools.tree.path(case.leaf).all(|pool| {
+        self.queue.pools.tree.path(case.leaf).all(|pool| {
             ask.preemptible
                 || ask.amounts.iter().all(|(dim, _)| {
                     let bound = self.queue.pools.reserved(pool, dim);
@@ -249,8 +345,7 @@ impl<'q> Plan<'q> {
                         used <= i128::from(bound.units())
                     })
                 })
-        });
-        reserved && self.short_of(case.leaf, &ask.amounts).is_none()
+        })
     }
 
     /// The dimension in which a pool would be above its entitlement with what the plan adds.

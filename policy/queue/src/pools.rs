@@ -3,8 +3,9 @@
 use weir_entitlement::{Entitler, Input};
 use weir_model::{Amount, Dim, Dimensions, PoolError, PoolId, PoolSpec, PoolTree, ResourceVec};
 
+use crate::eligibility::Eligible;
 use crate::explain::PoolName;
-use crate::ledger::{Ledger, Sums};
+use crate::ledger::Ledger;
 use crate::nodes::Nodes;
 use crate::settings::{PoolConfig, PoolSettings, PoolState};
 
@@ -134,14 +135,14 @@ impl Pools {
     }
 
     /// Divides anew.
-    pub(crate) fn entitle(&mut self, ledger: &Ledger, eligible: &Sums, nodes: &Nodes, dims: &Dimensions) {
+    pub(crate) fn entitle(&mut self, ledger: &Ledger, eligible: &Eligible, nodes: &Nodes, dims: &Dimensions) {
         let Input { capacity, usage, non_preemptible, demand } = &mut self.input;
         for dim in dims.iter() {
             capacity.set(dim, nodes.capacity(dim));
             for leaf in self.tree.iter().filter(|&pool| self.tree.is_leaf(pool)) {
                 usage.set(leaf, dim, ledger.usage.amount(leaf, dim));
                 non_preemptible.set(leaf, dim, ledger.fixed.amount(leaf, dim));
-                demand.set(leaf, dim, eligible.amount(leaf, dim));
+                demand.set(leaf, dim, eligible.demand(leaf, dim));
             }
         }
         self.entitler.entitle(&self.input);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use weir_model::{Dim, PoolId};
 
-use crate::admit::{Blocked, Case, Why};
+use crate::admit::{Blocked, Case};
 use crate::claim::Claim;
 use crate::decision::{self, BudgetFact, Cause, Decision, Eviction, OverBy};
 use crate::ledger::amount;
@@ -19,6 +19,7 @@ use crate::plan::{Plan, Served};
 use crate::settings::WithinPool;
 use crate::state::Queue;
 use crate::victims::Victim;
+use crate::why::Why;
 
 /// What a plan decided, apart from the state that it was tried out on.
 struct Outcome {
@@ -53,16 +54,20 @@ impl Queue {
     }
 
     /// Claims from patience hold back others, not the plan that is made for those who have them.
-    fn lay_down(&mut self, claimants: &[(Case, Vec<Unit>)]) -> Vec<Claim> {
-        let asks = |claim: &Claim| claimants.iter().any(|(_, units)| units.contains(&claim.unit));
-        let (patient, others) = std::mem::take(&mut self.claims).into_iter().partition(asks);
+    fn lay_down(&mut self, claimants: &[Case]) -> Vec<Claim> {
+        let claims = std::mem::take(&mut self.claims);
+        let asks = |claim: &Claim| {
+            let stands = self.stands(claim.unit).filter(|_| claim.victims.is_empty());
+            stands.is_some_and(|(leaf, ask, _)| claimants.iter().any(|case| (case.leaf, case.ask) == (leaf, ask)))
+        };
+        let (patient, others) = claims.into_iter().partition(asks);
         self.claims = others;
         let patient: Vec<Claim> = patient;
         patient.iter().for_each(|claim| self.unhold(claim));
         patient
     }
 
-    fn reclaim_for(&mut self, claimants: &[(Case, Vec<Unit>)]) -> Vec<Dim> {
+    fn reclaim_for(&mut self, claimants: &[Case]) -> Vec<Dim> {
         let first = self.plan(claimants, &|_, _| true);
         let wanted = self.asked_by(first.claimants());
         self.keep_clocks(&wanted, first.claimants().map(|served| served.case.leaf).collect());
@@ -79,7 +84,7 @@ impl Queue {
 
     /// Whoever is within the entitlement of their pool and waits for room, for quota that others of the same
     /// ancestor are not entitled to, or for the place of lower priorities in a pool that allows it.
-    fn claimants(&mut self, blocked: &[Blocked]) -> Vec<(Case, Vec<Unit>)> {
+    fn claimants(&self, blocked: &[Blocked]) -> Vec<Case> {
         let mut claimants = Vec::new();
         for &Blocked { leaf, ask, why } in blocked {
             let within = self.pools.settings(leaf).within_pool == WithinPool::LowerPriority;
@@ -88,29 +93,20 @@ impl Queue {
                 Why::Quota { pool, .. } => pool != leaf || within,
                 _ => false,
             };
-            let Some(bucket) = self.lines[leaf.index()].buckets.get(&ask).filter(|_| waits) else { continue };
-            let served = |unit: Unit| self.claims.iter().any(|claim| claim.unit == unit && !claim.victims.is_empty());
-            let mut by_priority: BTreeMap<_, Vec<Unit>> = BTreeMap::new();
-            for (place, entry) in bucket.order.iter().filter(|(_, entry)| !served(entry.unit)) {
-                by_priority
-                    .entry(if within { place.priority } else { Default::default() })
-                    .or_default()
-                    .push(entry.unit);
-            }
-            for (priority, units) in by_priority {
-                claimants.push((Case { leaf, ask, priority: within.then_some(priority.0) }, units));
+            if waits && self.reservation_allows(leaf, ask) {
+                claimants.push(Case { leaf, ask, priority: None });
             }
         }
         claimants
     }
 
-    fn plan(&mut self, claimants: &[(Case, Vec<Unit>)], ripe: &dyn Fn(PoolId, Dim) -> bool) -> Outcome {
+    fn plan(&mut self, claimants: &[Case], ripe: &dyn Fn(PoolId, Dim) -> bool) -> Outcome {
         let leaves = self.givers(claimants);
         if leaves.is_empty() {
             return Outcome { victims: Vec::new(), served: Vec::new() };
         }
         let mut admits = BTreeMap::new();
-        for (case, _) in claimants {
+        for case in claimants {
             for &(id, _) in &self.shapes.ask_of(case.ask).members {
                 let shape = self.shapes.shape_of(id);
                 let nodes = &self.nodes;
@@ -119,22 +115,21 @@ impl Queue {
         }
         let victims = self.victims_in(leaves.into_iter());
         let mut plan = Plan::new(self, victims, ripe);
-        for (case, units) in claimants {
-            let members = &self.shapes.ask_of(case.ask).members;
-            let open: Vec<_> = members.iter().filter_map(|&(id, _)| Some((id, admits.get(&id)?.clone()))).collect();
-            plan.serve(*case, units.iter().copied(), &open);
+        for &case in claimants {
+            plan.serve(case, &admits);
         }
         let Plan { victims, served, .. } = plan;
         Outcome { victims, served }
     }
 
     /// The leaves from which something might be taken for these claimants.
-    fn givers(&self, claimants: &[(Case, Vec<Unit>)]) -> BTreeSet<PoolId> {
+    fn givers(&self, claimants: &[Case]) -> BTreeSet<PoolId> {
         let mut dims: BTreeSet<Dim> = BTreeSet::new();
         let mut leaves: BTreeSet<PoolId> = BTreeSet::new();
-        for (case, _) in claimants {
+        for case in claimants {
             dims.extend(self.shapes.ask_of(case.ask).amounts.iter().map(|(dim, _)| dim));
-            leaves.extend(case.priority.map(|_| case.leaf));
+            let within = self.pools.settings(case.leaf).within_pool == WithinPool::LowerPriority;
+            leaves.extend(within.then_some(case.leaf));
         }
         let over = |pool: &PoolId| dims.iter().any(|&dim| self.over(*pool, dim) > 0);
         leaves.extend(self.pools.tree.iter().filter(|&pool| self.pools.tree.is_leaf(pool)).filter(over));

@@ -27,10 +27,9 @@ impl Queue {
         self.file_gangs();
         self.pools.learn(&self.dims);
         self.think_of_nodes();
-        let eligible = self.eligible();
-        self.pools.learn(&self.dims);
-        self.pools.entitle(&self.ledger, &eligible.demand, &self.nodes, &self.dims);
-        let blocked = self.admit_all(&eligible);
+        self.judge_eligibility();
+        self.pools.entitle(&self.ledger, &self.eligible, &self.nodes, &self.dims);
+        let blocked = self.admit_all();
         let wanted = self.reclaim(&blocked);
         self.lend(&blocked, &wanted);
         self.tell_all(&blocked);
@@ -79,23 +78,27 @@ impl Queue {
                 self.tell(members, &Explanation::Preemption { victims });
             }
         }
-        let mut seen = std::collections::HashSet::new();
+        let served: Vec<Unit> =
+            self.claims.iter().filter(|claim| !claim.victims.is_empty()).map(|claim| claim.unit).collect();
         for &Blocked { leaf, ask, why } in blocked {
-            if !seen.insert((leaf, ask)) {
+            let round = self.round;
+            let Some(bucket) = self.lines[leaf.index()].buckets.get_mut(&ask) else { continue };
+            // The claimant of a bucket was asked before the others; what it heard is nearest to its turn.
+            if std::mem::replace(&mut bucket.told_in, round) == round {
                 continue;
             }
-            let reason = self.explain_why(why).reason();
-            let Some(bucket) = self.lines[leaf.index()].buckets.get_mut(&ask) else { continue };
             bucket.why = Some(why);
+            let reason = why.reason();
+            if bucket.told == Some(reason) && bucket.fresh.is_empty() {
+                continue;
+            }
             let fresh = std::mem::take(&mut bucket.fresh);
             let units: Vec<Unit> = match bucket.told.replace(reason) == Some(reason) {
                 true => fresh,
                 false => bucket.order.values().map(|entry| entry.unit).collect(),
             };
-            let waits_for_victims =
-                |unit: &Unit| self.claims.iter().any(|claim| claim.unit == *unit && !claim.victims.is_empty());
-            let units: Vec<Unit> = units.into_iter().filter(|unit| !waits_for_victims(unit)).collect();
-            let pods: Vec<u32> = units.into_iter().flat_map(|unit| self.waiting_members(unit)).collect();
+            let others = units.into_iter().filter(|unit| !served.contains(unit));
+            let pods: Vec<u32> = others.flat_map(|unit| self.waiting_members(unit)).collect();
             let why = self.explain_why(why);
             self.tell(pods, &why);
         }

@@ -7,8 +7,9 @@ use crate::decision::{Admission, Decision};
 use crate::explain::Explanation;
 use crate::order::Unit;
 use crate::pod::Grounds;
+use crate::records::PodRecord;
 use crate::settings::Enforcement;
-use crate::state::{PodRecord, Queue};
+use crate::state::Queue;
 
 impl Queue {
     /// Admits everybody who is left waiting, one by one, with the reason for which they would have waited.

@@ -39,21 +39,50 @@ func trimmedNode() *v1.Node {
 		"cpu": resource.MustParse("96"), "memory": resource.MustParse("768Gi"), "pods": resource.MustParse("110"),
 		"ephemeral-storage": resource.MustParse("1Ti"), "nvidia.com/gpu": resource.MustParse("8"),
 	}
-	return node("n1", map[string]string{
+	node := node("n1", map[string]string{
 		"kubernetes.io/hostname": "n1", "topology.kubernetes.io/zone": "z1", "gpu-node-label-model": "T4",
 	}, resources, resources)
+	node.Annotations = map[string]string{"node.weir.dev/requested-pods": "7"}
+	for resource, amount := range map[string]string{
+		"cpu": "22000", "memory": "42949672960", "ephemeral-storage": "0", "nvidia.com/gpu": "3",
+	} {
+		node.Annotations["node.weir.dev/requested."+resource] = amount
+	}
+	return node
 }
 
 func BenchmarkFilter(b *testing.B) {
 	pod := pod(v1.ResourceList{"cpu": resource.MustParse("4"), "nvidia.com/gpu": resource.MustParse("1")})
+	benchmarkEach(b, func(b *testing.B, node *v1.Node) func() *framework.Status {
+		filter := MustLoad(b, "gpu-filter", "", node).(framework.FilterPlugin)
+		info := framework.NewNodeInfo()
+		info.SetNode(node)
+		return func() *framework.Status { return filter.Filter(context.Background(), nil, pod, info) }
+	})
+}
+
+func BenchmarkScore(b *testing.B) {
+	pod := pod(v1.ResourceList{"cpu": resource.MustParse("4"), "nvidia.com/gpu": resource.MustParse("1")})
+	for _, plugin := range []string{"binpack-score", "loadaware-score"} {
+		b.Run(plugin, func(b *testing.B) {
+			benchmarkEach(b, func(b *testing.B, node *v1.Node) func() *framework.Status {
+				score := MustLoad(b, plugin, "", node).(framework.ScorePlugin)
+				return func() *framework.Status {
+					_, status := score.Score(context.Background(), nil, pod, node.Name)
+					return status
+				}
+			})
+		})
+	}
+}
+
+// benchmarkEach measures a call for a Node of real size and for a trimmed one.
+func benchmarkEach(b *testing.B, prepare func(*testing.B, *v1.Node) func() *framework.Status) {
 	for name, node := range map[string]*v1.Node{"real": realNode(), "trimmed": trimmedNode()} {
 		b.Run(name, func(b *testing.B) {
-			filter := MustLoad(b, "gpu-filter", "", node).(framework.FilterPlugin)
-			info := framework.NewNodeInfo()
-			info.SetNode(node)
-			ctx := context.Background()
+			call := prepare(b, node)
 			for b.Loop() {
-				if status := filter.Filter(ctx, nil, pod, info); !status.IsSuccess() {
+				if status := call(); !status.IsSuccess() {
 					b.Fatal(status)
 				}
 			}

@@ -101,8 +101,8 @@ func TestASettingThatIsWrongStopsTheStartWithItsName(t *testing.T) {
 		`{"gpuResources": ["a/b", 5]}`:   "settings.gpuResources[1]: expected a string, found the number 5",
 		`{"gpuResources": []}`:           "settings: gpuResources: name at least one resource",
 		`{"gpuResources": ["gpu"]}`:      "settings: gpuResources[0]: write vendor/name",
-		`{"gpuResources": ["a/b"]`:       "settings: no JSON: expected `,` at line 1, column 25",
-		`gpuResources: [nvidia.com/gpu]`: "settings: no JSON: expected a value at line 1, column 1",
+		`{"gpuResources": ["a/b"]`:       "settings: no JSON: EOF while parsing an object at line 1 column 24",
+		`gpuResources: [nvidia.com/gpu]`: "settings: no JSON: expected value at line 1 column 1",
 	} {
 		_, err := Load(t, "gpu-filter", config)
 		if err == nil {

@@ -93,6 +93,11 @@ var (
 // Load8 takes an address and pushes the byte there.
 var Load8 = Code{0x2d, 0x00, 0x00}
 
+// Store8 puts a byte at an address.
+func Store8(address, value int32) Code {
+	return slices.Concat(Const(address), Const(value), Code{0x3a, 0x00, 0x00})
+}
+
 // GrowMemory takes a number of pages and pushes the old size, or -1.
 var GrowMemory = Code{0x40, 0x00}
 

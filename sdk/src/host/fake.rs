@@ -4,18 +4,23 @@
 #![allow(clippy::panic, reason = "only tests run against the fake, and an unset answer is a mistake in the test")]
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::{Call, Failure};
+use crate::handle::Event;
 use crate::klog::Severity;
-use crate::{ClusterEvent, Node, Pod, Status, run};
-use crate::{EnqueueExtensions, Filter, Plugin, PreFilter, PreFilterResult, PreScore, Score};
+use crate::testing::node_list;
+use crate::{
+    Bind, ClusterEvent, Code, EnqueueExtensions, Filter, Node, Nomination, Permission, Permit, Plugin, Pod, PostBind,
+    PostFilter, PreBind, PreFilter, PreFilterExtensions, PreFilterResult, PreScore, Reserve, Score, Status, host, run,
+};
 
 std::thread_local! {
     static CURRENT: RefCell<Option<FakeHost>> = const { RefCell::new(None) };
     static FAILURE: RefCell<Option<Failure>> = const { RefCell::new(None) };
+    static CYCLE: RefCell<u64> = const { RefCell::new(0) };
 }
 
 /// A host for tests: knows what the test told it, records what the plugin told it.
@@ -45,6 +50,12 @@ pub struct FakeHost {
     pod: Option<Vec<u8>>,
     nodes: HashMap<String, Vec<u8>>,
     current_node: Option<String>,
+    target_pod: Option<Vec<u8>>,
+    filtered_nodes: Option<Vec<String>>,
+    node_statuses: Option<BTreeMap<String, i32>>,
+    node_images: HashMap<String, String>,
+    waiting: Option<HashMap<String, Vec<u8>>>,
+    events: Vec<Event>,
     log: Vec<(Severity, String)>,
 }
 
@@ -90,6 +101,56 @@ impl FakeHost {
         self
     }
 
+    /// The pod that is added to a node or removed from it.
+    #[must_use]
+    pub fn target_pod(mut self, pod: impl Into<Pod>) -> Self {
+        self.target_pod = Some(pod.into().into_protobuf());
+        self
+    }
+
+    /// The names of the nodes that passed the filters.
+    #[must_use]
+    pub fn filtered_nodes(mut self, names: &[&str]) -> Self {
+        self.filtered_nodes = Some(names.iter().map(ToString::to_string).collect());
+        self
+    }
+
+    /// What became of a node in the filters.
+    #[must_use]
+    pub fn node_status(mut self, node: &str, code: Code) -> Self {
+        self.node_statuses.get_or_insert_default().insert(node.to_string(), code as i32);
+        self
+    }
+
+    /// The images on a node, as the JSON that the host answers.
+    #[must_use]
+    pub fn node_images(mut self, node: &str, json: &str) -> Self {
+        self.node_images.insert(node.to_string(), json.to_string());
+        self
+    }
+
+    /// Adds a pod that waits for permission.
+    #[must_use]
+    pub fn waiting_pod(mut self, pod: impl Into<Pod>) -> Self {
+        let pod = pod.into();
+        let uid = pod.uid().to_string();
+        self.waiting.get_or_insert_default().insert(uid, pod.into_protobuf());
+        self
+    }
+
+    /// Lets the host know that no pod waits for permission.
+    #[must_use]
+    pub fn no_waiting_pods(mut self) -> Self {
+        self.waiting.get_or_insert_default();
+        self
+    }
+
+    /// The events that the plugin has recorded so far.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
     /// What the plugin has logged so far: severity, and the line with its pairs as `key="value"`.
     #[must_use]
     pub fn log(&self) -> &[(Severity, String)] {
@@ -132,6 +193,67 @@ impl FakeHost {
         self.during(|| run::pre_score(plugin))
     }
 
+    /// Calls a post-filter, as kube-scheduler does.
+    ///
+    /// # Errors
+    /// The status that the plugin answers instead of a nomination.
+    pub fn post_filter(&mut self, plugin: &impl PostFilter) -> Result<Nomination, Status> {
+        self.during(|| run::post_filter(plugin))
+    }
+
+    /// Tells a plugin that the target pod is added to a node.
+    pub fn add_pod(&mut self, plugin: &impl PreFilterExtensions, node: &str) -> Status {
+        self.current_node = Some(node.to_string());
+        self.during(|| run::add_pod(plugin))
+    }
+
+    /// Tells a plugin that the target pod is removed from a node.
+    pub fn remove_pod(&mut self, plugin: &impl PreFilterExtensions, node: &str) -> Status {
+        self.current_node = Some(node.to_string());
+        self.during(|| run::remove_pod(plugin))
+    }
+
+    /// Calls a reserve, as kube-scheduler does.
+    pub fn reserve(&mut self, plugin: &impl Reserve, node: &str) -> Status {
+        self.current_node = Some(node.to_string());
+        self.during(|| run::reserve(plugin))
+    }
+
+    /// Calls an unreserve, as kube-scheduler does.
+    pub fn unreserve(&mut self, plugin: &impl Reserve, node: &str) {
+        self.current_node = Some(node.to_string());
+        self.during(|| run::unreserve(plugin));
+    }
+
+    /// Calls a permit, as kube-scheduler does.
+    pub fn permit(&mut self, plugin: &impl Permit, node: &str) -> Permission {
+        self.current_node = Some(node.to_string());
+        self.during(|| run::permit(plugin))
+    }
+
+    /// Calls a pre-bind, as kube-scheduler does.
+    pub fn pre_bind(&mut self, plugin: &impl PreBind, node: &str) -> Status {
+        self.current_node = Some(node.to_string());
+        self.during(|| run::pre_bind(plugin))
+    }
+
+    /// Calls a bind, as kube-scheduler does.
+    pub fn bind(&mut self, plugin: &impl Bind, node: &str) -> Status {
+        self.current_node = Some(node.to_string());
+        self.during(|| run::bind(plugin))
+    }
+
+    /// Calls a post-bind, as kube-scheduler does.
+    pub fn post_bind(&mut self, plugin: &impl PostBind, node: &str) {
+        self.current_node = Some(node.to_string());
+        self.during(|| run::post_bind(plugin));
+    }
+
+    /// Begins a scheduling cycle, as kube-scheduler does for each pod.
+    pub fn begin_cycle(&mut self) {
+        self.during(host::begin_cycle);
+    }
+
     /// Asks which events the plugin wants to hear of.
     pub fn events_to_register(&mut self, plugin: &impl EnqueueExtensions) -> Vec<ClusterEvent> {
         self.during(|| plugin.events_to_register())
@@ -163,7 +285,31 @@ pub(super) fn ask(call: Call<'_>) -> Result<Vec<u8>, String> {
         Call::Node(name) if !host.nodes.is_empty() => Some(host.nodes.get(name).cloned().unwrap_or_default()),
         Call::Node(_) => None,
         Call::Config => host.config.clone().map(String::into_bytes),
+        Call::TargetPod => host.target_pod.clone(),
+        Call::NodeList => Some(node_list(host.nodes.values())).filter(|list| !list.is_empty()),
+        Call::FilteredNodeList => host.filtered_nodes.as_ref().and_then(|names| serde_json::to_vec(names).ok()),
+        Call::NodeToStatusMap => host.node_statuses.as_ref().and_then(|map| serde_json::to_vec(map).ok()),
+        Call::NodeImageStates(name) => host.node_images.get(name).cloned().map(String::into_bytes),
     }))
+}
+
+pub(super) fn record(event: &Event) {
+    current("handle.eventrecorder.eventf", |host| {
+        host.events.push(event.clone());
+        Some(())
+    });
+}
+
+pub(super) fn waiting_pod(uid: &str) -> Option<Vec<u8>> {
+    current("handle.get_waiting_pod", |host| host.waiting.as_ref().map(|waiting| waiting.get(uid).cloned()))
+}
+
+pub(super) fn reject_waiting_pod(uid: &str) -> bool {
+    current("handle.reject_waiting_pod", |host| host.waiting.as_mut().map(|waiting| waiting.remove(uid).is_some()))
+}
+
+pub(super) fn with_cycle<R>(change: impl FnOnce(&mut u64) -> R) -> R {
+    CYCLE.with_borrow_mut(change)
 }
 
 pub(super) fn with_failure<R>(change: impl FnOnce(&mut Option<Failure>) -> R) -> R {

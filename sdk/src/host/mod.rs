@@ -24,6 +24,7 @@ use fake as imp;
 use wasm as imp;
 
 use crate::Status;
+use crate::handle::Event;
 use crate::klog::Severity;
 
 /// A question whose answer is bytes.
@@ -37,6 +38,16 @@ pub(crate) enum Call<'a> {
     Node(&'a str),
     /// The plugin's settings, as text.
     Config,
+    /// The pod that is added or removed.
+    TargetPod,
+    /// All nodes.
+    NodeList,
+    /// The names of the nodes that passed the filters, as JSON.
+    FilteredNodeList,
+    /// What became of each node in the filters, as JSON.
+    NodeToStatusMap,
+    /// The images on a node, as JSON.
+    NodeImageStates(&'a str),
 }
 
 impl Call<'_> {
@@ -47,12 +58,22 @@ impl Call<'_> {
             Self::CurrentNodeName => "currentNodeName",
             Self::Node(_) => "node",
             Self::Config => "get_config",
+            Self::TargetPod => "targetPod",
+            Self::NodeList => "nodeList",
+            Self::FilteredNodeList => "filteredNodeList",
+            Self::NodeToStatusMap => "nodeToStatusMap",
+            Self::NodeImageStates(_) => "nodeImageStates",
         }
     }
 }
 
 /// The first thing that went wrong during a call, as a sentence.
 pub(crate) type Failure = String;
+
+/// Asks the host.
+pub(crate) fn try_ask(call: Call<'_>) -> Result<Vec<u8>, Status> {
+    imp::ask(call).map_err(|what| Status::error(format!("{}: {what}", call.name())))
+}
 
 /// Asks the host; what went wrong is noted and the answer is then empty.
 pub(crate) fn ask(call: Call<'_>) -> Vec<u8> {
@@ -97,6 +118,31 @@ pub(crate) fn log(severity: Severity, message: &str, pairs: &[(&str, &str)]) {
 /// The lowest severity that the scheduler's configuration wants to see.
 pub(crate) fn log_severity() -> i32 {
     imp::log_severity()
+}
+
+/// Records an event.
+pub(crate) fn record(event: &Event) {
+    imp::record(event);
+}
+
+/// The bytes of a pod that waits for permission.
+pub(crate) fn waiting_pod(uid: &str) -> Option<Vec<u8>> {
+    imp::waiting_pod(uid)
+}
+
+/// Rejects a pod that waits for permission, and says whether there was one.
+pub(crate) fn reject_waiting_pod(uid: &str) -> bool {
+    imp::reject_waiting_pod(uid)
+}
+
+/// The number of the scheduling cycle, counted from the load of the module.
+pub(crate) fn cycle() -> u64 {
+    imp::with_cycle(|cycle| *cycle)
+}
+
+/// Notes that a scheduling cycle begins.
+pub(crate) fn begin_cycle() {
+    imp::with_cycle(|cycle| *cycle += 1);
 }
 
 /// The name of the plugin, for the log.

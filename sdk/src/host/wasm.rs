@@ -9,12 +9,16 @@ use core::cell::UnsafeCell;
 
 use super::{Call, Failure};
 use crate::ClusterEvent;
+use crate::handle::Event;
 use crate::klog::Severity;
+use crate::view::wire::Message;
 
 #[link(wasm_import_module = "k8s.io/api")]
 unsafe extern "C" {
     #[link_name = "node"]
     fn k8s_api_node(name: *const u8, name_len: usize, buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "nodeList"]
+    fn k8s_api_node_list(buf: *mut u8, buf_limit: usize) -> usize;
 }
 
 #[link(wasm_import_module = "k8s.io/scheduler")]
@@ -25,6 +29,22 @@ unsafe extern "C" {
     fn k8s_scheduler_current_node_name(buf: *mut u8, buf_limit: usize) -> usize;
     #[link_name = "get_config"]
     fn k8s_scheduler_get_config(buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "targetPod"]
+    fn k8s_scheduler_target_pod(buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "filteredNodeList"]
+    fn k8s_scheduler_filtered_node_list(buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "nodeToStatusMap"]
+    fn k8s_scheduler_node_to_status_map(buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "nodeImageStates"]
+    fn k8s_scheduler_node_image_states(name: *const u8, name_len: usize, buf: *mut u8, buf_limit: usize) -> usize;
+    #[link_name = "handle.eventrecorder.eventf"]
+    fn k8s_scheduler_handle_eventf(buf: *const u8, buf_len: usize);
+    #[link_name = "handle.get_waiting_pod"]
+    fn k8s_scheduler_handle_get_waiting_pod(uid: *const u8, uid_len: usize, buf: *mut u8, buf_limit: usize);
+    #[link_name = "handle.reject_waiting_pod"]
+    fn k8s_scheduler_handle_reject_waiting_pod(uid: *const u8, uid_len: usize, buf: *mut u8, buf_limit: usize);
+    #[link_name = "result.nominated_node_name"]
+    fn k8s_scheduler_result_nominated_node_name(buf: *const u8, buf_len: usize);
     #[link_name = "result.status_reason"]
     fn k8s_scheduler_result_status_reason(buf: *const u8, buf_len: usize);
     #[link_name = "result.node_names"]
@@ -45,6 +65,9 @@ unsafe extern "C" {
 /// more call, and the next buffer for the same question is as large as the largest answer so far.
 const FIRST_BUFFER: usize = 4096;
 
+/// The largest waiting pod that is looked at.
+const MOST_WAITING_POD: usize = 256 * 1024;
+
 /// A value that only the one thread of a WebAssembly instance ever sees.
 struct Global<T>(UnsafeCell<T>);
 
@@ -52,6 +75,7 @@ struct Global<T>(UnsafeCell<T>);
 unsafe impl<T> Sync for Global<T> {}
 
 static LARGEST: Global<[usize; 4]> = Global(UnsafeCell::new([FIRST_BUFFER; 4]));
+static CYCLE: Global<u64> = Global(UnsafeCell::new(0));
 static FAILURE: Global<Option<Failure>> = Global(UnsafeCell::new(None));
 static PLUGIN_NAME: Global<&str> = Global(UnsafeCell::new(""));
 
@@ -77,10 +101,10 @@ pub(super) fn ask(call: Call<'_>) -> Result<Vec<u8>, String> {
 
 fn slot(call: Call<'_>) -> usize {
     match call {
-        Call::CurrentPod => 0,
-        Call::CurrentNodeName => 1,
+        Call::CurrentPod | Call::TargetPod => 0,
+        Call::CurrentNodeName | Call::Config => 1,
         Call::Node(_) => 2,
-        Call::Config => 3,
+        Call::NodeList | Call::FilteredNodeList | Call::NodeToStatusMap | Call::NodeImageStates(_) => 3,
     }
 }
 
@@ -93,6 +117,11 @@ fn call_host(call: Call<'_>, buffer: &mut Vec<u8>) -> usize {
             Call::CurrentNodeName => k8s_scheduler_current_node_name(buf, limit),
             Call::Node(name) => k8s_api_node(name.as_ptr(), name.len(), buf, limit),
             Call::Config => k8s_scheduler_get_config(buf, limit),
+            Call::TargetPod => k8s_scheduler_target_pod(buf, limit),
+            Call::NodeList => k8s_api_node_list(buf, limit),
+            Call::FilteredNodeList => k8s_scheduler_filtered_node_list(buf, limit),
+            Call::NodeToStatusMap => k8s_scheduler_node_to_status_map(buf, limit),
+            Call::NodeImageStates(name) => k8s_scheduler_node_image_states(name.as_ptr(), name.len(), buf, limit),
         }
     }
 }
@@ -117,6 +146,42 @@ pub(crate) fn cluster_events(events: &[ClusterEvent]) {
     let bytes: Vec<u8> = events.iter().flat_map(|event| event.encoded()).collect();
     // SAFETY: the host reads the bytes during the call.
     unsafe { k8s_scheduler_result_cluster_events(bytes.as_ptr(), bytes.len()) }
+}
+
+pub(crate) fn nominated_node_name(name: &str) {
+    // SAFETY: the host reads the bytes during the call.
+    unsafe { k8s_scheduler_result_nominated_node_name(name.as_ptr(), name.len()) }
+}
+
+pub(super) fn record(event: &Event) {
+    // The host takes the note for a format.
+    let event = Event { note: event.note.replace('%', "%%"), ..event.clone() };
+    if let Ok(text) = serde_json::to_vec(&event) {
+        // SAFETY: the host reads the bytes during the call.
+        unsafe { k8s_scheduler_handle_eventf(text.as_ptr(), text.len()) }
+    }
+}
+
+pub(super) fn waiting_pod(uid: &str) -> Option<Vec<u8>> {
+    let mut pod = alloc::vec![0; MOST_WAITING_POD];
+    // SAFETY: the host writes at most the length of `pod` to it.
+    unsafe { k8s_scheduler_handle_get_waiting_pod(uid.as_ptr(), uid.len(), pod.as_mut_ptr(), pod.len()) };
+    // The host does not say how much it wrote; behind the pod there are only zeros.
+    let len = Message(&pod).len_before_zeros();
+    pod.truncate(len);
+    (len > 0).then_some(pod)
+}
+
+pub(super) fn reject_waiting_pod(uid: &str) -> bool {
+    let mut answer = [0; 8];
+    // SAFETY: the host writes eight bytes.
+    unsafe { k8s_scheduler_handle_reject_waiting_pod(uid.as_ptr(), uid.len(), answer.as_mut_ptr(), answer.len()) };
+    u64::from_le_bytes(answer) != 0
+}
+
+pub(super) fn with_cycle<R>(change: impl FnOnce(&mut u64) -> R) -> R {
+    // SAFETY: one thread, and no closure of this crate comes back here.
+    change(unsafe { &mut *CYCLE.0.get() })
 }
 
 pub(super) fn log(severity: Severity, message: &str, pairs: &[(&str, &str)]) {

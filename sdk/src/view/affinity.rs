@@ -2,6 +2,7 @@
 
 use weir_model::view::{RequirementView, TermView};
 
+use super::Texts;
 use super::wire::Message;
 
 /// One term of a node affinity; a node meets it when it meets all its requirements.
@@ -40,6 +41,52 @@ impl<'a> Requirement<'a> {
     /// The values that the operator speaks of.
     pub fn values(self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.0.texts(3)
+    }
+}
+
+/// A term that a node had better meet.
+#[derive(Clone, Copy, Debug)]
+pub struct Preference<'a>(pub(crate) Message<'a>);
+
+impl<'a> Preference<'a> {
+    /// How much it counts, 1 to 100.
+    #[must_use]
+    pub fn weight(self) -> i32 {
+        self.0.int(1) as i32
+    }
+
+    /// What to meet.
+    #[must_use]
+    pub fn term(self) -> Term<'a> {
+        Term(self.0.message(2))
+    }
+}
+
+/// Pods near which another one has to be, or must not be.
+#[derive(Clone, Copy, Debug)]
+pub struct PodTerm<'a>(pub(crate) Message<'a>);
+
+impl<'a> PodTerm<'a> {
+    /// `labelSelector.matchLabels`: labels that those pods have.
+    #[must_use]
+    pub fn match_labels(self) -> Texts<'a> {
+        Texts::new(self.0.message(1), 1)
+    }
+
+    /// `labelSelector.matchExpressions`: requirements that those pods meet.
+    pub fn match_expressions(self) -> impl Iterator<Item = Requirement<'a>> + use<'a> {
+        self.0.message(1).messages(2).map(Requirement)
+    }
+
+    /// `namespaces`: where those pods are; none means the pod's own, unless a namespace selector says otherwise.
+    pub fn namespaces(self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.0.texts(2)
+    }
+
+    /// `topologyKey`: the node label whose value makes two nodes near.
+    #[must_use]
+    pub fn topology_key(self) -> &'a str {
+        self.0.text(3)
     }
 }
 

@@ -28,12 +28,12 @@ impl<'a> Texts<'a> {
     /// The value of a key.
     #[must_use]
     pub fn get(self, key: &str) -> Option<&'a str> {
-        self.entries().find(|entry| entry.message(1).0 == key.as_bytes()).map(|entry| entry.text(2))
+        self.entries().find_map(|entry| entry.value_of(key.as_bytes())).map(Message::as_text)
     }
 
     /// All keys and values, in the order in which the host wrote them.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.entries().map(|entry| (entry.text(1), entry.text(2)))
+        self.entries().map(|entry| (entry.entry_key().as_text(), entry.entry_value().as_text()))
     }
 
     /// Whether there is no entry.
@@ -70,8 +70,8 @@ impl<'a> Quantities<'a> {
     /// The quantity of a resource as it is written.
     #[must_use]
     pub fn text(self, resource: &str) -> Option<&'a str> {
-        let entry = self.owner.messages(self.number).find(|entry| entry.message(1).0 == resource.as_bytes())?;
-        Some(entry.message(2).text(1))
+        let quantity = self.owner.messages(self.number).find_map(|entry| entry.value_of(resource.as_bytes()))?;
+        Some(quantity.text(1))
     }
 
     /// The quantity of a resource as a number.
@@ -96,7 +96,7 @@ impl<'a> Quantities<'a> {
 
     /// All resources with their quantities as they are written.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.owner.messages(self.number).map(|entry| (entry.text(1), entry.message(2).text(1)))
+        self.owner.messages(self.number).map(|entry| (entry.entry_key().as_text(), entry.entry_value().text(1)))
     }
 
     /// Whether no resource is listed.

@@ -6,7 +6,7 @@ mod node;
 mod pod;
 pub(crate) mod wire;
 
-pub use affinity::{Requirement, Term};
+pub use affinity::{PodTerm, Preference, Requirement, Term};
 pub use map::{Quantities, Texts};
-pub use node::{Node, Taint};
+pub use node::{ContainerImage, Node, NodeCondition, Taint};
 pub use pod::{Container, Pod, Toleration};

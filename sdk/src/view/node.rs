@@ -6,7 +6,7 @@ use core::cell::OnceCell;
 
 use weir_model::{Amount, NodeView, node_state};
 
-use super::wire::Message;
+use super::wire::{Index, Message};
 use super::{Quantities, Texts};
 use crate::host::{self, Call};
 
@@ -28,7 +28,21 @@ use crate::host::{self, Call};
 pub struct Node {
     name: OnceCell<String>,
     bytes: OnceCell<Vec<u8>>,
+    metadata: Index<{ METADATA.len() }>,
+    status: Index<{ STATUS.len() }>,
 }
+
+/// Fields of ObjectMeta and their positions in the index.
+const METADATA: [u32; 2] = [11, 12];
+const LABELS: usize = 0;
+const ANNOTATIONS: usize = 1;
+
+/// Fields of NodeStatus and their positions in the index.
+const STATUS: [u32; 4] = [1, 2, 4, 8];
+const CAPACITY: usize = 0;
+const ALLOCATABLE: usize = 1;
+const CONDITIONS: usize = 2;
+const IMAGES: usize = 3;
 
 impl Node {
     /// The node that this call is about.
@@ -40,7 +54,7 @@ impl Node {
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
         let name = String::from(Message(&bytes).message(1).text(1));
-        Self { name: OnceCell::from(name), bytes: OnceCell::from(bytes) }
+        Self { name: OnceCell::from(name), bytes: OnceCell::from(bytes), ..Self::default() }
     }
 
     /// The bytes of the node, empty if it was never read.
@@ -63,37 +77,47 @@ impl Node {
     /// `metadata.labels`.
     #[must_use]
     pub fn labels(&self) -> Texts<'_> {
-        Texts::new(self.metadata(), 11)
+        Texts::new(self.metadata(LABELS), 11)
     }
 
     /// `metadata.annotations`. A host that tells what is requested on a node and how busy it is, does so
     /// here, under `node.weir.dev/`.
     #[must_use]
     pub fn annotations(&self) -> Texts<'_> {
-        Texts::new(self.metadata(), 12)
+        Texts::new(self.metadata(ANNOTATIONS), 12)
     }
 
     /// `spec.unschedulable`: somebody has cordoned the node.
     #[must_use]
     pub fn unschedulable(&self) -> bool {
-        self.message().message(2).int(4) != 0
+        self.spec().int(4) != 0
     }
 
     /// `spec.taints`.
     pub fn taints(&self) -> impl Iterator<Item = Taint<'_>> {
-        self.message().message(2).messages(5).map(Taint)
+        self.spec().messages(5).map(Taint)
     }
 
     /// `status.capacity`: what the node has, whether it can give it at the moment or not.
     #[must_use]
     pub fn capacity(&self) -> Quantities<'_> {
-        Quantities::new(self.message().message(3), 1)
+        Quantities::new(self.status(CAPACITY), 1)
     }
 
     /// `status.allocatable`: what the node can give to pods altogether, used or not.
     #[must_use]
     pub fn allocatable(&self) -> Quantities<'_> {
-        Quantities::new(self.message().message(3), 2)
+        Quantities::new(self.status(ALLOCATABLE), 2)
+    }
+
+    /// `status.conditions`: what the node's own agent and others say of it.
+    pub fn conditions(&self) -> impl Iterator<Item = NodeCondition<'_>> {
+        self.status(CONDITIONS).messages(4).map(NodeCondition)
+    }
+
+    /// `status.images`: the container images on the node, the largest of them.
+    pub fn images(&self) -> impl Iterator<Item = ContainerImage<'_>> {
+        self.status(IMAGES).messages(8).map(ContainerImage)
     }
 
     /// What the pods on the node request of a resource, in its base unit: milli-CPU for `cpu`, whole units
@@ -129,8 +153,16 @@ impl Node {
         node_state::load_sampled_requested(self, resource)
     }
 
-    fn metadata(&self) -> Message<'_> {
-        self.message().message(1)
+    fn metadata(&self, position: usize) -> Message<'_> {
+        self.metadata.part(self.message().message(1), METADATA, position)
+    }
+
+    fn spec(&self) -> Message<'_> {
+        self.message().message(2)
+    }
+
+    fn status(&self, position: usize) -> Message<'_> {
+        self.status.part(self.message().message(3), STATUS, position)
     }
 
     fn message(&self) -> Message<'_> {
@@ -184,5 +216,52 @@ impl<'a> Taint<'a> {
     #[must_use]
     pub fn effect(self) -> &'a str {
         self.0.text(3)
+    }
+}
+
+/// A condition of a [`Node`].
+#[derive(Clone, Copy, Debug)]
+pub struct NodeCondition<'a>(Message<'a>);
+
+impl<'a> NodeCondition<'a> {
+    /// `type`: `Ready`, `MemoryPressure` and others.
+    #[must_use]
+    pub fn kind(self) -> &'a str {
+        self.0.text(1)
+    }
+
+    /// `True`, `False` or `Unknown`.
+    #[must_use]
+    pub fn status(self) -> &'a str {
+        self.0.text(2)
+    }
+
+    /// Why, in one word.
+    #[must_use]
+    pub fn reason(self) -> &'a str {
+        self.0.text(5)
+    }
+
+    /// Why, in a sentence.
+    #[must_use]
+    pub fn message(self) -> &'a str {
+        self.0.text(6)
+    }
+}
+
+/// A container image on a [`Node`].
+#[derive(Clone, Copy, Debug)]
+pub struct ContainerImage<'a>(Message<'a>);
+
+impl<'a> ContainerImage<'a> {
+    /// The names under which it is known.
+    pub fn names(self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.0.texts(1)
+    }
+
+    /// Its size.
+    #[must_use]
+    pub fn size_bytes(self) -> i64 {
+        self.0.int(2)
     }
 }

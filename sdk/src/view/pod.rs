@@ -6,8 +6,8 @@ use core::cell::OnceCell;
 use weir_model::view::{PodView, TermView};
 use weir_model::{Amount, ContainerShape, PodShape, Resources, requests};
 
-use super::wire::Message;
-use super::{Quantities, Term, Texts};
+use super::wire::{Index, Message};
+use super::{PodTerm, Preference, Quantities, Taint, Term, Texts};
 use crate::host::{self, Call};
 
 /// The pod that is being scheduled, read from the host when it is first asked for something.
@@ -23,8 +23,40 @@ use crate::host::{self, Call};
 /// ```
 #[derive(Debug, Default)]
 pub struct Pod {
+    source: Source,
     bytes: OnceCell<Vec<u8>>,
+    metadata: Index<{ METADATA.len() }>,
+    spec: Index<{ SPEC.len() }>,
 }
+
+/// Which pod to ask the host for.
+#[derive(Clone, Copy, Debug, Default)]
+enum Source {
+    /// The one that is being scheduled.
+    #[default]
+    Current,
+    /// The one that is added to a node or removed from it.
+    Target,
+}
+
+/// Fields of ObjectMeta and their positions in the index.
+const METADATA: [u32; 5] = [1, 3, 5, 11, 12];
+const NAME: usize = 0;
+const NAMESPACE: usize = 1;
+const UID: usize = 2;
+const LABELS: usize = 3;
+const ANNOTATIONS: usize = 4;
+
+/// Fields of PodSpec and their positions in the index.
+const SPEC: [u32; 8] = [2, 7, 18, 20, 22, 25, 32, 40];
+const CONTAINERS: usize = 0;
+const NODE_SELECTOR: usize = 1;
+const AFFINITY: usize = 2;
+const INIT_CONTAINERS: usize = 3;
+const TOLERATIONS: usize = 4;
+const PRIORITY: usize = 5;
+const OVERHEAD: usize = 6;
+const RESOURCES: usize = 7;
 
 impl Pod {
     /// The pod of this cycle.
@@ -32,10 +64,15 @@ impl Pod {
         Self::default()
     }
 
+    /// The pod that is added to a node or removed from it.
+    pub(crate) fn target() -> Self {
+        Self { source: Source::Target, ..Self::default() }
+    }
+
     /// A pod from the bytes of its protobuf message, for tests and for tools outside a scheduler.
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
-        Self { bytes: OnceCell::from(bytes) }
+        Self { bytes: OnceCell::from(bytes), ..Self::default() }
     }
 
     /// The bytes of the pod, empty if it was never read.
@@ -47,82 +84,100 @@ impl Pod {
     /// `metadata.name`. Empty where the host leaves it out, as it does for plugins that are declared pure.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.metadata().text(1)
+        self.metadata(NAME).text(1)
     }
 
     /// `metadata.namespace`.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        self.metadata().text(3)
+        self.metadata(NAMESPACE).text(3)
     }
 
     /// `metadata.uid`. Empty where the host leaves it out, as [`Pod::name`].
     #[must_use]
     pub fn uid(&self) -> &str {
-        self.metadata().text(5)
+        self.metadata(UID).text(5)
     }
 
     /// `metadata.labels`.
     #[must_use]
     pub fn labels(&self) -> Texts<'_> {
-        Texts::new(self.metadata(), 11)
+        Texts::new(self.metadata(LABELS), 11)
     }
 
     /// `metadata.annotations`.
     #[must_use]
     pub fn annotations(&self) -> Texts<'_> {
-        Texts::new(self.metadata(), 12)
+        Texts::new(self.metadata(ANNOTATIONS), 12)
     }
 
     /// `spec.nodeSelector`.
     #[must_use]
     pub fn node_selector(&self) -> Texts<'_> {
-        Texts::new(self.spec(), 7)
+        Texts::new(self.spec(NODE_SELECTOR), 7)
     }
 
     /// `spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms`: one of
     /// them a node has to meet. None when the pod has no such affinity.
     pub fn required_node_affinity(&self) -> impl Iterator<Item = Term<'_>> {
-        self.spec().message(18).message(1).message(1).messages(1).map(Term)
+        self.spec(AFFINITY).message(18).message(1).message(1).messages(1).map(Term)
+    }
+
+    /// `spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution`: what a node had better
+    /// meet, each with a weight.
+    pub fn preferred_node_affinity(&self) -> impl Iterator<Item = Preference<'_>> {
+        self.spec(AFFINITY).message(18).message(1).messages(2).map(Preference)
+    }
+
+    /// `spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution`: pods near which this one
+    /// has to be.
+    pub fn required_pod_affinity(&self) -> impl Iterator<Item = PodTerm<'_>> {
+        self.spec(AFFINITY).message(18).message(2).messages(1).map(PodTerm)
+    }
+
+    /// `spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution`: pods near which this
+    /// one must not be.
+    pub fn required_pod_anti_affinity(&self) -> impl Iterator<Item = PodTerm<'_>> {
+        self.spec(AFFINITY).message(18).message(3).messages(1).map(PodTerm)
     }
 
     /// `spec.containers`.
     pub fn containers(&self) -> impl Iterator<Item = Container<'_>> {
-        self.spec().messages(2).map(Container)
+        self.spec(CONTAINERS).messages(2).map(Container)
     }
 
     /// `spec.initContainers`, in the order in which they run.
     pub fn init_containers(&self) -> impl Iterator<Item = Container<'_>> {
-        self.spec().messages(20).map(Container)
+        self.spec(INIT_CONTAINERS).messages(20).map(Container)
     }
 
     /// `spec.overhead`: what the runtime class takes on top of the containers.
     #[must_use]
     pub fn overhead(&self) -> Quantities<'_> {
-        Quantities::new(self.spec(), 32)
+        Quantities::new(self.spec(OVERHEAD), 32)
     }
 
     /// `spec.tolerations`.
     pub fn tolerations(&self) -> impl Iterator<Item = Toleration<'_>> {
-        self.spec().messages(22).map(Toleration)
+        self.spec(TOLERATIONS).messages(22).map(Toleration)
     }
 
     /// `spec.nodeName`; empty until the pod is placed.
     #[must_use]
     pub fn node_name(&self) -> &str {
-        self.spec().text(10)
+        self.whole_spec().text(10)
     }
 
     /// `spec.schedulerName`.
     #[must_use]
     pub fn scheduler_name(&self) -> &str {
-        self.spec().text(19)
+        self.whole_spec().text(19)
     }
 
     /// `spec.priority`, which the API server fills in; 0 when it is absent.
     #[must_use]
     pub fn priority(&self) -> i32 {
-        self.spec().int(25) as i32
+        self.spec(PRIORITY).int(25) as i32
     }
 
     /// How much of `resource` the pod takes from a node, as kube-scheduler counts it (init containers,
@@ -137,19 +192,27 @@ impl Pod {
         })
     }
 
-    fn metadata(&self) -> Message<'_> {
-        self.message().message(1)
+    fn metadata(&self, position: usize) -> Message<'_> {
+        self.metadata.part(self.message().message(1), METADATA, position)
     }
 
-    fn spec(&self) -> Message<'_> {
+    fn spec(&self, position: usize) -> Message<'_> {
+        self.spec.part(self.whole_spec(), SPEC, position)
+    }
+
+    fn whole_spec(&self) -> Message<'_> {
         self.message().message(2)
     }
 
     fn message(&self) -> Message<'_> {
         Message(self.bytes.get_or_init(|| {
-            let bytes = host::ask(Call::CurrentPod);
+            let call = match self.source {
+                Source::Current => Call::CurrentPod,
+                Source::Target => Call::TargetPod,
+            };
+            let bytes = host::ask(call);
             if bytes.is_empty() {
-                host::fail(Call::CurrentPod.name(), &"the host has no pod for this call");
+                host::fail(call.name(), &"the host has no pod for this call");
             }
             bytes
         }))
@@ -170,7 +233,7 @@ impl PodShape for Pod {
     }
 
     fn pod_level(&self) -> impl Resources<'_> {
-        Quantities::new(self.spec().message(40), 2).iter()
+        Quantities::new(self.spec(RESOURCES).message(40), 2).iter()
     }
 }
 
@@ -257,5 +320,26 @@ impl<'a> Toleration<'a> {
     #[must_use]
     pub fn effect(self) -> &'a str {
         self.0.text(4)
+    }
+
+    /// Whether it tolerates a taint, as Kubernetes sees it.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::testing::{node, pod};
+    /// let node = node("n1").taint("dedicated", "gpu", "NoSchedule").build();
+    /// let pod = pod("p").toleration("dedicated", "Equal", "gpu", "").build();
+    /// let taint = node.taints().next().unwrap();
+    /// assert!(pod.tolerations().any(|toleration| toleration.tolerates(taint)));
+    /// ```
+    #[must_use]
+    pub fn tolerates(self, taint: Taint<'_>) -> bool {
+        let effect = self.effect().is_empty() || self.effect() == taint.effect();
+        let key = self.key().is_empty() || self.key() == taint.key();
+        let value = match self.operator() {
+            "Exists" => true,
+            "" | "Equal" => self.value() == taint.value(),
+            _ => false,
+        };
+        effect && key && value
     }
 }

@@ -1,15 +1,17 @@
-//! Reads protobuf messages in place: no copy, no allocation, no generated code.
+//! Reads protobuf messages in place: no copy, no generated code.
 //!
-//! Decides what a byte of the wire format means and nothing about Kubernetes. A message is walked from its
-//! start each time something is asked of it. That sounds slow and is not: skipping a field costs a few
-//! instructions, a plugin asks for a handful of fields, and decoding a whole Node into structs costs eighty
-//! times as much (see RATIONALE.md).
+//! Decides what a byte of the wire format means and nothing about Kubernetes. Messages are walked, not
+//! decoded: a plugin asks for a handful of fields, and decoding a whole Node into structs costs eighty times
+//! as much (see RATIONALE.md). So that nothing is walked twice, an [`Index`] remembers where in a message
+//! the fields of interest stand.
 //!
-//! A field that appears twice counts the first time. The host writes each field once.
+//! A field that appears twice where once is meant counts the first time. The host writes each field once.
+
+use core::cell::OnceCell;
 
 use crate::host;
 
-/// The bytes of one message.
+/// The bytes of one message, or of some of its fields.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Message<'a>(pub(crate) &'a [u8]);
 
@@ -24,7 +26,7 @@ impl<'a> Message<'a> {
         self.messages(number).next().unwrap_or_default()
     }
 
-    /// Whether a submessage is there at all.
+    /// Whether there is a submessage, string or bytes in field `number`.
     pub(crate) fn has(self, number: u32) -> bool {
         self.messages(number).next().is_some()
     }
@@ -66,6 +68,82 @@ impl<'a> Message<'a> {
     pub(crate) fn as_text(self) -> &'a str {
         core::str::from_utf8(self.0).unwrap_or_default()
     }
+
+    /// The length of the message in a buffer in which only zeros follow it: no field begins with a zero.
+    #[cfg(target_family = "wasm")]
+    pub(crate) fn len_before_zeros(self) -> usize {
+        let mut fields = self.fields();
+        while fields.rest.first().is_some_and(|byte| *byte != 0) && fields.next().is_some() {}
+        self.0.len() - fields.rest.len()
+    }
+
+    /// The key of a map's entry.
+    pub(crate) fn entry_key(self) -> Self {
+        self.message(1)
+    }
+
+    /// The value of a map's entry.
+    pub(crate) fn entry_value(self) -> Self {
+        self.message(2)
+    }
+
+    /// The value of a map's entry, if its key is this one.
+    pub(crate) fn value_of(self, key: &[u8]) -> Option<Self> {
+        // Nearly every entry is its key, shorter than 128 bytes, and then its value; a look at two bytes and
+        // the key itself tells most entries apart without walking them.
+        match self.0 {
+            [KEY, len, rest @ ..] if *len < 0x80 => {
+                if usize::from(*len) != key.len() {
+                    return None;
+                }
+                rest.strip_prefix(key).map(|rest| Self(rest).entry_value())
+            }
+            _ => (self.entry_key().0 == key).then(|| self.entry_value()),
+        }
+    }
+}
+
+/// The first byte of a map's entry that begins with its key: field 1, a text.
+const KEY: u8 = 1 << 3 | 2;
+
+/// Where the fields of interest stand in a message, found when first asked for.
+///
+/// For each of `N` field numbers it knows the stretch from the first such field to the end of the last.
+#[derive(Debug)]
+pub(crate) struct Index<const N: usize> {
+    stretches: OnceCell<[(u32, u32); N]>,
+}
+
+impl<const N: usize> Default for Index<N> {
+    fn default() -> Self {
+        Self { stretches: OnceCell::new() }
+    }
+}
+
+impl<const N: usize> Index<N> {
+    /// The part of the message that holds all fields of the number at this position of `numbers`, and maybe
+    /// others between them. It must be the same message and the same numbers at every call.
+    pub(crate) fn part<'a>(&self, message: Message<'a>, numbers: [u32; N], position: usize) -> Message<'a> {
+        let stretches = self.stretches.get_or_init(|| find(message, numbers));
+        let part = stretches.get(position).and_then(|&(start, end)| message.0.get(start as usize..end as usize));
+        Message(part.unwrap_or_default())
+    }
+}
+
+fn find<const N: usize>(message: Message<'_>, numbers: [u32; N]) -> [(u32, u32); N] {
+    let mut stretches = [(0, 0); N];
+    let mut fields = message.fields();
+    let mut start = 0;
+    while let Some(field) = fields.next() {
+        let end = (message.0.len() - fields.rest.len()) as u32;
+        for (number, stretch) in numbers.iter().zip(&mut stretches) {
+            if *number == field.number {
+                *stretch = (if stretch.1 == 0 { start } else { stretch.0 }, end);
+            }
+        }
+        start = end;
+    }
+    stretches
 }
 
 /// One field of a message.
@@ -91,10 +169,25 @@ pub(crate) struct Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Field<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Field<'a>> {
-        if self.rest.is_empty() {
-            return None;
+        // Most fields are texts and submessages below 128 bytes, with a number below 16.
+        if let [key, len, rest @ ..] = self.rest
+            && *key & 0x87 == 2
+            && *len < 0x80
+            && let Some((bytes, rest)) = rest.split_at_checked(usize::from(*len))
+            && *key > 7
+        {
+            self.rest = rest;
+            return Some(Field { number: u32::from(*key >> 3), value: Value::Bytes(bytes) });
         }
+        if self.rest.is_empty() { None } else { self.any() }
+    }
+}
+
+impl<'a> Fields<'a> {
+    #[inline(never)]
+    fn any(&mut self) -> Option<Field<'a>> {
         let field = self.field();
         if field.is_none() {
             self.rest = &[];
@@ -102,9 +195,7 @@ impl<'a> Iterator for Fields<'a> {
         }
         field
     }
-}
 
-impl<'a> Fields<'a> {
     fn field(&mut self) -> Option<Field<'a>> {
         let key = self.varint()?;
         let number = u32::try_from(key >> 3).ok().filter(|number| *number > 0)?;
@@ -123,13 +214,8 @@ impl<'a> Fields<'a> {
     }
 
     fn varint(&mut self) -> Option<u64> {
-        let (&first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        if first < 0x80 {
-            return Some(u64::from(first));
-        }
-        let mut value = u64::from(first & 0x7f);
-        for place in 1..10 {
+        let mut value = 0;
+        for place in 0..10 {
             let (&byte, rest) = self.rest.split_first()?;
             self.rest = rest;
             value |= u64::from(byte & 0x7f) << (7 * place);

@@ -7,52 +7,52 @@ use crate::openb::{TraceNode, TracePod};
 
 /// A host while a replay runs.
 #[derive(Clone, Debug)]
-pub(super) struct Host {
+pub(crate) struct Host {
     /// What it had at the start; it does not change.
-    pub(super) has: Capacity,
+    pub(crate) has: Capacity,
     /// What is left of cores and GPUs.
-    pub(super) room: Room,
+    pub(crate) room: Room,
     /// Mebibytes that are left.
-    pub(super) memory_mib: i64,
+    pub(crate) memory_mib: i64,
     /// How many pods it holds.
-    pub(super) pods: u32,
+    pub(crate) pods: u32,
     /// How many of its pods are of each kind: a part of a GPU, or so many whole ones.
-    pub(super) kinds: Vec<(GpuKind, u32)>,
+    pub(crate) kinds: Vec<(GpuKind, u32)>,
     /// Goes up by one whenever a pod is placed here.
-    pub(super) version: u32,
+    pub(crate) version: u32,
 }
 
 /// What a host has when it is empty.
 #[derive(Clone, Debug)]
-pub(super) struct Capacity {
-    pub(super) cpu_milli: i64,
-    pub(super) memory_mib: i64,
-    pub(super) gpu_milli: i64,
-    pub(super) gpus: i64,
-    pub(super) model: Option<String>,
+pub(crate) struct Capacity {
+    pub(crate) cpu_milli: i64,
+    pub(crate) memory_mib: i64,
+    pub(crate) gpu_milli: i64,
+    pub(crate) gpus: i64,
+    pub(crate) model: Option<String>,
     /// By our filters, those that are on.
-    pub(super) class: Class,
+    pub(crate) class: Class,
 }
 
 /// A pod that wants a place, shared by all that ask for the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Want {
-    pub(super) shape: Shape,
-    pub(super) memory_mib: i64,
-    pub(super) models: Vec<String>,
+pub(crate) struct Want {
+    pub(crate) shape: Shape,
+    pub(crate) memory_mib: i64,
+    pub(crate) models: Vec<String>,
     /// By our filters; `None` if no host could take it.
-    pub(super) class: Option<Class>,
+    pub(crate) class: Option<Class>,
 }
 
 /// The kinds that the Clustering policy tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GpuKind {
+pub(crate) enum GpuKind {
     Part,
     Whole(u32),
 }
 
 impl Want {
-    pub(super) fn new(pod: &TracePod, class: Option<Class>) -> Self {
+    pub(crate) fn new(pod: &TracePod, class: Option<Class>) -> Self {
         let gpus = match (u32::try_from(pod.gpus).unwrap_or(u32::MAX), u16::try_from(pod.gpu_milli)) {
             (0, _) => GpuRequest::Nothing,
             (1, Ok(milli @ ..1000)) => GpuRequest::Part(milli),
@@ -62,7 +62,7 @@ impl Want {
         Self { shape, memory_mib: pod.memory_mib, models: pod.models.clone(), class }
     }
 
-    pub(super) const fn kind(&self) -> Option<GpuKind> {
+    pub(crate) const fn kind(&self) -> Option<GpuKind> {
         match self.shape.gpus {
             GpuRequest::Nothing => None,
             GpuRequest::Part(_) => Some(GpuKind::Part),
@@ -72,7 +72,7 @@ impl Want {
 }
 
 impl Host {
-    pub(super) fn new(node: &TraceNode, class: Class) -> Self {
+    pub(crate) fn new(node: &TraceNode, class: Class) -> Self {
         let gpus = u32::try_from(node.gpus).unwrap_or(u32::MAX);
         let room = Room { cpu_milli: Amount::new(node.cpu_milli), gpus, whole: gpus, parts: Vec::new() };
         let has = Capacity {
@@ -87,17 +87,17 @@ impl Host {
     }
 
     /// Whether the pod may be here at all, however empty the host is.
-    pub(super) fn admits(&self, want: &Want) -> bool {
+    pub(crate) fn admits(&self, want: &Want) -> bool {
         let model = self.has.model.as_ref();
         want.class.as_ref() == Some(&self.has.class)
             && (want.models.is_empty() || model.is_some_and(|model| want.models.contains(model)))
     }
 
-    pub(super) fn fits(&self, want: &Want) -> bool {
+    pub(crate) fn fits(&self, want: &Want) -> bool {
         self.memory_mib >= want.memory_mib && self.room.fits(&want.shape)
     }
 
-    pub(super) fn place(&mut self, want: &Want, devices: Devices) {
+    pub(crate) fn place(&mut self, want: &Want, devices: Devices) {
         self.room = self.room.after(&want.shape, devices);
         self.memory_mib -= want.memory_mib;
         self.pods += 1;
@@ -111,17 +111,17 @@ impl Host {
     }
 
     /// Thousandths of a GPU that are in use.
-    pub(super) fn used_milli(&self) -> i64 {
+    pub(crate) fn used_milli(&self) -> i64 {
         self.has.gpu_milli - self.room.idle_milli()
     }
 
     /// Whether it is a host of 8 GPUs of which none is in use.
-    pub(super) fn is_free_8gpu_host(&self) -> bool {
+    pub(crate) fn is_free_8gpu_host(&self) -> bool {
         self.has.gpus == 8 && self.used_milli() == 0
     }
 
     /// The device on which a pod that wants a part leaves the least over, an unused one last.
-    pub(super) fn tightest(&self, want: &Want) -> Devices {
+    pub(crate) fn tightest(&self, want: &Want) -> Devices {
         let left = |devices: &Devices| match *devices {
             Devices::Part(at) => self.room.parts.get(at).copied().unwrap_or(u16::MAX),
             Devices::Unused => 1000,

@@ -25,6 +25,10 @@ pub use policy::{ParsePolicyError, Policy};
 pub use report::{PolicyFigures, Report, Statistic};
 pub use workload::Fractions;
 
+pub(crate) use cluster::{Host, Want};
+pub(crate) use policy::upstream_least_allocated;
+pub(crate) use workload::{arrivals, below};
+
 use std::num::NonZero;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -138,7 +138,7 @@ fn upstream_most_allocated(host: &Host, want: &Want) -> i64 {
 }
 
 /// The mean over CPU and memory of `100 × left ÷ capacity`, each rounded down, as upstream computes it.
-fn upstream_least_allocated(host: &Host, want: &Want) -> i64 {
+pub(crate) fn upstream_least_allocated(host: &Host, want: &Want) -> i64 {
     let left = |left: i64, has: i64| if has > 0 { left.max(0) * 100 / has } else { 0 };
     let cpu = left(host.room.cpu_milli.minus(want.shape.cpu_milli).units(), host.has.cpu_milli);
     let memory = left(host.memory_mib - want.memory_mib, host.has.memory_mib);

@@ -29,10 +29,10 @@ pub(super) fn prepare(pods: &[TracePod], fractions: Fractions) -> Vec<TracePod> 
 }
 
 /// Positions of pods in the order of their arrival: all of them once in an order that the seed chooses, then
-/// any of them again and again, until those that came ask for `milli` thousandths of a GPU in all.
+/// any of them again and again, until those that came ask for `milli` in all.
 ///
-/// `demand` is what each pod asks for, in thousandths of a GPU, at least one of them more than nothing.
-pub(super) fn arrivals(demand: &[i64], milli: i64, seed: u64) -> Vec<usize> {
+/// `demand` is what each pod asks for, in the unit of `milli`, at least one of them more than nothing.
+pub(crate) fn arrivals(demand: &[i64], milli: i64, seed: u64) -> Vec<usize> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut order: Vec<usize> = (0..demand.len()).collect();
     order.shuffle(&mut random);
@@ -49,7 +49,7 @@ pub(super) fn arrivals(demand: &[i64], milli: i64, seed: u64) -> Vec<usize> {
 }
 
 /// A whole number below `end`, each as likely as any other (to within `end` in 2⁶⁴).
-pub(super) fn below(random: &mut ChaCha8Rng, end: usize) -> usize {
+pub(crate) fn below(random: &mut ChaCha8Rng, end: usize) -> usize {
     let scaled = (u128::from(random.next_u64()) * end as u128) >> 64;
     usize::try_from(scaled).unwrap_or(0)
 }

@@ -220,12 +220,17 @@ impl Cluster {
 
     /// One step, and what the cluster does with the decisions.
     pub(crate) fn step(&mut self) {
+        self.step_checked(|_| {});
+    }
+
+    /// The same, with a look at the decisions before they are carried out.
+    pub(crate) fn step_checked(&mut self, check: impl Fn(&Self)) {
         let events = std::mem::take(&mut self.events);
-        let decisions = self.queue.step(self.now, events);
-        for decision in &decisions {
-            self.carry_out(decision);
+        self.decisions = self.queue.step(self.now, events);
+        check(self);
+        for decision in self.decisions.clone() {
+            self.carry_out(&decision);
         }
-        self.decisions = decisions;
     }
 
     fn carry_out(&mut self, decision: &Decision) {
@@ -263,7 +268,7 @@ impl Cluster {
     }
 
     /// The controller makes a new pod for one that is gone.
-    fn replace(&mut self, uid: Uid) {
+    pub(crate) fn replace(&mut self, uid: Uid) {
         let mut pod = self.pods[&uid].clone();
         self.delete(uid);
         let name = self.jobs.iter().find(|(_, uids)| uids.contains(&uid)).map(|(name, _)| name.clone());

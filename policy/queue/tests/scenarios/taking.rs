@@ -77,7 +77,7 @@ fn a_gang_is_a_victim_only_if_every_budget_allows_all_its_members() {
     cluster.settle(1);
     let budget = |allowed| Budget { name: "default/kept".into(), allowed, pods: cluster.jobs["kept"].clone() };
     let (tight, loose) = (budget(1), budget(2));
-    cluster.events.push(Event::Budgets(vec![tight.clone()]));
+    cluster.events.push(Event::Budgets(vec![tight]));
     cluster.submit("prod", job("production", asks(&[(GPU, 8)])));
     cluster.settle(70);
     assert_eq!(["kept", "other", "prod"].map(|name| cluster.running(name)), [2, 0, 1]);
@@ -313,5 +313,22 @@ fn an_unplaced_pod_that_nobody_would_make_again_stays() {
         cluster.events.push(Event::SchedulerProgress);
         cluster.settle(60);
     }
+    assert_eq!(cluster.evictions.len(), 0);
+}
+
+/// ```text
+/// cluster   2 hosts × 8 GPUs
+/// └─ a      reserves 8, lower priorities give way
+/// ```
+#[test]
+fn nobody_gives_way_to_a_non_preemptible_pod_that_the_reservation_keeps_out() {
+    let within = |settings: &mut PoolSettings| settings.within_pool = WithinPool::LowerPriority;
+    let mut cluster = Cluster::new(vec![pool("a").reserves(GPU, 8).with(within)], gpu_nodes(2, 8));
+    cluster.submit("firm", job("a", asks(&[(GPU, 8)])).firm());
+    cluster.submit("soft", job("a", asks(&[(GPU, 8)])));
+    cluster.settle(1);
+    cluster.submit("more", job("a", asks(&[(GPU, 2)])).firm().priority(9));
+    cluster.settle(900);
+    assert_eq!(["firm", "soft", "more"].map(|name| cluster.running(name)), [1, 1, 0]);
     assert_eq!(cluster.evictions.len(), 0);
 }

@@ -1,0 +1,158 @@
+//! The book of rounds: what is about to be done stands in the one `AdmissionRound` before it is done (B5a).
+//!
+//! Every write compares and swaps. A leader that takes over writes first, so that an earlier one which does
+//! not know yet that it is deposed fails at its next write, before it removes another gate.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::api::PostParams;
+use kube::{Api, Client};
+use weir_api::names;
+use weir_api::round::{Admission as Entry, AdmissionRound, AdmissionRoundSpec, Claim, MAX_ENTRIES, Victim};
+use weir_queue::{Grounds, Record, Recorded, RecordedClaim, Time, Uid};
+
+use crate::read::time;
+
+/// Why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum BookError {
+    /// Somebody else wrote: another leader is there.
+    #[error("recording round {epoch}: another leader wrote before")]
+    Deposed {
+        /// The epoch that was to be recorded.
+        epoch: i64,
+    },
+    /// The API server refused or could not be reached.
+    #[error("{operation} the admission round: {source}")]
+    Api {
+        /// What was tried.
+        operation: &'static str,
+        /// Why it failed.
+        source: Box<kube::Error>,
+    },
+}
+
+/// The record as this leader knows it, and what is outstanding.
+pub struct Book {
+    api: Api<AdmissionRound>,
+    written: AdmissionRound,
+    holder: String,
+    /// Pods whose gate is about to go, by UID.
+    pub entries: BTreeMap<Uid, Entry>,
+    /// What is kept for claimants, by their first pod.
+    pub claims: BTreeMap<Uid, Claim>,
+    /// Who is about to be evicted.
+    pub victims: BTreeMap<Uid, Victim>,
+}
+
+impl Book {
+    /// Opens the book in the name of `holder`: reads what an earlier leader left and fences that leader off.
+    ///
+    /// # Errors
+    /// The API server cannot be reached, or another leader opens it at the same time.
+    pub async fn open(client: &Client, holder: &str) -> Result<Self, BookError> {
+        let api: Api<AdmissionRound> = Api::all(client.clone());
+        let failed = |operation| move |source| BookError::Api { operation, source: Box::new(source) };
+        let written = match api.get_opt(names::ROUND).await.map_err(failed("reading"))? {
+            Some(found) => found,
+            None => {
+                let new = AdmissionRound::new(names::ROUND, AdmissionRoundSpec::default());
+                api.create(&PostParams::default(), &new).await.map_err(failed("creating"))?
+            }
+        };
+        let parsed = |uid: &str| uid.parse::<Uid>().ok();
+        let AdmissionRoundSpec { admissions, claims, victims, .. } = &written.spec;
+        let entries = admissions.iter().filter_map(|entry| Some((parsed(&entry.uid)?, entry.clone()))).collect();
+        let victims = victims.iter().filter_map(|victim| Some((parsed(&victim.uid)?, victim.clone()))).collect();
+        let claims =
+            claims.iter().filter_map(|claim| Some((parsed(claim.claimant.first()?)?, claim.clone()))).collect();
+        let mut book = Self { api, written, holder: holder.to_owned(), entries, claims, victims };
+        book.write().await?;
+        Ok(book)
+    }
+
+    /// How many more pods fit into the record.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX).saturating_sub(self.entries.len())
+    }
+
+    /// When the book was begun, which is when Weir first led in this cluster.
+    #[must_use]
+    pub fn since(&self) -> Time {
+        self.written.metadata.creation_timestamp.as_ref().map(time).unwrap_or_default()
+    }
+
+    /// The epoch that was recorded last.
+    #[must_use]
+    pub fn epoch(&self) -> i64 {
+        self.written.spec.epoch
+    }
+
+    /// Whether what is outstanding is other than what stands in the record.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        let AdmissionRoundSpec { admissions, claims, victims, .. } = &self.written.spec;
+        !admissions.iter().eq(self.entries.values())
+            || !claims.iter().eq(self.claims.values())
+            || !victims.iter().eq(self.victims.values())
+    }
+
+    /// Records what is outstanding, as the next epoch.
+    ///
+    /// # Errors
+    /// [`BookError::Deposed`] where somebody else wrote since; nothing may be done then.
+    pub async fn write(&mut self) -> Result<(), BookError> {
+        let epoch = self.written.spec.epoch + 1;
+        let mut next = self.written.clone();
+        next.spec = AdmissionRoundSpec {
+            epoch,
+            holder: self.holder.clone(),
+            recorded: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now())),
+            admissions: self.entries.values().cloned().collect(),
+            claims: self.claims.values().cloned().collect(),
+            victims: self.victims.values().cloned().collect(),
+        };
+        match self.api.replace(names::ROUND, &PostParams::default(), &next).await {
+            Ok(written) => {
+                self.written = written;
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Err(BookError::Deposed { epoch }),
+            Err(source) => Err(BookError::Api { operation: "recording", source: Box::new(source) }),
+        }
+    }
+
+    /// Roll-forward: drops what cannot be finished whole, and returns the rest for the queue to count.
+    ///
+    /// `waits` tells whether a recorded pod still waits, `None` if it is gone. A gang of which one is gone
+    /// and none was released yet is dropped: finishing it would admit a part. One that was begun is finished.
+    pub fn restore(&mut self, waits: impl Fn(Uid) -> Option<bool>) -> Record {
+        let mut groups: BTreeMap<(String, String), Vec<Uid>> = BTreeMap::new();
+        for (uid, entry) in self.entries.iter().filter(|(_, entry)| !entry.gang.is_empty()) {
+            groups.entry((entry.namespace.clone(), entry.gang.clone())).or_default().push(*uid);
+        }
+        let half = groups.into_values().filter(|uids| {
+            uids.iter().any(|&uid| waits(uid).is_none()) && uids.iter().all(|&uid| waits(uid) != Some(false))
+        });
+        let dropped: BTreeSet<Uid> = half.flatten().collect();
+        self.entries.retain(|uid, _| waits(*uid) == Some(true) && !dropped.contains(uid));
+        self.claims.retain(|uid, _| waits(*uid) == Some(true));
+        self.victims.retain(|uid, _| waits(*uid).is_some());
+        let admitted =
+            self.entries.iter().map(|(&uid, entry)| Recorded { uid, node: None, grounds: grounds(&entry.reason) });
+        let parsed = |uids: &[String]| uids.iter().filter_map(|uid| uid.parse().ok()).collect();
+        let claims = self.claims.values().map(|claim| RecordedClaim {
+            claimant: parsed(&claim.claimant),
+            nodes: claim.nodes.clone(),
+            victims: parsed(&claim.victims),
+        });
+        Record { admitted: admitted.collect(), claims: claims.collect() }
+    }
+}
+
+/// The grounds of this name.
+fn grounds(word: &str) -> Grounds {
+    let all = [Grounds::OnLoan, Grounds::Replacement, Grounds::Adopted, Grounds::NotEnforced, Grounds::Released];
+    all.into_iter().find(|grounds| grounds.as_str() == word).unwrap_or(Grounds::WithinEntitlement)
+}

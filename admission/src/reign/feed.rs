@@ -1,0 +1,226 @@
+//! What the watches bring, as events of the queue.
+
+use std::collections::BTreeSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use kube::runtime::watcher;
+use weir_api::names;
+use weir_queue::{Event, Grounds, Obstacle, Phase, Time};
+
+use super::{Reign, now};
+use crate::pods::Known;
+use crate::read::pod::{Context, Seen, pod, uid};
+use crate::read::{node, pool};
+
+impl Reign<'_> {
+    /// Takes in what happened to pods; whether there is something to decide.
+    pub(super) async fn pod_event(&mut self, event: watcher::Result<watcher::Event<Pod>>) -> bool {
+        match event {
+            Ok(watcher::Event::Init) => self.listing = Some(BTreeSet::new()),
+            Ok(watcher::Event::InitApply(pod)) => {
+                if let (Some(uid), Some(listing)) = (uid(&pod.metadata), &mut self.listing) {
+                    listing.insert(uid);
+                }
+                self.pod(&pod).await;
+            }
+            Ok(watcher::Event::InitDone) => self.pods_listed(),
+            Ok(watcher::Event::Apply(pod)) => self.pod(&pod).await,
+            Ok(watcher::Event::Delete(pod)) => {
+                if let Some(uid) = uid(&pod.metadata) {
+                    self.gone(uid);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "watching pods failed; trying again");
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn pod(&mut self, written: &Pod) {
+        let namespace = self.seat.watched.namespace(&written.namespace().unwrap_or_default()).await;
+        let empty = ObjectMeta::default();
+        let watched = self.seat.watched.clone();
+        let context = Context {
+            config: &self.seat.config,
+            namespace: namespace.as_ref().map_or(&empty, |namespace| &namespace.metadata),
+            pool: &|name| watched.pool(name),
+            rules: &self.rules,
+            models: &self.models,
+            aliases: &self.aliases,
+        };
+        match pod(written, &context, &mut self.shared) {
+            Some(Seen::Managed(pod)) => self.managed(written, *pod),
+            Some(Seen::Unmanaged { uid, node, shape }) => {
+                self.forget(uid);
+                self.events.push(Event::Unmanaged { uid, node, shape });
+            }
+            Some(Seen::Nothing(uid)) => self.gone(uid),
+            None => {}
+        }
+    }
+
+    fn managed(&mut self, written: &Pod, pod: weir_queue::Pod) {
+        let mut known = Known::of(written, &pod);
+        let uid = pod.uid;
+        self.unknown_models |= matches!(pod.obstacle, Some(Obstacle::UnknownModel(_)));
+        if let Phase::Admitted(admitted) = &pod.phase {
+            if self.book.entries.remove(&uid).is_some() {
+                let waited = now().since(known.created);
+                self.seat.metrics.admitted(&known.pool, admitted.grounds.as_str(), waited);
+            }
+            let silent = known.told.as_ref().is_none_or(|(yes, _)| !yes);
+            if silent && admitted.grounds == Grounds::Adopted {
+                self.tell_admitted(uid, Grounds::Adopted, "ran before admission was there".to_owned());
+            }
+            if silent && admitted.grounds == Grounds::Released {
+                self.tell_admitted(uid, Grounds::Released, "released by hand".to_owned());
+            }
+        }
+        if let Some(before) = self.pods.get(uid) {
+            // What was written since this version is known better here than by the watch.
+            if before.told != known.told && before.waits == known.waits {
+                (known.told, known.message) = (before.told.clone(), before.message.clone());
+            }
+            if !before.placed && known.placed {
+                self.events.push(Event::SchedulerProgress);
+            }
+        }
+        if known.mislabelled {
+            self.mirror(known.target.clone(), &known.pool);
+        }
+        self.report.touch(known.gang.as_ref());
+        let before = self.pods.insert(uid, known);
+        self.report.touch(before.and_then(|before| before.gang).as_ref());
+        self.events.push(Event::Pod(pod));
+    }
+
+    /// A pod is no more, or counts no more.
+    fn gone(&mut self, uid: weir_queue::Uid) {
+        self.forget(uid);
+        self.events.push(Event::PodGone(uid));
+    }
+
+    fn forget(&mut self, uid: weir_queue::Uid) {
+        let known = self.pods.remove(uid);
+        self.report.touch(known.and_then(|known| known.gang).as_ref());
+        self.to_tell.remove(&uid);
+        self.book.victims.remove(&uid);
+        if self.started {
+            self.book.entries.remove(&uid);
+        }
+    }
+
+    /// The list is complete: who is not in it is gone. With the first one, deciding begins.
+    fn pods_listed(&mut self) {
+        let Some(listed) = self.listing.take() else { return };
+        let missing: Vec<_> = self.pods.iter().map(|(uid, _)| uid).filter(|uid| !listed.contains(uid)).collect();
+        missing.into_iter().for_each(|uid| self.gone(uid));
+        if self.started {
+            return;
+        }
+        self.started = true;
+        let pods = &self.pods;
+        let record = self.book.restore(|uid| pods.get(uid).map(|known| known.waits));
+        self.events.push(Event::Restored(record));
+        self.finish_recorded();
+        tracing::info!(epoch = self.book.epoch(), "reigning");
+    }
+
+    /// Takes in what happened to nodes; whether there is something to decide.
+    pub(super) fn node_event(&mut self, event: watcher::Result<watcher::Event<Node>>) -> bool {
+        match event {
+            Ok(watcher::Event::Init) => self.node_listing = Some(BTreeSet::new()),
+            Ok(watcher::Event::InitApply(node)) => {
+                if let Some(listing) = &mut self.node_listing {
+                    listing.insert(node.name_any());
+                }
+                self.node(&node);
+            }
+            Ok(watcher::Event::InitDone) => {
+                let listed = self.node_listing.take().unwrap_or_default();
+                let missing: Vec<_> = self.nodes.keys().filter(|name| !listed.contains(*name)).cloned().collect();
+                missing.into_iter().for_each(|name| self.node_gone(name));
+                self.nodes_known = true;
+            }
+            Ok(watcher::Event::Apply(node)) => self.node(&node),
+            Ok(watcher::Event::Delete(node)) => self.node_gone(node.name_any()),
+            Err(error) => {
+                tracing::warn!(%error, "watching nodes failed; trying again");
+                return false;
+            }
+        }
+        true
+    }
+
+    fn node(&mut self, written: &Node) {
+        let (node, again) = node::node(written, &self.seat.config.nodes, now());
+        if let Some(model) = node.labels.get(&self.seat.config.placement.model_label)
+            && self.models.insert(model.clone())
+        {
+            // Somebody may wait for exactly this model and was told that nobody knows it.
+            self.anew |= self.unknown_models;
+        }
+        self.nodes.insert(node.name.clone(), again);
+        self.events.push(Event::Node(node));
+    }
+
+    fn node_gone(&mut self, name: String) {
+        self.nodes.remove(&name);
+        self.events.push(Event::NodeGone(name));
+    }
+
+    /// A node that fell silent is excluded after a while without any event; the cluster is then read anew.
+    pub(super) fn look_again_at_silent_nodes(&mut self, now: Time) {
+        self.anew |= self.nodes.values().flatten().any(|&again| again <= now);
+    }
+
+    /// Takes in what pools say now; always something to decide.
+    pub(super) fn pools_changed(&mut self) -> bool {
+        let mut configs = Vec::new();
+        self.report.invalid.clear();
+        for object in self.seat.watched.pools() {
+            match pool::pool(&object) {
+                Ok(config) => configs.push(config),
+                Err(sentence) => drop(self.report.invalid.insert(object.name_any(), sentence)),
+            }
+        }
+        configs.sort_by(|a, b| a.name.cmp(&b.name));
+        self.events.push(Event::Pools(configs));
+        true
+    }
+
+    /// All that pods are read by and that may change: the namespaces that say something, who may use a
+    /// pool and what it says for silent pods, the list of special hardware.
+    pub(super) fn fingerprint_now(&self) -> u64 {
+        let watched = &self.seat.watched;
+        let mut pools = watched.pools();
+        pools.sort_by_key(|pool| pool.name_any());
+        let mut hasher = DefaultHasher::new();
+        let mut selective = false;
+        for pool in &pools {
+            let spec = &pool.spec;
+            let words =
+                (&spec.namespace_selector, spec.defaults.as_ref().and_then(|defaults| defaults.gang_by.as_ref()));
+            selective |= spec.namespace_selector.is_some();
+            format!("{}{words:?}", pool.name_any()).hash(&mut hasher);
+        }
+        let mut namespaces = watched.namespaces();
+        namespaces.sort_by_key(|namespace| namespace.name_any());
+        for namespace in &namespaces {
+            let ours = |key: &&String| key.starts_with(names::PREFIX);
+            let speaks = namespace.labels().keys().chain(namespace.annotations().keys()).any(|key| ours(&key));
+            if speaks || selective {
+                let said = namespace.annotations().iter().filter(|(key, _)| ours(key)).collect::<Vec<_>>();
+                format!("{}{:?}{said:?}", namespace.name_any(), namespace.labels()).hash(&mut hasher);
+            }
+        }
+        watched.hardware().map(|list| format!("{:?}", list.data)).hash(&mut hasher);
+        hasher.finish()
+    }
+}

@@ -1,0 +1,263 @@
+//! What the leader does while it leads: watch → decide → record → carry out.
+//!
+//! A reign begins with a fresh list of everything and with the record that the one before left; it ends when
+//! the lease is lost, when the record shows another leader, or when something changed that pods were read
+//! by, such as who may use a pool. Then the next one begins anew: reading a cluster again is cheap, and a
+//! second path that corrects old readings would be a second place for mistakes.
+//!
+//! | part | does |
+//! |---|---|
+//! | `feed` | turns what the watches bring into events of the queue |
+//! | `carry_out` | records decisions and carries them out |
+//! | `report` | says on pools and gangs, and in metrics, how things stand |
+
+mod carry_out;
+mod feed;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use tokio::sync::{Semaphore, mpsc, watch};
+use weir_queue::{Admission, BarePods, Enforcement, Event, Queue, Time, Uid};
+
+use crate::book::Book;
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::pods::Pods;
+use crate::read::hosts::Rules;
+use crate::read::pod::Shared;
+use crate::watched::Watched;
+use crate::writes::{Outcome, Told};
+
+/// What every reign starts from.
+#[derive(Clone)]
+pub struct Seat {
+    /// The API server.
+    pub client: Client,
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Namespaces, pools and special hardware.
+    pub watched: Watched,
+    /// Where figures go.
+    pub metrics: Metrics,
+    /// The name of this replica.
+    pub identity: String,
+    /// How many gates may be removed at once; reigns that overlap share it.
+    pub writers: Arc<Semaphore>,
+}
+
+/// Why a reign ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Something changed that pods were read by.
+    Anew,
+    /// The lease is lost.
+    Deposed,
+}
+
+/// How long to wait after a reign that failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Reigns, again and again, as long as this replica leads.
+pub async fn reign(seat: &Seat, leads: &mut watch::Receiver<bool>) {
+    while *leads.borrow_and_update() {
+        match Reign::begin(seat).await {
+            Ok(mut reign) => match reign.run(leads).await {
+                Ok(End::Anew) => tracing::info!("reading the cluster anew"),
+                Ok(End::Deposed) => tracing::info!("leading no more"),
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "the reign ended; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            },
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "the reign cannot begin; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What came of something that was carried out.
+enum Done {
+    Gate {
+        uid: Uid,
+        round: u64,
+        outcome: Outcome,
+    },
+    Told {
+        uid: Uid,
+        told: Told,
+        outcome: Outcome,
+    },
+    Evicted {
+        uid: Uid,
+        outcome: Outcome,
+    },
+    Pool(String, Outcome),
+    Gang((String, String), Outcome),
+    /// A write that the next look at the object decides about anew.
+    Said(Outcome),
+}
+
+/// The state of one reign.
+struct Reign<'a> {
+    seat: &'a Seat,
+    queue: Queue,
+    /// What the queue has not been told yet.
+    events: Vec<Event>,
+    pods: Pods,
+    shared: Shared,
+    rules: Rules,
+    aliases: BTreeMap<String, String>,
+    models: BTreeSet<String>,
+    /// By what pods were read; when it changes they are read anew.
+    fingerprint: u64,
+    /// Pods seen in the list that is under way; nodes likewise.
+    listing: Option<BTreeSet<Uid>>,
+    nodes: BTreeMap<String, Option<Time>>,
+    node_listing: Option<BTreeSet<String>>,
+    nodes_known: bool,
+    started: bool,
+    /// Whether some pod waits for a model that nobody knows.
+    unknown_models: bool,
+    book: Book,
+    /// Decided and not recorded yet, because the record is full.
+    unrecorded: VecDeque<Admission>,
+    /// What is to be said on pods, by who has waited longest to hear it.
+    to_tell: BTreeMap<Uid, Told>,
+    gates_under_way: usize,
+    words_under_way: usize,
+    done: mpsc::UnboundedSender<Done>,
+    outcomes: mpsc::UnboundedReceiver<Done>,
+    report: report::Report,
+    /// Something went wrong that only a new reign puts right.
+    anew: bool,
+}
+
+impl<'a> Reign<'a> {
+    async fn begin(seat: &'a Seat) -> anyhow::Result<Self> {
+        let list = seat.watched.hardware();
+        let special = list.as_ref().map_or(Ok(Vec::new()), |list| crate::hardware::models(list));
+        let special = special.unwrap_or_else(|error| {
+            tracing::error!(
+                error,
+                list = seat.config.placement.special_hardware,
+                "the list of special hardware is not readable"
+            );
+            Vec::new()
+        });
+        let rules = Rules::new(&seat.config, &special).map_err(anyhow::Error::msg)?;
+        let book = Book::open(&seat.client, &seat.identity).await.context("taking over")?;
+        let (done, outcomes) = mpsc::unbounded_channel();
+        let mut reign = Self {
+            queue: Queue::new(Box::new(rules.clone()), policy(&seat.config, book.since())),
+            events: Vec::new(),
+            pods: Pods::default(),
+            shared: Shared::default(),
+            aliases: seat.watched.aliases(),
+            models: special.into_iter().map(|model| model.name).collect(),
+            rules,
+            fingerprint: 0,
+            listing: None,
+            nodes: BTreeMap::new(),
+            node_listing: None,
+            nodes_known: false,
+            started: false,
+            unknown_models: false,
+            book,
+            unrecorded: VecDeque::new(),
+            to_tell: BTreeMap::new(),
+            gates_under_way: 0,
+            words_under_way: 0,
+            done,
+            outcomes,
+            report: report::Report::default(),
+            anew: false,
+            seat,
+        };
+        reign.fingerprint = reign.fingerprint_now();
+        reign.pools_changed();
+        Ok(reign)
+    }
+
+    async fn run(&mut self, leads: &mut watch::Receiver<bool>) -> anyhow::Result<End> {
+        let client = &self.seat.client;
+        let any = watcher::Config::default();
+        let mut nodes = std::pin::pin!(watcher(Api::<Node>::all(client.clone()), any.clone()).default_backoff());
+        let mut pods = std::pin::pin!(watcher(Api::<Pod>::all(client.clone()), any).default_backoff());
+        let idle = Duration::from(self.seat.config.cycle.idle);
+        let gather = Duration::from(self.seat.config.cycle.gather);
+        loop {
+            // Nothing to do until something happens or time goes by; then what comes within a moment is
+            // gathered, so that a thousand pods are one decision and not a thousand.
+            let mut until = tokio::time::Instant::now() + idle;
+            let mut gathering = false;
+            loop {
+                let took = tokio::select! {
+                    biased;
+                    () = tokio::time::sleep_until(until) => break,
+                    changed = leads.changed() => {
+                        if changed.is_err() || !*leads.borrow() {
+                            return Ok(End::Deposed);
+                        }
+                        false
+                    }
+                    Some(done) = self.outcomes.recv() => self.came_of(done),
+                    () = self.seat.watched.changed() => self.pools_changed(),
+                    Some(event) = nodes.next() => self.node_event(event),
+                    Some(event) = pods.next(), if self.nodes_known => self.pod_event(event).await,
+                };
+                if took && !gathering {
+                    gathering = true;
+                    until = until.min(tokio::time::Instant::now() + gather);
+                }
+            }
+            if self.anew || self.fingerprint != self.fingerprint_now() {
+                return Ok(End::Anew);
+            }
+            if self.started {
+                self.cycle().await?;
+            }
+        }
+    }
+
+    /// One decision, with all that follows from it.
+    async fn cycle(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let now = now();
+        self.look_again_at_silent_nodes(now);
+        let mut events = std::mem::take(&mut self.events);
+        events.push(Event::Tick);
+        let decisions = self.queue.step(now, events);
+        self.seat.metrics.cycle(began.elapsed());
+        self.take_up(decisions);
+        self.record().await?;
+        self.say();
+        self.report_figures(now);
+        Ok(())
+    }
+}
+
+/// The moment, by this machine's clock.
+fn now() -> Time {
+    Time::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
+}
+
+/// The part of the configuration that decides; `installed` is when Weir first led here.
+fn policy(config: &Config, installed: Time) -> weir_queue::Config {
+    weir_queue::Config {
+        enforcement: if config.enforce { Enforcement::On } else { Enforcement::Off },
+        evictions_from: installed.after(Duration::from(config.cycle.adoption_grace)),
+        hysteresis: Duration::from(config.cycle.reclaim_after),
+        bare_pods: BarePods::Keep,
+        ..weir_queue::Config::default()
+    }
+}

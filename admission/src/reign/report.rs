@@ -1,0 +1,395 @@
+//! How things stand: the status of pools, the objects of gangs, the figures of metrics.
+//!
+//! Written at most once a second and only what changed, behind the gates and the words on pods.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as Moment};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use kube::{Api, Resource, ResourceExt};
+use serde_json::json;
+use weir_api::pool::{Lender as Lends, PoolResourceStatus, ResourcePool, ResourcePoolStatus, Summary, Trace};
+use weir_api::{Gang, condition, metrics as names_of, names};
+use weir_entitlement::{CappedBy, Condition as Attention, Lender};
+use weir_model::{Amount, Dim, PoolError, PoolId};
+use weir_queue::{Queue, Time, Uid};
+
+use super::{Done, Reign};
+use crate::pods::Known;
+use crate::read::{is_milli, moment, written};
+use crate::writes::{Outcome, Target, Told};
+
+/// How often figures are written at most.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What was reported and what is to be.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    /// Pools that say something that cannot be read, with the sentence.
+    pub(super) invalid: BTreeMap<String, String>,
+    /// Decided evictions that are not recorded yet.
+    pub(super) evictions: Vec<(Target, Uid, Told, Duration)>,
+    over: BTreeMap<(String, String), Time>,
+    touched: BTreeSet<(String, String)>,
+    pools: HashMap<String, ResourcePoolStatus>,
+    gangs: HashMap<(String, String), serde_json::Value>,
+    last: Time,
+}
+
+impl Report {
+    /// A gang changed.
+    pub(super) fn touch(&mut self, gang: Option<&(String, String)>) {
+        self.touched.extend(gang.cloned());
+    }
+
+    /// Since when a pool is above its entitlement while somebody waits for it.
+    pub(super) fn over(&mut self, pool: String, dim: String, since: Option<Time>) {
+        match since {
+            Some(since) => drop(self.over.insert((pool, dim), since)),
+            None => drop(self.over.remove(&(pool, dim))),
+        }
+    }
+}
+
+/// How many pods of a pool wait and how many were admitted, pools below included.
+type Counts = HashMap<String, (i64, i64)>;
+
+impl Reign<'_> {
+    /// Writes what changed since the last time, at most once a second.
+    pub(super) fn report_figures(&mut self, now: Time) {
+        if now.since(self.report.last) < EVERY {
+            return;
+        }
+        self.report.last = now;
+        let counts = self.count_pods();
+        self.report_metrics();
+        let mut attention = BTreeMap::new();
+        for found in self.queue.entitlements().conditions() {
+            if let Attention::OverReserved { pool, dim, reserved, available } = found {
+                let dim = self.queue.dimensions().name(dim);
+                let [reserved, available] = [reserved, available].map(|amount| written(dim, amount).0);
+                let sentence =
+                    format!("{dim}: pools below reserve {reserved} of {available}; each gets its part of it");
+                attention.entry(self.queue.pools().0.name(pool).to_owned()).or_insert(sentence);
+            }
+        }
+        for object in self.seat.watched.pools() {
+            let status = self.pool_status(&object, &counts, &attention, now);
+            let name = object.name_any();
+            let used = status.pending + status.admitted > 0;
+            self.hold_on_to(&object, used);
+            if self.report.pools.get(&name) != Some(&status) {
+                self.report.pools.insert(name.clone(), status.clone());
+                let pools: Api<ResourcePool> = Api::all(self.seat.client.clone());
+                self.spawn(async move {
+                    let patch = Patch::Merge(json!({ "status": status }));
+                    let written = pools.patch_status(&name, &PatchParams::default(), &patch).await;
+                    Done::Pool(name, outcome(written.map(drop)))
+                });
+            }
+        }
+        for gang in std::mem::take(&mut self.report.touched) {
+            self.report_gang(gang);
+        }
+    }
+
+    /// What was not written is written again.
+    pub(super) fn not_written(&mut self, pool: Option<&str>, gang: Option<&(String, String)>) {
+        pool.map(|pool| self.report.pools.remove(pool));
+        if let Some(gang) = gang {
+            self.report.gangs.remove(gang);
+            self.report.touched.insert(gang.clone());
+        }
+    }
+
+    fn count_pods(&self) -> Counts {
+        let mut counts = Counts::new();
+        let mut reasons: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+        let tree = self.queue.pools().0;
+        for (_, known) in self.pods.iter() {
+            if known.waits {
+                let reason = known.told.as_ref().map_or("", |(_, reason)| reason.as_str());
+                *reasons.entry((&known.pool, reason)).or_default() += 1;
+            }
+            let Some(leaf) = tree.find(&known.pool) else { continue };
+            for pool in tree.path(leaf) {
+                let count = counts.entry(tree.name(pool).to_owned()).or_default();
+                if known.waits { count.0 += 1 } else { count.1 += 1 }
+            }
+        }
+        self.seat.metrics.forget_figures();
+        for ((pool, reason), pods) in reasons.into_iter().filter(|((_, reason), _)| !reason.is_empty()) {
+            self.seat.metrics.pending(pool, reason, pods);
+        }
+        counts
+    }
+
+    fn report_metrics(&self) {
+        let (queue, metrics) = (&self.queue, &self.seat.metrics);
+        let (tree, dims) = (queue.pools().0, queue.dimensions());
+        let [reservation, limit, entitlement, usage, demand, borrowed] =
+            [0, 1, 2, 3, 4, 5].map(|at| names_of::POOL_STATES[at]);
+        let [capacity, allocated, waits, _] = [0, 1, 2, 3].map(|at| names_of::CLUSTER_STATES[at]);
+        for pool in tree.iter() {
+            let (name, parent) = (tree.name(pool), tree.parent(pool).map_or("", |parent| tree.name(parent)));
+            for dim in dims_of(queue, pool) {
+                let (dim_name, standing) = (dims.name(dim), queue.standing(pool, dim));
+                let value = |amount: Amount| in_units(dim_name, amount);
+                if pool == PoolId::ROOT {
+                    metrics.cluster(dim_name, capacity, value(queue.entitlements().capacity(dim)));
+                    metrics.cluster(dim_name, allocated, value(standing.usage));
+                    metrics.cluster(dim_name, waits, value(standing.demand));
+                    continue;
+                }
+                let spec = tree.spec(pool, dim, dims);
+                let trace = queue.entitlements().trace(pool, dim);
+                metrics.pool(name, parent, dim_name, reservation, value(spec.reservation));
+                if let Some(amount) = spec.limit {
+                    metrics.pool(name, parent, dim_name, limit, value(amount));
+                }
+                metrics.pool(name, parent, dim_name, entitlement, value(trace.entitlement));
+                metrics.pool(name, parent, dim_name, borrowed, value(trace.borrowed));
+                metrics.pool(name, parent, dim_name, usage, value(standing.usage));
+                metrics.pool(name, parent, dim_name, demand, value(standing.demand));
+            }
+        }
+    }
+
+    fn pool_status(
+        &self,
+        object: &ResourcePool,
+        counts: &Counts,
+        attention: &BTreeMap<String, String>,
+        now: Time,
+    ) -> ResourcePoolStatus {
+        let (tree, errors) = self.queue.pools();
+        let name = object.name_any();
+        let generation = object.metadata.generation;
+        let before = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        let error = errors.iter().find(|error| error.pool() == name);
+        let invalid = self.report.invalid.get(&name);
+        let (ready, reason, message) = match (error, invalid) {
+            (_, Some(sentence)) => ("False", condition::Pool::Invalid, sentence.clone()),
+            (Some(error), None) => ("False", reason_of(error), error.to_string()),
+            (None, None) if object.metadata.deletion_timestamp.is_some() => {
+                ("False", condition::Pool::Terminating, "deleted as soon as no pod is in it".to_owned())
+            }
+            (None, None) => ("True", condition::Pool::InTree, "takes part".to_owned()),
+        };
+        let mut conditions = vec![kept(before, condition::READY, ready, reason.as_str(), message, generation, now)];
+        if let Some(sentence) = attention.get(&name) {
+            let over = condition::OVER_RESERVED;
+            conditions.push(kept(before, over, "True", over, sentence.clone(), generation, now));
+        }
+        let (pending, admitted) = counts.get(&name).copied().unwrap_or_default();
+        let pool = tree.find(&name);
+        let resources: Vec<_> = pool.map(|pool| self.resources(pool)).unwrap_or_default();
+        let summary = pool.map(|pool| self.summary(pool));
+        ResourcePoolStatus { observed_generation: generation, conditions, resources, pending, admitted, summary }
+    }
+
+    fn resources(&self, pool: PoolId) -> Vec<PoolResourceStatus> {
+        let queue = &self.queue;
+        let (tree, dims) = (queue.pools().0, queue.dimensions());
+        let one = |dim: Dim| {
+            let (name, standing) = (dims.name(dim), queue.standing(pool, dim));
+            let trace = queue.entitlements().trace(pool, dim);
+            let lenders = queue.entitlements().lenders(pool, dim);
+            let borrowed_from = lenders.iter().filter_map(|lent| match lent.lender {
+                Lender::Pool(pool) => {
+                    Some(Lends { pool: tree.name(pool).to_owned(), amount: written(name, lent.amount) })
+                }
+                Lender::Unreserved => None,
+            });
+            let over = self.report.over.get(&(tree.name(pool).to_owned(), name.to_owned()));
+            PoolResourceStatus {
+                name: name.to_owned(),
+                entitlement: written(name, trace.entitlement),
+                usage: written(name, standing.usage),
+                demand: written(name, standing.demand),
+                borrowed: written(name, trace.borrowed),
+                trace: Some(Trace {
+                    non_preemptible: written(name, trace.non_preemptible),
+                    from_reservation: written(name, trace.from_reservation),
+                    borrowed: written(name, trace.borrowed),
+                    spread: written(name, trace.spread),
+                    borrowed_from: borrowed_from.collect(),
+                    capped_by: Some(capped(trace.capped_by).to_owned()),
+                }),
+                over_since: over.map(|&since| moment(since)),
+            }
+        };
+        dims_of(queue, pool).into_iter().map(one).collect()
+    }
+
+    fn summary(&self, pool: PoolId) -> Summary {
+        let queue = &self.queue;
+        let (tree, dims) = (queue.pools().0, queue.dimensions());
+        let line = |figure: &dyn Fn(Dim) -> Amount| {
+            let parts = dims_of(queue, pool).into_iter().filter_map(|dim| {
+                let (name, amount) = (dims.name(dim), figure(dim));
+                (!amount.is_zero())
+                    .then(|| format!("{} {}", name.rsplit('/').next().unwrap_or(name), short(name, amount)))
+            });
+            parts.collect::<Vec<_>>().join(", ")
+        };
+        Summary {
+            reserved: line(&|dim| tree.spec(pool, dim, dims).reservation),
+            entitled: line(&|dim| queue.entitlements().amount(pool, dim)),
+            used: line(&|dim| queue.standing(pool, dim).usage),
+            demand: line(&|dim| queue.standing(pool, dim).demand),
+        }
+    }
+
+    /// A pool that pods are in does not vanish under them (A12).
+    fn hold_on_to(&self, object: &ResourcePool, used: bool) {
+        let held = object.finalizers().iter().any(|finalizer| finalizer == names::POOL_FINALIZER);
+        if held == used || (object.metadata.deletion_timestamp.is_some() && !held) {
+            return;
+        }
+        let mut finalizers: Vec<_> = object.finalizers().iter().filter(|one| *one != names::POOL_FINALIZER).collect();
+        let ours = names::POOL_FINALIZER.to_owned();
+        finalizers.extend(used.then_some(&ours));
+        let body = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version() } });
+        let (pools, name) = (Api::<ResourcePool>::all(self.seat.client.clone()), object.name_any());
+        self.spawn(async move {
+            match pools.patch(&name, &PatchParams::default(), &Patch::Merge(body)).await {
+                // Somebody wrote in between; the next look decides anew.
+                Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => Done::Said(Outcome::Done),
+                other => Done::Said(outcome(other.map(drop))),
+            }
+        });
+    }
+
+    fn report_gang(&mut self, gang: (String, String)) {
+        let members: Vec<&Known> = self.pods.members(&gang).collect();
+        let api: Api<Gang> = Api::namespaced(self.seat.client.clone(), &gang.0);
+        let (key, name) = (gang.clone(), gang.1.clone());
+        let Some(first) = members.first() else {
+            self.report.gangs.remove(&gang);
+            self.spawn(async move {
+                match api.delete(&name, &DeleteParams::default()).await {
+                    Err(kube::Error::Api(status)) if status.code == 404 => Done::Said(Outcome::Done),
+                    other => Done::Gang(key, outcome(other.map(drop))),
+                }
+            });
+            return;
+        };
+        // A label may hold what a name may not; such a gang shows on its pods alone.
+        let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+        if !name.chars().all(valid) {
+            return;
+        }
+        let count = |what: fn(&Known) -> bool| members.iter().filter(|known| what(known)).count();
+        let (admitted, placed) = (count(|known| !known.waits), count(|known| known.placed));
+        let speaks = members.iter().find(|known| known.waits).unwrap_or(first);
+        let told = speaks.told.as_ref().map(|(yes, reason)| {
+            json!([{ "type": condition::ADMITTED, "status": if *yes { "True" } else { "False" }, "reason": reason,
+                "message": speaks.message, "lastTransitionTime": moment(speaks.created) }])
+        });
+        let body = json!({
+            "apiVersion": Gang::api_version(&()), "kind": Gang::kind(&()), "metadata": { "name": name },
+            "spec": { "size": first.size, "pool": &*first.pool },
+        });
+        let status = json!({
+            "apiVersion": Gang::api_version(&()), "kind": Gang::kind(&()), "metadata": { "name": name },
+            "status": { "created": members.len(), "admitted": admitted, "placed": placed, "conditions": told.unwrap_or(json!([])) },
+        });
+        let both = json!([body, status]);
+        if self.report.gangs.get(&gang) == Some(&both) {
+            return;
+        }
+        self.report.gangs.insert(gang, both);
+        let params = PatchParams::apply(names::ADMISSION).force();
+        self.spawn(async move {
+            let written = match api.patch(&name, &params, &Patch::Apply(body)).await {
+                Ok(_) => api.patch_status(&name, &params, &Patch::Apply(status)).await.map(drop),
+                Err(error) => Err(error),
+            };
+            Done::Gang(key, outcome(written))
+        });
+    }
+}
+
+/// The dimensions that a pool lists, uses or waits for.
+fn dims_of(queue: &Queue, pool: PoolId) -> Vec<Dim> {
+    let (tree, dims) = (queue.pools().0, queue.dimensions());
+    let speaks = |dim: &Dim| {
+        let standing = queue.standing(pool, *dim);
+        let counts = !standing.usage.is_zero() || !standing.demand.is_zero();
+        counts
+            || tree.listed(pool, *dim).is_some()
+            || (pool == PoolId::ROOT && !queue.entitlements().capacity(*dim).is_zero())
+    };
+    dims.iter().filter(speaks).collect()
+}
+
+/// An amount in the unit that metrics have: cores, bytes, pieces.
+fn in_units(dim: &str, amount: Amount) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a metric is a float; nothing is decided by it")]
+    let units = amount.units() as f64;
+    if is_milli(dim) { units / 1000.0 } else { units }
+}
+
+/// An amount in few characters, for a column: memory in Gi, large numbers as they are.
+fn short(dim: &str, amount: Amount) -> String {
+    const GI: i64 = 1 << 30;
+    let bytes = ["memory", "storage"].iter().any(|word| dim.contains(word));
+    match bytes && amount.units() >= GI {
+        true => format!("{}Gi", amount.units() / GI),
+        false => written(dim, amount).0,
+    }
+}
+
+fn capped(by: CappedBy) -> &'static str {
+    match by {
+        CappedBy::Limit => "its limit",
+        CappedBy::Share => "its share of 0: it never has more than its reservation",
+        CappedBy::Children => "the caps of its children",
+        CappedBy::Requirement => "nothing: it has all that it asks for",
+        CappedBy::Parent => "the pool above, which has no more to give",
+    }
+}
+
+fn reason_of(error: &PoolError) -> condition::Pool {
+    match error {
+        PoolError::MissingParent { .. } => condition::Pool::ParentNotFound,
+        PoolError::Cycle { .. } => condition::Pool::ParentCycle,
+        PoolError::EmptyName
+        | PoolError::DuplicateName { .. }
+        | PoolError::LimitBelowReservation { .. }
+        | PoolError::DuplicateResource { .. } => condition::Pool::Invalid,
+    }
+}
+
+/// A condition that keeps the time of its last transition as long as its status stays.
+fn kept(
+    before: &[Condition],
+    type_: &str,
+    status: &str,
+    reason: &str,
+    message: String,
+    generation: Option<i64>,
+    now: Time,
+) -> Condition {
+    let same = before.iter().find(|one| one.type_ == type_ && one.status == status);
+    let seconds = Time::from_millis(now.millis() / 1000 * 1000);
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: generation,
+        last_transition_time: same
+            .map_or_else(|| -> Moment { moment(seconds) }, |one| one.last_transition_time.clone()),
+    }
+}
+
+fn outcome(result: kube::Result<()>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(kube::Error::Api(status)) if status.code == 404 => Outcome::Gone,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}

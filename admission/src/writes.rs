@@ -1,0 +1,210 @@
+//! What is written to pods: the removal of a gate, a condition with its event, an eviction.
+//!
+//! Each write names the UID it means, and the removal of a gate the version it was decided on, so that a
+//! pod of the same name, or one that somebody changed in between, is never taken for another. An answer is
+//! an [`Outcome`]; nothing here decides what follows from it.
+
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use weir_api::{condition, names};
+
+use crate::read::pod::is_gated;
+
+/// The pod that is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID, as the API server writes it.
+    pub uid: String,
+    /// The version that was decided on.
+    pub version: String,
+    /// All its gates.
+    pub gates: Vec<String>,
+}
+
+/// What came of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done, by us or by somebody before us.
+    Done,
+    /// The pod that was meant is no more.
+    Gone,
+    /// The API server refused or could not be reached; the sentence says how.
+    Failed(String),
+}
+
+/// How often a write is tried again when the pod changed in between.
+const ATTEMPTS: usize = 5;
+
+/// Removes our gate, and records with it on what grounds and figures.
+pub async fn remove_gate(client: &Client, mut target: Target, grounds: &str, decided_on: &str) -> Outcome {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+    for _ in 0..ATTEMPTS {
+        let patch = Patch::Merge(gate_removal(&target, grounds, decided_on));
+        match pods.patch(&target.name, &params(), &patch).await {
+            Ok(_) => return Outcome::Done,
+            Err(kube::Error::Api(status)) if status.code == 404 => return Outcome::Gone,
+            Err(kube::Error::Api(status)) if status.code == 409 => match pods.get_opt(&target.name).await {
+                Ok(Some(pod)) if pod.metadata.uid.as_deref() == Some(&target.uid) => {
+                    if !is_gated(&pod) {
+                        return Outcome::Done;
+                    }
+                    target.version = pod.metadata.resource_version.clone().unwrap_or_default();
+                    target.gates = gates(&pod);
+                }
+                Ok(_) => return Outcome::Gone,
+                Err(error) => return Outcome::Failed(error.to_string()),
+            },
+            Err(error) => return Outcome::Failed(error.to_string()),
+        }
+    }
+    Outcome::Failed(format!("{}/{} changed {ATTEMPTS} times in between", target.namespace, target.name))
+}
+
+/// The names of a pod's gates.
+#[must_use]
+pub fn gates(pod: &Pod) -> Vec<String> {
+    let gates = pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref());
+    gates.into_iter().flatten().map(|gate| gate.name.clone()).collect()
+}
+
+/// The merge patch that removes our gate and nothing else; it fails where the pod is another or changed.
+#[must_use]
+pub fn gate_removal(target: &Target, grounds: &str, decided_on: &str) -> Value {
+    let left: Vec<_> =
+        target.gates.iter().filter(|gate| *gate != names::GATE).map(|gate| json!({ "name": gate })).collect();
+    let left = if left.is_empty() { Value::Null } else { left.into() };
+    json!({
+        "metadata": {
+            "uid": target.uid,
+            "resourceVersion": target.version,
+            "annotations": { names::ADMITTED_AS: grounds, names::DECIDED_ON: decided_on },
+        },
+        "spec": { "schedulingGates": left },
+    })
+}
+
+/// What a pod's condition should say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The condition's type.
+    pub condition: &'static str,
+    /// `True` or `False`.
+    pub status: &'static str,
+    /// One word.
+    pub reason: &'static str,
+    /// One sentence, in numbers.
+    pub message: String,
+}
+
+/// Writes a condition, and an event beside it.
+pub async fn tell(client: &Client, target: &Target, told: &Told) -> Outcome {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+    let body = json!({
+        "metadata": { "uid": target.uid },
+        "status": { "conditions": [{
+            "type": told.condition,
+            "status": told.status,
+            "reason": told.reason,
+            "message": told.message,
+            "lastTransitionTime": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        }] },
+    });
+    match pods.patch_status(&target.name, &params(), &Patch::Strategic(body)).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => return Outcome::Gone,
+        Err(error) => return Outcome::Failed(error.to_string()),
+    }
+    let events: Api<Event> = Api::namespaced(client.clone(), &target.namespace);
+    match events.create(&PostParams::default(), &event(target, told)).await {
+        Ok(_) => Outcome::Done,
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Done,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+fn event(target: &Target, told: &Told) -> Event {
+    let now = jiff::Timestamp::now();
+    let note: String = told.message.chars().take(1000).collect();
+    let refused = told.condition == condition::PREEMPTED || told.reason == condition::Waiting::Misconfigured.as_str();
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{:x}", target.name, now.as_nanosecond())),
+            namespace: Some(target.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        action: Some("Admission".to_owned()),
+        event_time: Some(MicroTime(now)),
+        note: Some(note),
+        reason: Some(told.reason.to_owned()),
+        regarding: Some(ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(target.name.clone()),
+            namespace: Some(target.namespace.clone()),
+            uid: Some(target.uid.clone()),
+            ..ObjectReference::default()
+        }),
+        reporting_controller: Some(names::ADMISSION.to_owned()),
+        reporting_instance: Some(names::ADMISSION.to_owned()),
+        type_: Some(if refused { "Warning" } else { "Normal" }.to_owned()),
+        ..Event::default()
+    }
+}
+
+/// Evicts a pod through the eviction API, so that its budgets hold.
+pub async fn evict(client: &Client, target: &Target) -> Outcome {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+    let preconditions = Preconditions { uid: Some(target.uid.clone()), resource_version: None };
+    let delete_options = Some(DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() });
+    match pods.evict(&target.name, &EvictParams { delete_options, ..EvictParams::default() }).await {
+        Ok(_) => Outcome::Done,
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Gone,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// Mirrors the pool of a gated pod, which its owner changed, to the label.
+pub async fn mirror_pool(client: &Client, target: &Target, pool: &str) -> Outcome {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
+    let body = json!({ "metadata": { "uid": target.uid, "labels": { names::POOL: pool } } });
+    match pods.patch(&target.name, &params(), &Patch::Merge(body)).await {
+        Ok(_) => Outcome::Done,
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Gone,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+fn params() -> PatchParams {
+    PatchParams { field_manager: Some(names::ADMISSION.to_owned()), ..PatchParams::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_removal_of_a_gate_means_one_version_of_one_pod_and_keeps_foreign_gates() {
+        let target = Target {
+            namespace: "team".into(),
+            name: "p".into(),
+            uid: "u".into(),
+            version: "7".into(),
+            gates: vec!["a/b".into(), "weir.dev/admission".into()],
+        };
+        let patch = gate_removal(&target, "WithinEntitlement", "{}");
+        assert_eq!(patch["metadata"]["uid"], "u");
+        assert_eq!(patch["metadata"]["resourceVersion"], "7");
+        assert_eq!(patch["metadata"]["annotations"]["weir.dev/admitted-as"], "WithinEntitlement");
+        assert_eq!(patch["spec"]["schedulingGates"], json!([{ "name": "a/b" }]));
+        let alone = Target { gates: vec!["weir.dev/admission".into()], ..target };
+        assert_eq!(gate_removal(&alone, "OnLoan", "{}")["spec"]["schedulingGates"], Value::Null);
+    }
+}

@@ -1,0 +1,65 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/clock"
+)
+
+// wideNode is a Node of the size that real clusters have: 40 labels, 50 images.
+func wideNode(name string) *v1.Node {
+	wide := node(name, "nvidia.com/gpu", "8")
+	for i := range 40 {
+		wide.Labels[fmt.Sprintf("example.com/some-label-of-a-node-%d", i)] = "some-value"
+	}
+	for i := range 50 {
+		wide.Status.Images = append(wide.Status.Images, v1.ContainerImage{
+			Names:     []string{fmt.Sprintf("registry.example.com/some/repository-%d@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", i)},
+			SizeBytes: 1 << 30,
+		})
+	}
+	return wide
+}
+
+func BenchmarkFilter(b *testing.B) {
+	nodes := make([]*v1.Node, 1000)
+	for i := range nodes {
+		nodes[i] = wideNode(fmt.Sprintf("node-%d", i))
+	}
+	handle := cluster(b, nodes)
+	infos, err := handle.SnapshotSharedLister().NodeInfos().List()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, mode := range []struct {
+		name string
+		off  bool
+	}{{"remembered", false}, {"called", true}} {
+		s, err := NewHost(clock.RealClock{}, RecheckOneIn).newSlot(context.Background(), "GPUFilter",
+			Args{GuestURL: ourModules(b)["gpu-filter"]}, handle)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s.current.Load().memo.off.Store(mode.off)
+		for _, pod := range []struct {
+			verdict string
+			pod     *v1.Pod
+		}{{"passes", podOn("p", "", "nvidia.com/gpu", "1")}, {"rejected", podOn("p", "", "cpu", "1")}} {
+			b.Run(mode.name+"/"+pod.verdict, func(b *testing.B) {
+				state := framework.NewCycleState()
+				for _, info := range infos {
+					s.Filter(context.Background(), state, pod.pod, info)
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				for i := range b.N {
+					s.Filter(context.Background(), state, pod.pod, infos[i%len(infos)])
+				}
+			})
+		}
+	}
+}

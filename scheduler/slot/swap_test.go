@@ -1,0 +1,323 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/clock"
+
+	"weir.dev/scheduler/internal/wasmtest"
+)
+
+// answering is a pure filter that rejects with this sentence.
+func answering(sentence string) *wasmtest.Module {
+	m, host := wasmtest.WithHost()
+	code := wasmtest.Code{}
+	for i := range len(sentence) {
+		code = append(code, wasmtest.Store8(int32(2048+i), int32(sentence[i]))...)
+	}
+	return m.Func("filter", i32, code,
+		wasmtest.Const(2048), wasmtest.Const(int32(len(sentence))), host.StatusReason, wasmtest.Const(2)).Pure()
+}
+
+// saysConfig is a pure filter that rejects with its configuration as the reason.
+func saysConfig() *wasmtest.Module {
+	m, host := wasmtest.WithHost()
+	return m.Func("filter", i32, wasmtest.Const(1024), wasmtest.Const(60000), host.Config, host.Answer(2)).Pure()
+}
+
+// swapping is a slot that follows its sources, and what is known of it from outside.
+type swapping struct {
+	*slot
+	file     string
+	recorder *events.FakeRecorder
+	client   kubernetes.Interface
+	awake    chan string // names of pods that were activated
+}
+
+type swapHandle struct {
+	framework.Handle
+	*swapping
+}
+
+func (h swapHandle) EventRecorder() events.EventRecorder { return h.recorder }
+func (h swapHandle) ClientSet() kubernetes.Interface     { return h.client }
+func (h swapHandle) ProfileName() string                 { return "profile" }
+func (h swapHandle) SharedInformerFactory() informers.SharedInformerFactory {
+	factory := informers.NewSharedInformerFactory(h.client, 0)
+	for _, scheduler := range []string{"profile", "another"} {
+		pod := podOn("waits-for-"+scheduler, "")
+		pod.Spec.SchedulerName = scheduler
+		if err := factory.Core().V1().Pods().Informer().GetIndexer().Add(pod); err != nil {
+			panic(err)
+		}
+	}
+	return factory
+}
+
+func (h swapHandle) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
+	for _, pod := range pods {
+		h.awake <- pod.Name
+	}
+}
+
+func startSwapping(t *testing.T, guest *wasmtest.Module, args Args, objects ...*v1.ConfigMap) *swapping {
+	t.Helper()
+	client := fake.NewSimpleClientset()
+	for _, object := range objects {
+		if err := client.Tracker().Add(object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &swapping{
+		file:     filepath.Join(t.TempDir(), "guest.wasm"),
+		recorder: events.NewFakeRecorder(1000), client: client, awake: make(chan string, 1000),
+	}
+	if args.GuestURL == "" {
+		s.replace(t, guest.Bytes())
+		args.GuestURL = "file://" + s.file
+	}
+	handle := swapHandle{cluster(t, []*v1.Node{node("a"), node("trap")}), s}
+	made, err := NewHost(clock.RealClock{}, 1).newSlot(t.Context(), t.Name(), args, handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.slot = made
+	t.Cleanup(func() { _ = made.Close() })
+	return s
+}
+
+// replace puts a module in the file's place by a rename.
+func (s *swapping) replace(t *testing.T, module []byte) {
+	t.Helper()
+	if err := os.WriteFile(s.file+".new", module, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(s.file+".new", s.file); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask runs a cycle of its own.
+func (s *swapping) ask(t *testing.T, on string) *framework.Status {
+	t.Helper()
+	return filterWith(s.slot, podOn("p", ""), info(t, s.handle, on))
+}
+
+// event waits for the next event about the slot.
+func (s *swapping) event(t *testing.T) string {
+	t.Helper()
+	select {
+	case event := <-s.recorder.Events:
+		return event
+	case <-time.After(time.Minute):
+		t.Fatal("there is no event")
+		return ""
+	}
+}
+
+func TestAModuleThatIsReplacedIsInForceForTheNextCycleAndNotForTheOneThatBegan(t *testing.T) {
+	s := startSwapping(t, answering("old"), Args{})
+	state, pod := framework.NewCycleState(), podOn("p", "")
+	inCycle := func() string {
+		return s.Filter(context.Background(), state, pod, info(t, s.handle, "a")).Message()
+	}
+	if got := inCycle(); got != "old" {
+		t.Fatalf("it says %q", got)
+	}
+
+	s.replace(t, answering("new").Bytes())
+
+	if event := s.event(t); !strings.Contains(event, "PluginReplaced") {
+		t.Errorf("the event says %q", event)
+	}
+	if next := s.ask(t, "a").Message(); next != "new" {
+		t.Errorf("the next cycle is answered %q", next)
+	}
+	if got := inCycle(); got != "old" {
+		t.Errorf("the cycle that had begun is now answered %q: it has two versions", got)
+	}
+}
+
+func TestAfterASwapTheRejectedPodsOfTheProfileAreTriedAgain(t *testing.T) {
+	s := startSwapping(t, answering("old"), Args{})
+	s.replace(t, answering("new").Bytes())
+	if pod := <-s.awake; pod != "waits-for-profile" {
+		t.Errorf("%s was activated", pod)
+	}
+}
+
+func TestACandidateThatCannotBeUsedIsRefusedAndTheOldOneStays(t *testing.T) {
+	impure := wasmtest.New()
+	impure.Import("k8s.io/api", "nodeList", []wasmtest.ValueType{wasmtest.I32, wasmtest.I32}, i32)
+	sound := answering("new").Bytes()
+	for want, candidate := range map[string][]byte{
+		"or only a part of one":        sound[:len(sound)/2],
+		"self-test failed":             wasmtest.New().Func("filter", i32, wasmtest.Trap).Bytes(),
+		"other extension points":       wasmtest.New().Func("score", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Bytes(),
+		"imports k8s.io/api.nodeList":  impure.Func("filter", i32, wasmtest.Const(0)).Pure().Bytes(),
+		"cannot run safely":            wasmtest.New().Func("filter", i32, wasmtest.Const(0)).Func("permit", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Bytes(),
+		"than the 16777216 that a mod": make([]byte, 17<<20),
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := startSwapping(t, answering("old"), Args{})
+			s.replace(t, candidate)
+			if event := s.event(t); !strings.Contains(event, "PluginRefused") || !strings.Contains(event, want) {
+				t.Errorf("the event says %q, want %q in it", event, want)
+			}
+			if got := s.ask(t, "a").Message(); got != "old" {
+				t.Errorf("after the refusal the answer is %q", got)
+			}
+			s.replace(t, sound)
+			if event := s.event(t); !strings.Contains(event, "PluginReplaced") {
+				t.Errorf("the next, sound candidate was not taken: %q", event)
+			}
+		})
+	}
+}
+
+func TestAModuleThatTrapsAgainAndAgainIsRolledBackAndNotTakenAgain(t *testing.T) {
+	s := startSwapping(t, answering("old"), Args{})
+	s.replace(t, trapper().Bytes())
+	s.event(t)
+	for range 3 {
+		if status := s.ask(t, "trap"); status.Code() != framework.Error {
+			t.Fatalf("it answers %v, want the trap as an error", status)
+		}
+	}
+	if event := s.event(t); !strings.Contains(event, "PluginReplaced") || !strings.Contains(event, "trapped 3 times") {
+		t.Errorf("the event says %q", event)
+	}
+	if got := s.ask(t, "trap").Message(); got != "old" {
+		t.Errorf("after the rollback the answer is %q", got)
+	}
+	s.reload(t.Context())
+	if got := s.ask(t, "a").Message(); got != "old" {
+		t.Errorf("the module that was rolled back is in force again: %q", got)
+	}
+}
+
+func configMap(name, revision, value string) *v1.ConfigMap {
+	return &v1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "weir-system", Name: name, ResourceVersion: revision},
+		Data:       map[string]string{"list": value},
+	}
+}
+
+func TestAConfigMapIsTheConfigurationNowAndWhenItChangesAndWhileThereIsNoneTheArgsCount(t *testing.T) {
+	s := startSwapping(t, saysConfig(), Args{GuestConfig: "from the args", GuestConfigMap: "weir-system/special-hardware"},
+		configMap("special-hardware", "1", "first"))
+	configs := s.client.CoreV1().ConfigMaps("weir-system")
+	if got := s.ask(t, "a").Message(); got != "first" {
+		t.Fatalf("the guest's configuration is %q", got)
+	}
+	s.synced(t)
+
+	if _, err := configs.Update(t.Context(), configMap("special-hardware", "2", "second"), metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.event(t)
+	if got := s.ask(t, "a").Message(); got != "second" || s.current.Load().recipe.revision != "2" {
+		t.Errorf("the guest's configuration is %q of revision %s", got, s.current.Load().recipe.revision)
+	}
+
+	if err := configs.Delete(t.Context(), "special-hardware", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.event(t)
+	if got := s.ask(t, "a").Message(); got != "from the args" {
+		t.Errorf("without the ConfigMap the configuration is %q", got)
+	}
+}
+
+func TestAModuleInAConfigMapIsFollowedToo(t *testing.T) {
+	holder := configMap("plugins", "1", "")
+	holder.BinaryData = map[string][]byte{"filter.wasm": answering("old").Bytes()}
+	s := startSwapping(t, nil, Args{GuestURL: "configmap://weir-system/plugins/filter.wasm"}, holder)
+	if got := s.ask(t, "a").Message(); got != "old" {
+		t.Fatalf("it says %q", got)
+	}
+	s.synced(t)
+
+	changed := holder.DeepCopy()
+	changed.BinaryData["filter.wasm"] = answering("new").Bytes()
+	if _, err := s.client.CoreV1().ConfigMaps("weir-system").Update(t.Context(), changed, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.event(t)
+	if got := s.ask(t, "a").Message(); got != "new" {
+		t.Errorf("it says %q", got)
+	}
+}
+
+// synced waits until the ConfigMaps are watched: the fake client loses what happens before.
+func (s *swapping) synced(t *testing.T) {
+	t.Helper()
+	client := s.client.(*fake.Clientset)
+	for {
+		for _, action := range client.Actions() {
+			if action.GetVerb() == "watch" {
+				return
+			}
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal("nobody watches")
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+func TestTwoHundredSwapsUnderLoadGiveNoErrorAndNoCycleWithTwoVersions(t *testing.T) {
+	const swaps = 200
+	s := startSwapping(t, answering("version 0"), Args{})
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	load.Add(1)
+	go func() { // one cycle after the other, as in a scheduler, each with parallel calls
+		defer load.Done()
+		for cycle := 0; ctx.Err() == nil; cycle++ {
+			state, pod := framework.NewCycleState(), podOn("p", "", "cpu", fmt.Sprint(1+cycle%5))
+			var answers [4]string
+			var calls sync.WaitGroup
+			for i := range answers {
+				calls.Add(1)
+				go func() {
+					defer calls.Done()
+					answers[i] = s.Filter(context.Background(), state, pod, info(t, s.handle, "a")).Message()
+				}()
+			}
+			calls.Wait()
+			for _, answer := range answers {
+				if answer != answers[0] || !strings.HasPrefix(answer, "version ") {
+					t.Errorf("cycle %d was answered %q", cycle, answers)
+				}
+			}
+		}
+	}()
+	for swap := range swaps {
+		s.replace(t, answering(fmt.Sprintf("version %d", swap+1)).Bytes())
+		if event := s.event(t); !strings.Contains(event, "PluginReplaced") {
+			t.Errorf("swap %d: %s", swap, event)
+		}
+	}
+	if got, want := s.ask(t, "a").Message(), fmt.Sprintf("version %d", swaps); got != want {
+		t.Errorf("at the end it says %q, want %q", got, want)
+	}
+	stop()
+	load.Wait()
+}

@@ -1,0 +1,90 @@
+package slot
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// table maps keys of views to numbers of verdicts, without locks: a bucket is a cache line of eight words, and a word
+// holds key and number, so that it is read and written as one. What two writers do at the same time may lose one of two
+// words, never mix them. A full bucket gives up its lowest key: keys grow, so that is the node that changed longest ago
+// or, most likely, a state of it that is over.
+type table struct {
+	buckets atomic.Pointer[[]bucket]
+}
+
+type bucket [8]atomic.Uint64
+
+const (
+	verdictBits = 20
+	keyBits     = 64 - verdictBits
+
+	// cellsPerNode makes buckets with more living nodes than words very rare: a node in such a bucket is asked about again
+	// and again, which is right and slow.
+	cellsPerNode = 4
+	fewestCells  = 256
+)
+
+// bucketsFor is a power of two.
+func bucketsFor(nodes int) int {
+	cells := max(fewestCells, cellsPerNode*nodes)
+	return 1 << bits.Len(uint(cells-1)/uint(len(bucket{})))
+}
+
+func tableBytes(nodes int) int { return bucketsFor(nodes) * len(bucket{}) * 8 }
+
+// makeRoom is for one caller at a time. What others write into the old buckets meanwhile is lost.
+func (t *table) makeRoom(nodes int) {
+	old := t.buckets.Load()
+	if old != nil && len(*old) >= bucketsFor(nodes) {
+		return
+	}
+	larger := make([]bucket, bucketsFor(nodes))
+	t.buckets.Store(&larger)
+	if old == nil {
+		return
+	}
+	for i := range *old {
+		for j := range (*old)[i] {
+			if word := (*old)[i][j].Load(); word != 0 {
+				t.put(word>>verdictBits, word&(mostVerdicts-1))
+			}
+		}
+	}
+}
+
+func (t *table) get(key uint64) (number uint64, ok bool) {
+	line := t.line(key)
+	for i := range line {
+		if word := line[i].Load(); word>>verdictBits == key {
+			return word & (mostVerdicts - 1), key != 0
+		}
+	}
+	return 0, false
+}
+
+func (t *table) put(key, number uint64) {
+	if key == 0 || key >= 1<<keyBits {
+		return // 0 is an empty word; the other is a scheduler that ran for centuries
+	}
+	line := t.line(key)
+	lowest := 0
+	least := ^uint64(0)
+	for i := range line {
+		switch word := line[i].Load(); {
+		case word>>verdictBits == key || word == 0:
+			line[i].Store(key<<verdictBits | number)
+			return
+		case word < least:
+			lowest, least = i, word
+		}
+	}
+	line[lowest].Store(key<<verdictBits | number)
+}
+
+// line spreads keys that follow each other, or do so in steps, over the buckets.
+func (t *table) line(key uint64) *bucket {
+	buckets := *t.buckets.Load()
+	const golden = 0x9e3779b97f4a7c15
+	return &buckets[(key*golden)>>(64-bits.TrailingZeros(uint(len(buckets))))]
+}

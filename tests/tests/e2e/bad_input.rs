@@ -1,0 +1,157 @@
+//! What is wrong stops the start, with words that name it; nothing is left running.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde_json::json;
+use tokio::process::Command;
+use weir_local::{Cluster, Options, Port, Program, ReservedPort};
+use weir_tests::plane::{Shared, room};
+use weir_tests::program::{Sandbox, to_its_end, until_it_says};
+use weir_tests::setup::{CONFIG, Reach, Setup, built, programs_with};
+
+const MODULE: &str = "file://${WEIR_PLUGINS}/gpu-filter.wasm";
+
+/// A module with a memory and no function: what a build leaves that forgot `export!`.
+const EXPORTS_NOTHING: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01\x07\x0a\x01\x06memory\x02\0";
+
+/// The message of a scheduler that has to refuse to start. It leaves nothing in the sandbox but the file that
+/// it is configured with and what the test itself put there.
+async fn refusal(setup: &Setup, sandbox: &Sandbox, own: &[&str]) -> Result<String> {
+    let reach = Reach { kubeconfig: Shared::get()?.cluster.kubeconfig(), port: 0 };
+    refusal_of(&mut setup.command(reach, sandbox).await?, sandbox, own).await
+}
+
+async fn refusal_of(scheduler: &mut Command, sandbox: &Sandbox, own: &[&str]) -> Result<String> {
+    let ended = to_its_end(scheduler).await?;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(sandbox.left_behind(&[own, &[CONFIG]].concat())?, [""; 0]);
+    Ok(ended.stderr)
+}
+
+#[tokio::test]
+async fn a_wrong_setting_stops_the_start_with_its_name() -> Result<()> {
+    let cases = [
+        (r#"{"gpuResourcez": []}"#, "gpuResourcez"),
+        (r#"{"gpuResources": ["nvidia.com/gpu", 5]}"#, "settings.gpuResources[1]"),
+        (r#"{"gpuResources": ["gpu"]}"#, "gpuResources[0]: write vendor/name"),
+        (r#"{"gpuResources": ["#, "settings"),
+    ];
+    for (settings, want) in cases {
+        let sandbox = Sandbox::new()?;
+        let with = format!("{MODULE}\n          guestConfig: '{settings}'");
+        let message = refusal(&Setup::shipped()?.replacing(MODULE, &with)?, &sandbox, &[]).await?;
+        assert!(message.contains("GPUFilter") && message.contains(want), "{settings}: {message}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_of_the_configuration_that_does_not_exist_stops_the_start() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    let with = format!("{MODULE}\n          guestUrl: x");
+    let message = refusal(&Setup::shipped()?.replacing(MODULE, &with)?, &sandbox, &[]).await?;
+    assert!(message.contains("GPUFilter") && message.contains("guestUrl"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_module_is_named() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    let message = refusal(&Setup::shipped()?.with_modules_of(sandbox.path()), &sandbox, &[]).await?;
+    assert!(message.contains("gpu-filter.wasm: no such file or directory"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_truncated_module_is_refused() -> Result<()> {
+    let whole = std::fs::read(built("plugins/gpu-filter.wasm")?)?;
+    let message = refused_module(&whole[..whole.len() / 2]).await?;
+    assert!(message.contains("gpu-filter.wasm is not a WebAssembly module, or only a part of one"), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_module_without_an_extension_point_is_refused() -> Result<()> {
+    let message = refused_module(EXPORTS_NOTHING).await?;
+    assert!(message.contains("gpu-filter.wasm") && message.contains("none of prefilter, filter, score"), "{message}");
+    Ok(())
+}
+
+async fn refused_module(bytes: &[u8]) -> Result<String> {
+    let sandbox = Sandbox::new()?;
+    sandbox.file("gpu-filter.wasm", bytes)?;
+    refusal(&Setup::shipped()?.with_modules_of(sandbox.path()), &sandbox, &["gpu-filter.wasm"]).await
+}
+
+/// kube-scheduler does not give up, for the API server may be about to start; it says what it waits for.
+#[tokio::test]
+async fn a_scheduler_says_which_api_server_it_cannot_reach() -> Result<()> {
+    let sandbox = Sandbox::new()?;
+    // Bound and not listening: nobody else gets it, and whoever connects is refused.
+    let port = ReservedPort::reserve(Port::Free, "nobody")?;
+    let kubeconfig = unreachable(&sandbox, port.number())?;
+    let mut scheduler = Setup::shipped()?.command(Reach { kubeconfig: &kubeconfig, port: 0 }, &sandbox).await?;
+    let refused = format!("dial tcp 127.0.0.1:{}: connect: connection refused", port.number());
+    until_it_says(&mut scheduler, &refused).await?;
+    assert_eq!(sandbox.left_behind(&["kubeconfig", CONFIG])?, [""; 0]);
+    Ok(())
+}
+
+fn unreachable(sandbox: &Sandbox, port: u16) -> Result<PathBuf> {
+    let server = json!({ "server": format!("http://127.0.0.1:{port}") });
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "it",
+        "clusters": [{ "name": "it", "cluster": server }],
+        "contexts": [{ "name": "it", "context": { "cluster": "it", "user": "it" } }],
+        "users": [{ "name": "it", "user": {} }]
+    });
+    sandbox.file("kubeconfig", kubeconfig.to_string())
+}
+
+#[tokio::test]
+async fn a_scheduler_whose_port_is_in_use_says_so() -> Result<()> {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = taken.local_addr()?.port();
+    let sandbox = Sandbox::new()?;
+    let reach = Reach { kubeconfig: Shared::get()?.cluster.kubeconfig(), port };
+    let mut scheduler = Setup::shipped()?.command(reach, &sandbox).await?;
+    let message = refusal_of(&mut scheduler, &sandbox, &["certificates"]).await?;
+    assert!(message.contains(&format!("127.0.0.1:{port}: bind: address already in use")), "{message}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_control_plane_whose_port_is_in_use_says_so() -> Result<()> {
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let port = taken.local_addr()?.port();
+    let programs = programs_with(&Program::CONTROL_PLANE).await?;
+    let _room = room().await?;
+    let Err(error) = Cluster::start(&programs, Options { port: Port::Fixed(port) }).await else {
+        anyhow::bail!("it started on a port that is in use");
+    };
+    assert!(
+        format!("{error:#}").contains(&format!("kube-apiserver: port {port} of 127.0.0.1 cannot be had")),
+        "{error:#}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_control_plane_leaves_nothing_behind() -> Result<()> {
+    let plane = weir_tests::plane::Private::start().await?;
+    let folder = plane.folder().to_owned();
+    assert!(processes_in(&folder)? >= 4, "etcd, API server, controller manager and kwok work there");
+    drop(plane);
+    assert_eq!(processes_in(&folder)?, 0);
+    assert!(!folder.exists());
+    Ok(())
+}
+
+/// How many processes work in a folder, or worked there when it was removed.
+fn processes_in(folder: &Path) -> Result<usize> {
+    let processes = std::fs::read_dir("/proc")?.flatten();
+    let folders = processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok());
+    Ok(folders.filter(|cwd| cwd.to_string_lossy().starts_with(&*folder.to_string_lossy())).count())
+}

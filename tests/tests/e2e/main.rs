@@ -1,0 +1,7 @@
+//! End to end: a real API server, store and scheduler, and our modules in it.
+//!
+//! One program for all of it, because all tests of a program share one control plane ([`weir_tests::plane`]).
+
+mod bad_input;
+mod extension;
+mod gpu_filter;
