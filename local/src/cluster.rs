@@ -274,8 +274,9 @@ impl Cluster {
             result = event => result.with_context(|| format!("wait until {what}")),
             death = self.group.death() => Err(anyhow!(death)),
             () = tokio::time::sleep(DEADLINE) => bail!(
-                "gave up after {} s waiting until {what}; the logs were in {}",
-                DEADLINE.as_secs(), self.folder.join("logs").display()
+                "gave up after {} s waiting until {what}; the machine may be too busy, and the logs are gone with the \
+                 cluster",
+                DEADLINE.as_secs()
             ),
         }
     }

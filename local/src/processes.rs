@@ -53,14 +53,14 @@ pub(crate) struct ProcessGroup {
 pub struct Death {
     name: String,
     status: String,
-    log: PathBuf,
+    /// Kept here because the log itself goes with the cluster.
     tail: String,
 }
 
 impl std::fmt::Display for Death {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { name, status, log, tail } = self;
-        write!(f, "{name} ended ({status}); the end of its log {}:\n{tail}", log.display())
+        let Self { name, status, tail } = self;
+        write!(f, "{name} ended ({status}); the end of its log:\n{tail}")
     }
 }
 
@@ -234,9 +234,7 @@ impl Process {
         self.ended().await;
         let end = self.ended.borrow().clone();
         match end {
-            Some(End { status, stopped: false }) => {
-                Death { name: self.name.clone(), status, log: self.log.clone(), tail: self.log_tail() }
-            }
+            Some(End { status, stopped: false }) => Death { name: self.name.clone(), status, tail: self.log_tail() },
             _ => std::future::pending().await,
         }
     }

@@ -136,8 +136,8 @@ impl Scheduler {
             result = asked => result,
             death = self.process.death() => Err(anyhow!(death)),
             () = tokio::time::sleep(DEADLINE) => bail!(
-                "{} is not healthy after {} s; the end of its log {}:\n{}",
-                self.process.name(), DEADLINE.as_secs(), self.process.log().display(), self.process.log_tail()
+                "{} is not healthy after {} s; the end of its log:\n{}",
+                self.process.name(), DEADLINE.as_secs(), self.process.log_tail()
             ),
         }
     }

@@ -55,7 +55,7 @@ pub struct RunArgs {
     /// The scheduler's configuration; without it, scheduler-config/weir.yaml.
     #[arg(long, value_name = "YAML")]
     scheduler_config: Option<PathBuf>,
-    /// The folder with the plugins' modules; without it, target/plugins.
+    /// The folder with the plugins' modules; without it, where `make plugins` leaves them.
     #[arg(long, value_name = "FOLDER")]
     plugins: Option<PathBuf>,
     /// Write a chart of the run.
@@ -125,7 +125,7 @@ impl RunArgs {
         let checkout = Checkout::find()?;
         let file = self.scheduler_config.clone().unwrap_or_else(|| checkout.root().join("scheduler-config/weir.yaml"));
         let configuration = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        let plugins = self.plugins.clone().unwrap_or_else(|| checkout.root().join("target/plugins"));
+        let plugins = self.plugins.clone().unwrap_or_else(|| built_plugins(&checkout));
         let plugins = std::path::absolute(&plugins).with_context(|| format!("find {}", plugins.display()))?;
         let wanted = [&Program::CONTROL_PLANE[..], &[Program::Scheduler]].concat();
         let programs = Programs::find(&wanted, &checkout, &Progress::to_stderr()).await?;
@@ -167,6 +167,12 @@ impl RunArgs {
         }
         Ok(if broken { End::Broken } else { End::Done })
     }
+}
+
+/// Where `make plugins` left the modules: beside this program's own folder, whatever the target folder is.
+fn built_plugins(checkout: &Checkout) -> PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("plugins")));
+    beside.filter(|folder| folder.is_dir()).unwrap_or_else(|| checkout.root().join("target/plugins"))
 }
 
 /// What the run is shown on.

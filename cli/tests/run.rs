@@ -1,0 +1,150 @@
+//! `weir run` from outside: what it prints, how it exits, and that nothing stays behind.
+//!
+//! Each test has a folder for temporary files of its own, which is where clusters live. Clusters are started
+//! one after the other: each takes 280 MB.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::io::{BufRead as _, BufReader};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use serde_json::Value;
+use tempfile::TempDir;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    // Another test that failed is no reason to fail here.
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("run-").tempdir().unwrap()
+}
+
+fn weir_run(folder: &TempDir, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    command.arg("run").args(arguments).env("TMPDIR", folder.path()).stdin(Stdio::null());
+    command
+}
+
+fn to_its_end(folder: &TempDir, arguments: &[&str]) -> Output {
+    weir_run(folder, arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn entries(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// A run that is replaying, and everything that was started for it: what works in its folder, and its shells.
+fn replaying(folder: &TempDir) -> (Child, Vec<OwnedFd>) {
+    let mut run = weir_run(folder, &["--nodes", "20", "--pods", "400"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("replaying")), "the run ended before it began");
+    let mine = format!("PPid:\t{}", run.id());
+    let started = std::fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+        let works_here = std::fs::read_link(process.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(folder.path()));
+        let status = std::fs::read_to_string(process.path().join("status")).unwrap_or_default();
+        works_here || status.lines().any(|line| line == mine)
+    });
+    let pids = started.filter_map(|process| Pid::from_raw(process.file_name().to_str()?.parse().ok()?));
+    let processes: Vec<_> = pids.map(|pid| pidfd_open(pid, PidfdFlags::empty()).unwrap()).collect();
+    // etcd, API server, controller manager, kwok, scheduler; anchor and warden
+    assert_eq!(processes.len(), 7);
+    (run, processes)
+}
+
+/// Waits until every process has ended; the kernel says when.
+fn await_end(processes: &[OwnedFd]) {
+    for process in processes {
+        poll(&mut [PollFd::new(process, PollFlags::IN)], None).unwrap();
+    }
+}
+
+fn signal(run: &Child, signal: Signal) {
+    kill_process(Pid::from_child(run), signal).unwrap();
+}
+
+#[test]
+fn a_small_run_accounts_for_every_pod() {
+    let (_turn, folder) = (one_at_a_time(), folder());
+    let ended = to_its_end(&folder, &["--nodes", "60", "--pods", "200"]);
+    assert!(ended.status.success(), "{}\n{}", text(&ended.stdout), text(&ended.stderr));
+    let result: Value = serde_json::from_str(text(&ended.stdout).lines().last().unwrap()).unwrap();
+    let number = |pointer: &str| result.pointer(pointer).and_then(Value::as_u64).unwrap();
+    assert_eq!((number("/nodes"), number("/pods"), number("/violations")), (60, 200, 0));
+    assert_eq!(number("/bound/cpu") + number("/bound/gpu") + number("/refused"), 200);
+    let digest = result["plugins"]["GPUFilter"]["digest"].as_str().unwrap();
+    assert!(digest.starts_with("sha256:") && digest.len() == 71, "{digest}");
+    assert!(number("/plugins/GPUFilter/calls") >= 200);
+    assert_eq!(entries(folder.path()), [""; 0]);
+}
+
+#[test]
+fn pods_without_room_are_refused_with_the_reason_and_that_is_no_failure() {
+    let (_turn, folder) = (one_at_a_time(), folder());
+    let pods = folder.path().join("pods.csv");
+    // one pod that fits the trace's largest host, and one that fits none
+    std::fs::write(&pods, "name,cpu_milli,memory_mib,num_gpu,gpu_milli\nfits,1000,1024,0,0\nhuge,999000,1024,0,0\n")
+        .unwrap();
+    let arguments = ["--nodes", "20", "--pods", "2", "-o", "json", "--pod-list", pods.to_str().unwrap()];
+    let ended = to_its_end(&folder, &arguments);
+    assert!(ended.status.success(), "{}", text(&ended.stderr));
+    // with -o json the document is all there is
+    let result: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!((&result["bound"]["cpu"], &result["refused"]), (&Value::from(1), &Value::from(1)));
+    assert!(text(&ended.stderr).contains("Insufficient cpu"), "{}", text(&ended.stderr));
+}
+
+#[test]
+fn a_run_that_is_told_to_stop_leaves_nothing_behind() {
+    let (_turn, folder) = (one_at_a_time(), folder());
+    let (mut run, processes) = replaying(&folder);
+    signal(&run, Signal::TERM);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    await_end(&processes);
+    assert_eq!(entries(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_nothing_behind() {
+    let (_turn, folder) = (one_at_a_time(), folder());
+    let (mut run, processes) = replaying(&folder);
+    signal(&run, Signal::KILL);
+    run.wait().unwrap();
+    await_end(&processes);
+    assert_eq!(entries(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_module_that_is_not_there_is_named_and_nothing_is_left() {
+    let (_turn, folder, nothing) = (one_at_a_time(), folder(), folder());
+    let ended = to_its_end(&folder, &["--nodes", "2", "--pods", "2", "--plugins", nothing.path().to_str().unwrap()]);
+    assert_eq!(ended.status.code(), Some(1));
+    let said = text(&ended.stderr);
+    assert!(said.contains("weir run: start weir-scheduler: ") && said.contains("gpu-filter.wasm"), "{said}");
+    assert_eq!(entries(folder.path()), [""; 0]);
+}
+
+#[test]
+fn a_malformed_line_of_a_trace_is_named_before_anything_starts() {
+    let folder = folder();
+    let pods = folder.path().join("pods.csv");
+    std::fs::write(&pods, "name,cpu_milli,memory_mib,num_gpu,gpu_milli\na,1,1,0,0\nb,many,1,0,0\n").unwrap();
+    let ended = to_its_end(&folder, &["--pods", "1", "--pod-list", pods.to_str().unwrap()]);
+    assert_eq!((ended.status.code(), text(&ended.stdout)), (Some(2), ""));
+    let said = format!(
+        "weir run: {}: line 3, column \"cpu_milli\": \"many\" is not a whole number of 0 or more\n",
+        pods.display()
+    );
+    assert_eq!(text(&ended.stderr), said);
+}
