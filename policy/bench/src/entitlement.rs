@@ -4,20 +4,18 @@
 use weir_entitlement::{Entitler, Input};
 use weir_model::{Amount, Dim, Dimensions, PoolId, PoolSpec, PoolTree, ResourceKind, ResourceSpec};
 
-use crate::measure::{Dice, Row, milliseconds};
+use crate::measure::{Dice, Quantity, Row, milliseconds};
 
 /// Dimensions with the size of one ordinary request in base units: milli-CPU, bytes, bytes, devices.
 const DIMENSIONS: [(&str, u64); 4] =
     [("cpu", 4000), ("memory", 16 << 30), ("ephemeral-storage", 100 << 30), ("nvidia.com/gpu", 1)];
 
-pub(crate) fn rows() -> Vec<Row> {
-    vec![
-        everything("entitlement_1000_ms", 1000, 500),
-        everything("entitlement_10000_ms", 10_000, 100),
-        one_change("entitlement_1000_one_change_ms", 1000, 500),
-        one_change("entitlement_10000_one_change_ms", 10_000, 100),
-    ]
-}
+pub(crate) const QUANTITIES: &[Quantity] = &[
+    ("entitlement_1000_ms", |name| everything(name, 1000, 500)),
+    ("entitlement_10000_ms", |name| everything(name, 10_000, 100)),
+    ("entitlement_1000_one_change_ms", |name| one_change(name, 1000, 500)),
+    ("entitlement_10000_one_change_ms", |name| one_change(name, 10_000, 100)),
+];
 
 /// Every leaf changed in every dimension.
 fn everything(name: &'static str, pools: u64, runs: usize) -> Row {

@@ -1,7 +1,8 @@
 //! How long the thinking takes. A table for people on stderr, one line of JSON on stdout.
 //!
-//! Each module measures one part of policy and gives [`Row`]s; adding a part is one line in [`rows`]. Nothing
-//! fails on time here: numbers are compared by whoever reads them, on a machine they know.
+//! Each module measures one part of policy; adding a quantity is one line in its table. Nothing fails on time
+//! here: numbers are compared by whoever reads them, on a machine they know. Arguments name the quantities to
+//! measure, all of them if there is none: `bench-policy decision_ms` is what a profiler wants to look at.
 
 mod entitlement;
 mod measure;
@@ -17,14 +18,16 @@ use serde_json::{Map, Value, json};
 #[global_allocator]
 static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
-/// Every part of policy that is measured, in the order of the report.
-fn rows() -> Vec<Row> {
-    [entitlement::rows(), queue::rows()].into_iter().flatten().collect()
+/// Measures what is wanted, in the order of the report.
+fn rows(wanted: &[String]) -> Vec<Row> {
+    let all = entitlement::QUANTITIES.iter().chain(queue::QUANTITIES);
+    let named = all.filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|one| one == name));
+    named.map(|(name, measure)| measure(name)).collect()
 }
 
 fn main() {
     eprintln!("{:<36} {:>10} {:>10} {:>10} {:>6}", "", "median", "min", "max", "runs");
-    let rows = rows();
+    let rows = rows(&std::env::args().skip(1).collect::<Vec<_>>());
     for Row { name, what, median, min, max, runs } in &rows {
         eprintln!("{name:<36} {median:>10.4} {min:>10.4} {max:>10.4} {runs:>6}  {what}");
     }

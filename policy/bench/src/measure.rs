@@ -19,6 +19,9 @@ pub(crate) struct Row {
     pub(crate) runs: usize,
 }
 
+/// A quantity by its name, and how to measure it.
+pub(crate) type Quantity = (&'static str, fn(&'static str) -> Row);
+
 /// Times `work` in milliseconds, `runs` times after one run to warm up; `prepare` is not timed and is told the
 /// number of the run.
 pub(crate) fn milliseconds<State, Answer>(

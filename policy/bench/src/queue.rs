@@ -11,56 +11,71 @@ use weir_queue::{
 };
 
 use crate::MEMORY;
-use crate::measure::{Dice, Row, milliseconds};
+use crate::measure::{Dice, Quantity, Row, milliseconds};
 
 const GPU: &str = "nvidia.com/gpu";
 const NODES: u64 = 1000;
 const WAITING: u64 = 100_000;
 const NOW: u64 = 1_000_000_000;
 
-pub(crate) fn rows() -> Vec<Row> {
-    let mut full = Bench::full();
-    vec![
-        milliseconds(
-            "decision_ms",
-            "1000 pools, 100,000 waiting pods, a full cluster; one more pod arrives".into(),
-            200,
-            &mut full,
-            |bench, run| bench.events = vec![bench.arrival(run as u64)],
-            Bench::step,
-        ),
-        milliseconds(
-            "decision_after_end_ms",
-            "the same; one pod ends and another is admitted in its place".into(),
-            200,
-            &mut full,
-            |bench, _| bench.events = vec![bench.end()],
-            Bench::step,
-        ),
-        milliseconds(
-            "cold_ms",
-            "the same from nothing: 1000 nodes, 1000 pools, 8000 running and 100,000 waiting pods".into(),
-            10,
-            &mut Bench::empty(),
-            |bench, _| *bench = Bench { events: everything(), ..Bench::empty() },
-            Bench::step,
-        ),
-        milliseconds(
-            "cold_admit_ms",
-            "the same, and the cluster is idle: 8000 pods are admitted".into(),
-            10,
-            &mut Bench::empty(),
-            |bench, _| {
-                let events = everything();
-                let idle = |event: &Event| !matches!(event, Event::Pod(pod) if pod.phase != Phase::Waiting);
-                *bench = Bench { events: events.into_iter().filter(idle).collect(), ..Bench::empty() };
-            },
-            Bench::step,
-        ),
-        reclaim("reclaim_ms", "1000 nodes × 8 GPUs, 8000 victims; a gang of 64 whole hosts", 64, Size::Hosts),
-        reclaim("reclaim_small_ms", "the same; 512 pods of one GPU each", 512, Size::Single),
-        memory(),
-    ]
+pub(crate) const QUANTITIES: &[Quantity] = &[
+    ("decision_ms", arrival),
+    ("decision_after_end_ms", end),
+    ("cold_ms", cold),
+    ("cold_admit_ms", cold_admit),
+    ("reclaim_ms", |name| {
+        reclaim(name, "1000 nodes × 8 GPUs, 8000 victims; a gang of 64 whole hosts", 64, Size::Hosts)
+    }),
+    ("reclaim_small_ms", |name| reclaim(name, "the same; 512 pods of one GPU each", 512, Size::Single)),
+    ("bytes_per_waiting_pod", memory),
+];
+
+fn arrival(name: &'static str) -> Row {
+    milliseconds(
+        name,
+        "1000 pools, 100,000 waiting pods, a full cluster; one more pod arrives".into(),
+        200,
+        &mut Bench::full(),
+        |bench, run| bench.events = vec![bench.arrival(run as u64)],
+        Bench::step,
+    )
+}
+
+fn end(name: &'static str) -> Row {
+    milliseconds(
+        name,
+        "the same; one pod ends and another is admitted in its place".into(),
+        200,
+        &mut Bench::full(),
+        |bench, _| bench.events = vec![bench.end()],
+        Bench::step,
+    )
+}
+
+fn cold(name: &'static str) -> Row {
+    milliseconds(
+        name,
+        "the same from nothing: 1000 nodes, 1000 pools, 8000 running and 100,000 waiting pods".into(),
+        10,
+        &mut Bench::empty(),
+        |bench, _| *bench = Bench { events: everything(), ..Bench::empty() },
+        Bench::step,
+    )
+}
+
+fn cold_admit(name: &'static str) -> Row {
+    milliseconds(
+        name,
+        "the same, and the cluster is idle: 8000 pods are admitted".into(),
+        10,
+        &mut Bench::empty(),
+        |bench, _| {
+            let events = everything();
+            let idle = |event: &Event| !matches!(event, Event::Pod(pod) if pod.phase != Phase::Waiting);
+            *bench = Bench { events: events.into_iter().filter(idle).collect(), ..Bench::empty() };
+        },
+        Bench::step,
+    )
 }
 
 /// The step in which a plan is made and carried out.
@@ -84,7 +99,7 @@ fn reclaim(name: &'static str, what: &str, pods: u64, size: Size) -> Row {
 }
 
 /// Bytes on the heap for each waiting pod, its pool, gang and shape included.
-fn memory() -> Row {
+fn memory(name: &'static str) -> Row {
     let mut bench = Bench::empty();
     bench.events = everything().into_iter().filter(|event| !is_waiting(event)).collect();
     bench.step();
@@ -93,7 +108,7 @@ fn memory() -> Row {
     bench.step();
     let bytes = MEMORY.allocated().saturating_sub(before) as f64 / WAITING as f64;
     let what = "bytes on the heap for each of 100,000 waiting pods".into();
-    Row { name: "bytes_per_waiting_pod", what, median: bytes, min: bytes, max: bytes, runs: 1 }
+    Row { name, what, median: bytes, min: bytes, max: bytes, runs: 1 }
 }
 
 fn is_waiting(event: &Event) -> bool {

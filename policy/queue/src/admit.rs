@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use weir_model::{Amount, Dim, PoolId};
 
+use crate::answers::Head;
 use crate::claim::Claim;
 use crate::decision::{Admission, DecidedOn, Decision};
 use crate::eligibility::left;
@@ -86,10 +87,12 @@ pub(crate) struct Blocked {
     pub(crate) leaf: PoolId,
     pub(crate) ask: AskId,
     pub(crate) why: Why,
+    /// Whether the last round said the same of all of its bucket, in the same numbers.
+    pub(crate) again: bool,
 }
 
 /// The heads of the buckets of one leaf that are still asked in this round.
-type Open = BTreeMap<Place, AskId>;
+pub(crate) type Open = BTreeMap<Place, AskId>;
 
 impl Queue {
     /// Admits all that may go, and returns what may not.
@@ -97,11 +100,14 @@ impl Queue {
         let mut blocked = self.serve_claims();
         let mut open: Vec<Open> = vec![Open::new(); self.lines.len()];
         let mut turn = Turn::new(&self.pools.tree);
-        for leaf in self.pools.tree.iter() {
-            if !self.eligible.alone[leaf.index()].is_empty() {
-                self.open_leaf(leaf, &mut open[leaf.index()], &mut blocked);
-                self.offer(&mut turn, leaf, &open[leaf.index()]);
+        for leaf in self.open_leaves() {
+            let Some(opened) = self.opened(leaf) else { continue };
+            open[leaf.index()].clone_from(&opened.open);
+            blocked.extend_from_slice(&opened.blocked);
+            if let Some(head) = opened.head {
+                self.look_at_head(leaf, head, &mut open[leaf.index()], &mut blocked);
             }
+            self.offer(&mut turn, leaf, &open[leaf.index()]);
         }
         while let Some(leaf) = turn.next() {
             let here = &mut open[leaf.index()];
@@ -114,7 +120,7 @@ impl Queue {
                     self.next_of(leaf, ask, Some(place), here);
                 }
                 Err(why) => {
-                    blocked.push(Blocked { leaf, ask, why });
+                    blocked.push(Blocked { leaf, ask, why, again: false });
                     if self.is_head(leaf, place) {
                         self.head_is_blocked(case, place, why, here, &mut blocked);
                     }
@@ -125,36 +131,12 @@ impl Queue {
         blocked
     }
 
-    /// Finds the buckets of a leaf that numbers alone do not stop; in a full cluster these are few.
-    fn open_leaf(&mut self, leaf: PoolId, open: &mut Open, blocked: &mut Vec<Blocked>) {
-        let mut head: Option<(Place, AskId, Option<Why>)> = None;
-        for at in 0..self.eligible.alone[leaf.index()].len() {
-            let (ask, answer) = self.eligible.alone[leaf.index()][at];
-            if let Err(why) = answer {
-                blocked.push(Blocked { leaf, ask, why });
-                continue;
-            }
-            let before = open.len();
-            self.next_of(leaf, ask, None, open);
-            let Some((&place, _)) = (open.len() > before).then(|| open.iter().find(|&(_, &one)| one == ask)).flatten()
-            else {
-                continue;
-            };
-            let no = self.numbers_allow(Case { leaf, ask, priority: None }).err();
-            if let Some(why) = no {
-                open.remove(&place);
-                blocked.push(Blocked { leaf, ask, why });
-            }
-            if head.is_none_or(|(first, _, _)| place < first) {
-                head = Some((place, ask, no));
-            }
-        }
-        let Some((place, ask, no)) = head else { return };
-        let strict = self.pools.settings(leaf).strategy == Strategy::Strict;
+    /// What the first who may go at all, or one with a claim before it, means for the others of its leaf.
+    fn look_at_head(&mut self, leaf: PoolId, head: Head, open: &mut Open, blocked: &mut Vec<Blocked>) {
+        let (place, ask, no) = head;
         if let Some(first) = self.head_with_claim(leaf).filter(|&first| first < place) {
-            if strict {
-                let why = Why::Behind { pool: leaf, head: first.uid };
-                blocked.extend(std::mem::take(open).into_values().map(|ask| Blocked { leaf, ask, why }));
+            if self.pools.settings(leaf).strategy == Strategy::Strict {
+                stand_behind(leaf, first, open, blocked);
             }
         } else if let Some(why) = no {
             self.head_is_blocked(Case { leaf, ask, priority: None }, place, why, open, blocked);
@@ -174,7 +156,7 @@ impl Queue {
     }
 
     /// What numbers alone say of an ask.
-    fn numbers_allow(&self, case: Case) -> Result<(), Why> {
+    pub(crate) fn numbers_allow(&self, case: Case) -> Result<(), Why> {
         ADMITTERS.iter().try_for_each(|admitter| admitter(self, case))
     }
 
@@ -229,10 +211,8 @@ impl Queue {
         let Some(entry) = self.entry(leaf, ask, &place) else { return };
         let settings = self.pools.settings(leaf);
         if settings.strategy == Strategy::Strict {
-            let why = Why::Behind { pool: leaf, head: place.uid };
-            blocked.extend(std::mem::take(open).into_values().map(|ask| Blocked { leaf, ask, why }));
+            stand_behind(leaf, place, open, blocked);
         }
-        let settings = self.pools.settings(leaf);
         // What others give back is no use to a head that its own kind keeps out of the reservation.
         if self.now.since(entry.since) >= settings.patience && self.reservation_allows(leaf, ask) {
             self.claim_for_head(case, entry.unit, why_of_head);
@@ -336,4 +316,10 @@ impl Queue {
     pub(crate) fn has_claim(&self, unit: Unit) -> bool {
         self.claims.iter().any(|claim: &Claim| claim.unit == unit)
     }
+}
+
+/// In a Strict pool nobody passes the head.
+fn stand_behind(leaf: PoolId, head: Place, open: &mut Open, blocked: &mut Vec<Blocked>) {
+    let why = Why::Behind { pool: leaf, head: head.uid };
+    blocked.extend(std::mem::take(open).into_values().map(|ask| Blocked { leaf, ask, why, again: false }));
 }

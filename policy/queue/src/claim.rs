@@ -72,7 +72,7 @@ impl Queue {
                     self.admit(case, claim.unit, &nodes, grounds, None);
                 }
                 Err(why) if self.still_helps(&claim, why) => {
-                    blocked.push(Blocked { leaf, ask, why });
+                    blocked.push(Blocked { leaf, ask, why, again: false });
                     self.hold_again(claim);
                 }
                 Err(_) => self.forsake(claim),
@@ -121,6 +121,7 @@ impl Queue {
 
     /// B2: the head of a queue has waited long enough; from now on what is freed is kept for it.
     pub(crate) fn claim_for_head(&mut self, case: Case, unit: Unit, why: Why) {
+        self.answers.doubt();
         let claims = std::mem::take(&mut self.claims);
         let in_pool = |claim: &Claim| {
             claim.victims.is_empty() && self.stands(claim.unit).is_none_or(|(leaf, _, _)| leaf == case.leaf)

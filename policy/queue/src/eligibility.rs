@@ -41,6 +41,8 @@ pub(crate) struct Eligible {
     basis: (u64, u64, usize),
     /// Leaves of which something changed since.
     pub(crate) stale: BTreeSet<PoolId>,
+    /// Leaves that were judged anew in this step.
+    pub(crate) judged: BTreeSet<PoolId>,
 }
 
 impl Eligible {
@@ -81,6 +83,7 @@ impl Queue {
                 eligible.demand[leaf.index()] = all.collect();
             }
         }
+        eligible.judged = stale;
         self.eligible = eligible;
     }
 

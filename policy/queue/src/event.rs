@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::Time;
 use crate::hosts::Node;
 use crate::pod::{Grounds, Pod, PodShape, Uid};
 use crate::settings::{Config, PoolConfig};
@@ -37,6 +38,17 @@ pub enum Event {
     RoundLost(u64),
     /// What the record says that an earlier leader had decided.
     Restored(Record),
+    /// Since when a pool has been above its entitlement, as an earlier leader said in [`crate::Decision::Over`].
+    /// Tell it in the step in which the pools and pods become known: a step that finds nobody who waits for
+    /// what the pool uses ends the time.
+    OverSince {
+        /// The pool.
+        pool: String,
+        /// The dimension.
+        dim: String,
+        /// Since when.
+        since: Time,
+    },
     /// The API server refused an eviction.
     EvictionRefused(Uid),
     /// The scheduler bound a pod, or said why it cannot.

@@ -37,6 +37,10 @@ impl Queue {
             Event::Budgets(budgets) => self.change_budgets(budgets),
             Event::RoundLost(round) => self.round_lost(round),
             Event::Restored(record) => self.restore(&record),
+            Event::OverSince { pool, dim, since } => {
+                let dim = self.dims.intern(&dim);
+                self.over_since.insert((pool, dim), since.min(self.now));
+            }
             Event::EvictionRefused(uid) => self.eviction_refused(uid),
             Event::SchedulerProgress => self.progress.last = self.now,
             Event::Tick => {}
@@ -390,7 +394,8 @@ impl Queue {
         let now = self.now;
         self.over_since.retain(|(pool, _), _| new.tree.find(pool).is_some() || pool.is_empty());
         for ((pool, _), since) in &mut self.over_since {
-            if path(old, pool) != path(new, pool) {
+            // A pool that becomes known was not moved: an earlier leader may have said since when it is above.
+            if path(old, pool).is_some_and(|before| Some(before) != path(new, pool)) {
                 *since = now;
             }
         }

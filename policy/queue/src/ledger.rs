@@ -36,6 +36,11 @@ impl Sums {
         &mut row[dim.index()]
     }
 
+    /// The exact sums of a pool, by position of the dimension.
+    pub(crate) fn row(&self, pool: PoolId) -> &[i128] {
+        self.0.get(pool.index()).map_or(&[], Vec::as_slice)
+    }
+
     /// The exact sum.
     pub(crate) fn exact(&self, pool: PoolId, dim: Dim) -> i128 {
         self.0.get(pool.index()).and_then(|row| row.get(dim.index())).copied().unwrap_or(0)

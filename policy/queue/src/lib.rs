@@ -19,7 +19,7 @@
 //!    (`weir_entitlement`, through `pools`). Entitlements do not move within a step.
 //! 3. Whoever has a claim is asked first (`claim`). Then the pools in turn (`turn`), each by its own order
 //!    (`order`), through the list of admitters (`admit`) onto nodes (`place`, `nodes`).
-//! 4. For those who are entitled and find no room a plan is made (`reclaim`, `plan`, `victims`), carried out
+//! 4. For those who are entitled and find no room a plan is made (`reclaim`, `plan`, `sites`, `victims`), carried out
 //!    when a pool has been above its entitlement for long enough.
 //! 5. What nobody entitled can use is lent (`loan`).
 //! 6. Whoever waits for another reason than before is told (`explain`). Draining pools and pods that were not
@@ -37,14 +37,14 @@
 //! | B6 what fits where | `place`, `nodes`, `selector` |
 //! | B7 placement timeout | `kills` |
 //! | B9 loans | `loan` |
-//! | C1, C2 whom a plan takes, and for whom; C3 budgets | `reclaim`, `plan`, `victims` |
+//! | C1, C2 whom a plan takes, and for whom; C3 budgets | `reclaim`, `plan`, `sites`, `victims` |
 //! | C5 claims, so that nobody is evicted twice for one demand | `claim` |
 //! | C6 priorities within a pool | `plan` |
 //!
 //! # Why it is fast
 //! Pods of one template are one shape, and units that ask for the same are one bucket of a queue: a check is
-//! made once for each bucket of a leaf, whatever stands in it. Sums, answers about eligibility and how many
-//! pods of a shape fit on a node are kept and brought up to date where something changed.
+//! made once for each bucket of a leaf, whatever stands in it. Sums, answers (`eligibility`, `answers`) and how
+//! many pods of a shape fit on a node are kept and brought up to date where something changed.
 //!
 //! # Example
 //! ```
@@ -91,6 +91,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
 mod admit;
+mod answers;
 mod claim;
 mod decision;
 mod eligibility;
@@ -114,6 +115,7 @@ mod records;
 mod selector;
 mod settings;
 mod shape;
+mod sites;
 mod state;
 mod step;
 mod time;

@@ -6,7 +6,7 @@
 //! claim, which the node model has taken already, never where somebody who is entitled waits for victims, and
 //! it is the first to be taken back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use weir_model::{Dim, PoolId};
 
@@ -28,9 +28,11 @@ impl Queue {
     /// somebody entitled waits for a plan.
     pub(crate) fn lend(&mut self, blocked: &[Blocked], wanted: &[Dim]) {
         let mut candidates: BTreeSet<Candidate> = BTreeSet::new();
+        // Room only shrinks while things are lent: what finds none now is not asked about leaf by leaf.
+        let mut fits: HashMap<AskId, bool> = HashMap::new();
         for (leaf, ask) in self.may_borrow(blocked) {
             let keeps_off = self.shapes.ask_of(ask).amounts.iter().any(|(dim, _)| wanted.contains(&dim));
-            if !keeps_off {
+            if !keeps_off && *fits.entry(ask).or_insert_with(|| self.may_fit(ask)) {
                 self.candidate(leaf, ask, &mut candidates);
             }
         }
@@ -44,6 +46,11 @@ impl Queue {
             self.admit(case, entry.unit, &nodes, Grounds::OnLoan, None);
             self.candidate(leaf, ask, &mut candidates);
         }
+    }
+
+    /// Whether an ask might find room now. Of several shapes one takes the other's place, so only trying tells.
+    fn may_fit(&mut self, ask: AskId) -> bool {
+        self.shapes.ask_of(ask).members.len() > 1 || self.find_nodes(ask).is_ok()
     }
 
     /// Preemptible asks that quota alone holds back. Where nobody may pass the head, only the head.

@@ -6,7 +6,7 @@
 //! take for ever; among the plans that take one node after another this one is the cheapest.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
@@ -15,6 +15,7 @@ use crate::ledger::Sums;
 use crate::nodes::{NodeId, Row};
 use crate::order::Unit;
 use crate::shape::{AskId, ShapeId};
+use crate::sites::{Sites, Viewpoint};
 use crate::state::Queue;
 use crate::victims::Victim;
 
@@ -31,34 +32,26 @@ pub(crate) struct Served {
 /// Whose turn it may be to give: above its entitlement for long enough, by pool and dimension.
 pub(crate) type Ripe<'a> = &'a dyn Fn(PoolId, Dim) -> bool;
 
-/// What is lost on a node; the smallest is taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Cost {
-    /// Whether anything but loans goes, and its highest priority.
-    worst: Option<(bool, i32)>,
-    work: i128,
-    pods: usize,
-}
-
-impl Cost {
-    fn add(&mut self, victim: &Victim) {
-        self.worst = self.worst.max(Some((victim.loss.own, victim.loss.priority)));
-        self.work = self.work.saturating_add(victim.loss.work);
-        self.pods += victim.pods.len();
-    }
-}
+/// For each shape the nodes that admit it: 1 or 0 for each.
+pub(crate) type Admits = BTreeMap<ShapeId, Vec<u32>>;
 
 /// A plan in the making.
 pub(crate) struct Plan<'q> {
-    queue: &'q Queue,
+    pub(crate) queue: &'q Queue,
     ripe: Ripe<'q>,
+    /// The nodes that admit the claimants' shapes, whatever is free.
+    pub(crate) admits: &'q Admits,
     /// Everybody who may be taken, cheapest first.
     pub(crate) victims: Vec<Victim>,
-    gone: Vec<bool>,
+    pub(crate) gone: Vec<bool>,
     /// Victims by node, cheapest first.
-    on: Vec<Vec<usize>>,
+    pub(crate) on: Vec<Vec<usize>>,
     /// What is free, or will be, by node.
-    rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
+    /// Nodes on which the plan changed something, in order.
+    pub(crate) touched: Vec<NodeId>,
+    /// The nodes as claimants see them, kept from one to the next.
+    sites: HashMap<Viewpoint, Sites<'q>>,
     /// What the plan adds to usage, less what it takes away.
     change: Sums,
     /// What it adds to non-preemptible usage.
@@ -73,20 +66,8 @@ pub(crate) struct Plan<'q> {
     hopeless: HashSet<(AskId, PoolId)>,
 }
 
-/// The nodes for one shape of an ask.
-struct Open<'a> {
-    shape: ShapeId,
-    /// How many pods of it the ask has.
-    count: u32,
-    /// Which nodes admit it, whatever is free: 1 or 0 for each.
-    admits: &'a [u32],
-    /// By what would be lost there, then what is left there, then by node. An entry may be out of date; it is
-    /// looked at again when its turn comes.
-    heap: BinaryHeap<Reverse<(Cost, i64, NodeId)>>,
-}
-
 impl<'q> Plan<'q> {
-    pub(crate) fn new(queue: &'q Queue, victims: Vec<Victim>, ripe: Ripe<'q>) -> Self {
+    pub(crate) fn new(queue: &'q Queue, victims: Vec<Victim>, admits: &'q Admits, ripe: Ripe<'q>) -> Self {
         let mut on = vec![Vec::new(); queue.nodes.len()];
         for (at, victim) in victims.iter().enumerate() {
             for &(_, node) in &victim.nodes {
@@ -99,10 +80,13 @@ impl<'q> Plan<'q> {
         let mut plan = Self {
             queue,
             ripe,
+            admits,
             gone: vec![false; victims.len()],
             victims,
             on,
             rows: queue.nodes.iter().map(|node| queue.nodes.host(node).free_soon()).collect(),
+            touched: Vec::new(),
+            sites: HashMap::new(),
             change: Sums::default(),
             fixed: Sums::default(),
             budgets: queue.budgets.iter().map(|budget| i64::from(budget.allowed)).collect(),
@@ -115,30 +99,28 @@ impl<'q> Plan<'q> {
     }
 
     /// Serves as many of those who wait with one ask as it can, in their order.
-    pub(crate) fn serve(&mut self, case: Case, admits: &BTreeMap<ShapeId, Vec<u32>>) {
+    pub(crate) fn serve(&mut self, case: Case) {
         let queue = self.queue;
         let Some(bucket) = queue.lines[case.leaf.index()].buckets.get(&case.ask) else { return };
         let within = self.within_pool(case);
         let family = (case.ask, queue.pools.tree.parent(case.leaf).unwrap_or(PoolId::ROOT));
-        if !within && (self.hopeless.contains(&family) || !self.somebody_gives(case)) {
+        let givers = self.givers(case);
+        if !within && (self.hopeless.contains(&family) || givers.is_empty()) {
             return;
         }
-        let mut asked: Option<(Case, Vec<Open<'_>>)> = None;
         for (place, entry) in &bucket.order {
             if queue.claims.iter().any(|claim| claim.unit == entry.unit && !claim.victims.is_empty()) {
                 continue;
             }
             let case = Case { priority: within.then_some(place.priority.0), ..case };
-            let open = match &mut asked {
-                Some((known, open)) if known.priority == case.priority => open,
-                _ => &mut asked.insert((case, self.open(case, admits))).1,
-            };
-            if !self.serve_one(case, entry.unit, open) {
-                // A pool that has used up its own entitlement says nothing about its siblings.
-                self.admit(case, 1);
-                let own = self.firm_allows(case) && self.leaf_allows(case);
-                self.admit(case, -1);
-                if own && !within {
+            // A pool that has used up its own entitlement says nothing about its siblings.
+            if !self.is_entitled(case) {
+                return;
+            }
+            let within = case.priority.map(|priority| (case.leaf, priority));
+            let viewpoint = Viewpoint { ask: case.ask, givers: givers.clone(), within };
+            if !self.serve_from(viewpoint, case, entry.unit) {
+                if within.is_none() {
                     self.hopeless.insert(family);
                 }
                 return;
@@ -146,19 +128,45 @@ impl<'q> Plan<'q> {
         }
     }
 
-    /// Whether anything could be taken for a claimant at all, as things stood when the plan was begun.
-    fn somebody_gives(&self, case: Case) -> bool {
+    /// Serves one claimant, if need be with nodes that were looked at for it alone.
+    fn serve_from(&mut self, viewpoint: Viewpoint, case: Case, unit: Unit) -> bool {
+        if let Some(mut sites) = self.sites.remove(&viewpoint)
+            && self.serve_one(case, unit, &mut sites)
+        {
+            self.sites.insert(viewpoint, sites);
+            return true;
+        }
+        let mut sites = self.sites(case);
+        let done = self.serve_one(case, unit, &mut sites);
+        if done {
+            self.sites.insert(viewpoint, sites);
+        }
+        done
+    }
+
+    /// The pools above a claimant below which others give in a dimension that it asks for, as things stood
+    /// when the plan was begun.
+    fn givers(&self, case: Case) -> Vec<PoolId> {
         let tree = &self.queue.pools.tree;
         let asked = &self.queue.shapes.ask_of(case.ask).amounts;
         let beside = |branch: PoolId| {
-            let Some(above) = tree.parent(branch) else { return false };
-            asked.iter().any(|(dim, _)| {
-                let all = self.giving.get(&(above, dim)).map_or(0, BTreeSet::len);
-                let own = self.giving.get(&(above, dim)).is_some_and(|branches| branches.contains(&branch));
-                all > usize::from(own)
-            })
+            let above = tree.parent(branch)?;
+            let gives = |(dim, _)| {
+                let branches = self.giving.get(&(above, dim));
+                branches.is_some_and(|all| all.len() > usize::from(all.contains(&branch)))
+            };
+            asked.iter().any(gives).then_some(above)
         };
-        self.within_pool(case) || tree.path(case.leaf).any(beside)
+        tree.path(case.leaf).filter_map(beside).collect()
+    }
+
+    /// Whether the claimant's pool has the quota, or might get it from its own.
+    fn is_entitled(&mut self, case: Case) -> bool {
+        self.admit(case, 1);
+        // What a victim in the claimant's own pool would free may be what its entitlement lacks.
+        let entitled = self.firm_allows(case) && (self.leaf_allows(case) || self.within_pool(case));
+        self.admit(case, -1);
+        entitled
     }
 
     /// Below which pools there are branches that give, with these branches.
@@ -179,33 +187,10 @@ impl<'q> Plan<'q> {
         giving
     }
 
-    /// The nodes for each shape of an ask, by what would be lost there.
-    fn open<'a>(&mut self, case: Case, admits: &'a BTreeMap<ShapeId, Vec<u32>>) -> Vec<Open<'a>> {
-        let mut all = Vec::new();
-        for &(shape, count) in &self.queue.shapes.ask_of(case.ask).members {
-            let admits = admits.get(&shape).map_or(&[][..], Vec::as_slice);
-            let mut open = Open { shape, count, admits, heap: BinaryHeap::new() };
-            for at in 0..admits.len() as u32 {
-                let entry = self.entry(case, &open, NodeId(at));
-                open.heap.extend(entry);
-            }
-            all.push(open);
-        }
-        all
-    }
-
-    fn serve_one(&mut self, case: Case, unit: Unit, heaps: &mut [Open<'_>]) -> bool {
+    fn serve_one(&mut self, case: Case, unit: Unit, sites: &mut Sites<'_>) -> bool {
         let mut served = Served { case, unit, nodes: Vec::new(), victims: Vec::new() };
         self.admit(case, 1);
-        // What a victim in the claimant's own pool would free may be what its entitlement lacks.
-        let mut complete = self.firm_allows(case) && (self.leaf_allows(case) || self.within_pool(case));
-        for at in 0..heaps.len() {
-            for _ in 0..heaps[at].count {
-                complete = complete && self.place_one(case, at, heaps, &mut served);
-            }
-        }
-        complete = complete && self.free_quota(case, &mut served);
-        if !complete {
+        if !self.place_all(case, sites, &mut served) || !self.free_quota(case, &mut served) {
             self.undo(&served);
             return false;
         }
@@ -214,97 +199,8 @@ impl<'q> Plan<'q> {
         true
     }
 
-    /// Takes the node on which the least is lost for one pod.
-    fn place_one(&mut self, case: Case, at: usize, heaps: &mut [Open<'_>], served: &mut Served) -> bool {
-        let shape = heaps[at].shape;
-        while let Some(Reverse((cost, _, node))) = heaps[at].heap.pop() {
-            let Some((now, victims)) = self.look(case, shape, node) else { continue };
-            if now != cost {
-                let again = self.entry(case, &heaps[at], node);
-                heaps[at].heap.extend(again);
-                continue;
-            }
-            let mut touched = vec![node];
-            for victim in victims {
-                touched.extend(self.victims[victim].nodes.iter().map(|&(_, node)| node));
-                self.take(victim);
-                served.victims.push(victim);
-            }
-            self.rows[node.index()].change(&self.queue.shapes.shape_of(shape).needs, -1);
-            served.nodes.push((shape, node));
-            touched.sort_unstable();
-            touched.dedup();
-            for open in heaps.iter_mut() {
-                for &node in &touched {
-                    let entry = self.entry(case, open, node);
-                    open.heap.extend(entry);
-                }
-            }
-            return true;
-        }
-        false
-    }
-
-    fn entry(&mut self, case: Case, open: &Open<'_>, node: NodeId) -> Option<Reverse<(Cost, i64, NodeId)>> {
-        if open.admits.get(node.index()).is_none_or(|&admits| admits == 0) {
-            return None;
-        }
-        let (cost, _) = self.look(case, open.shape, node)?;
-        let main = self.queue.shapes.shape_of(open.shape).main;
-        Some(Reverse((cost, self.rows[node.index()].at(main), node)))
-    }
-
-    /// What would have to go for one more pod on a node, and what is lost with it.
-    fn look(&mut self, case: Case, shape: ShapeId, node: NodeId) -> Option<(Cost, Vec<usize>)> {
-        let shape = self.queue.shapes.shape_of(shape);
-        if !shape.spec.ports.is_empty() && !self.queue.nodes.ports_free(node, shape) {
-            return None;
-        }
-        if self.rows[node.index()].fits(&shape.needs) {
-            return Some((Cost::default(), Vec::new()));
-        }
-        if self.on[node.index()].is_empty() {
-            return None;
-        }
-        let mut row = self.rows[node.index()].clone();
-        let mut chosen: Vec<usize> = Vec::new();
-        for at in 0..self.on[node.index()].len() {
-            let victim = self.on[node.index()][at];
-            if row.fits(&shape.needs) {
-                break;
-            }
-            if !self.gone[victim] && self.may_take(case, victim) {
-                self.part(victim, node, 1, &mut row);
-                self.count(victim, -1);
-                chosen.push(victim);
-            }
-        }
-        chosen.iter().for_each(|&victim| self.count(victim, 1));
-        if !row.fits(&shape.needs) {
-            return None;
-        }
-        for at in (0..chosen.len()).rev() {
-            self.part(chosen[at], node, -1, &mut row);
-            if row.fits(&shape.needs) {
-                chosen.remove(at);
-            } else {
-                self.part(chosen[at], node, 1, &mut row);
-            }
-        }
-        let mut cost = Cost::default();
-        chosen.iter().for_each(|&victim| cost.add(&self.victims[victim]));
-        Some((cost, chosen))
-    }
-
-    /// Gives or takes what a victim holds on one node.
-    fn part(&self, victim: usize, node: NodeId, times: i64, row: &mut Row) {
-        for &(shape, _) in self.victims[victim].nodes.iter().filter(|&&(_, at)| at == node) {
-            row.change(&self.queue.shapes.shape_of(shape).needs, times);
-        }
-    }
-
     /// Whether a victim may be taken for a claimant, as things stand in the plan.
-    fn may_take(&self, case: Case, victim: usize) -> bool {
+    pub(crate) fn may_take(&self, case: Case, victim: usize) -> bool {
         let Victim { leaf, amounts, budgets, loss, .. } = &self.victims[victim];
         if budgets.iter().any(|&(budget, count)| i64::from(count) > self.budgets[budget]) {
             return false;
@@ -404,12 +300,16 @@ impl<'q> Plan<'q> {
         }
     }
 
-    fn count(&mut self, victim: usize, times: i128) {
-        let Victim { leaf, amounts, .. } = &self.victims[victim];
-        self.change.change(&self.queue.pools.tree, *leaf, amounts, times);
+    /// Counts a victim as gone (`times` −1) or as there again, in quota and budgets.
+    pub(crate) fn count(&mut self, victim: usize, times: i64) {
+        let Victim { leaf, amounts, budgets, .. } = &self.victims[victim];
+        self.change.change(&self.queue.pools.tree, *leaf, amounts, i128::from(times));
+        for &(budget, count) in budgets {
+            self.budgets[budget] += times * i64::from(count);
+        }
     }
 
-    fn take(&mut self, victim: usize) {
+    pub(crate) fn take(&mut self, victim: usize) {
         self.shift(victim, 1);
         self.gone[victim] = true;
     }
@@ -420,19 +320,21 @@ impl<'q> Plan<'q> {
     }
 
     fn shift(&mut self, victim: usize, times: i64) {
-        self.count(victim, -i128::from(times));
-        for &(shape, node) in &self.victims[victim].nodes {
-            self.rows[node.index()].change(&self.queue.shapes.shape_of(shape).needs, times);
-        }
-        for &(budget, count) in &self.victims[victim].budgets {
-            self.budgets[budget] -= times * i64::from(count);
+        self.count(victim, -times);
+        for at in 0..self.victims[victim].nodes.len() {
+            let (shape, node) = self.victims[victim].nodes[at];
+            self.free(shape, node, times);
         }
     }
 
+    /// Frees the room of a pod on a node, or (`times` −1) takes it.
+    pub(crate) fn free(&mut self, shape: ShapeId, node: NodeId, times: i64) {
+        self.rows[node.index()].change(&self.queue.shapes.shape_of(shape).needs, times);
+        self.touched.push(node);
+    }
+
     fn undo(&mut self, served: &Served) {
-        for &(shape, node) in &served.nodes {
-            self.rows[node.index()].change(&self.queue.shapes.shape_of(shape).needs, 1);
-        }
+        served.nodes.iter().for_each(|&(shape, node)| self.free(shape, node, 1));
         served.victims.iter().for_each(|&victim| self.restore(victim));
         self.admit(served.case, -1);
     }

@@ -15,7 +15,7 @@ use crate::claim::Claim;
 use crate::decision::{self, BudgetFact, Cause, Decision, Eviction, OverBy};
 use crate::ledger::amount;
 use crate::order::Unit;
-use crate::plan::{Plan, Served};
+use crate::plan::{Admits, Plan, Served};
 use crate::settings::WithinPool;
 use crate::state::Queue;
 use crate::victims::Victim;
@@ -75,6 +75,10 @@ impl Queue {
             return wanted;
         }
         let ripe: BTreeSet<(PoolId, Dim)> = self.ripe();
+        let lower = |case: &Case| self.pools.settings(case.leaf).within_pool == WithinPool::LowerPriority;
+        if ripe.is_empty() && !claimants.iter().any(lower) {
+            return wanted;
+        }
         let due = |pool: PoolId, dim: Dim| ripe.contains(&(pool, dim));
         let outcome = self.plan(claimants, &due);
         self.carry_out(&outcome);
@@ -86,7 +90,7 @@ impl Queue {
     /// ancestor are not entitled to, or for the place of lower priorities in a pool that allows it.
     fn claimants(&self, blocked: &[Blocked]) -> Vec<Case> {
         let mut claimants = Vec::new();
-        for &Blocked { leaf, ask, why } in blocked {
+        for &Blocked { leaf, ask, why, again: _ } in blocked {
             let within = self.pools.settings(leaf).within_pool == WithinPool::LowerPriority;
             let waits = match why {
                 Why::Placement(_) => true,
@@ -105,7 +109,7 @@ impl Queue {
         if leaves.is_empty() {
             return Outcome { victims: Vec::new(), served: Vec::new() };
         }
-        let mut admits = BTreeMap::new();
+        let mut admits = Admits::new();
         for case in claimants {
             for &(id, _) in &self.shapes.ask_of(case.ask).members {
                 let shape = self.shapes.shape_of(id);
@@ -114,9 +118,9 @@ impl Queue {
             }
         }
         let victims = self.victims_in(leaves.into_iter());
-        let mut plan = Plan::new(self, victims, ripe);
+        let mut plan = Plan::new(self, victims, &admits, ripe);
         for &case in claimants {
-            plan.serve(case, &admits);
+            plan.serve(case);
         }
         let Plan { victims, served, .. } = plan;
         Outcome { victims, served }

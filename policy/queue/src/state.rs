@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use weir_model::{Dim, Dimensions, PoolId, ResourceVec};
 
+use crate::answers::Answers;
 use crate::claim::Claim;
 use crate::eligibility::Eligible;
 use crate::event::Budget;
@@ -41,6 +42,8 @@ pub struct Queue {
     pub(crate) ledger: Ledger,
     /// What of the waiting moves entitlements.
     pub(crate) eligible: Eligible,
+    /// What was said of those who wait, for as long as it holds.
+    pub(crate) answers: Answers,
     /// By position of the leaf.
     pub(crate) lines: Vec<Line>,
     pub(crate) pods: Pods,
@@ -105,6 +108,7 @@ impl Queue {
             places: Places::default(),
             ledger: Ledger::default(),
             eligible: Eligible::default(),
+            answers: Answers::default(),
             lines: vec![Line::default()],
             pods: Pods::default(),
             gangs: Vec::new(),

@@ -80,7 +80,7 @@ impl Queue {
         }
         let served: Vec<Unit> =
             self.claims.iter().filter(|claim| !claim.victims.is_empty()).map(|claim| claim.unit).collect();
-        for &Blocked { leaf, ask, why } in blocked {
+        for &Blocked { leaf, ask, why, again: _ } in blocked.iter().filter(|blocked| !blocked.again) {
             let round = self.round;
             let Some(bucket) = self.lines[leaf.index()].buckets.get_mut(&ask) else { continue };
             // The claimant of a bucket was asked before the others; what it heard is nearest to its turn.

@@ -1,6 +1,6 @@
 //! The system's own story: what nobody uses is borrowed, and goes back to whom it belongs when they return.
 
-use weir_queue::Cause;
+use weir_queue::{Cause, Event};
 
 use crate::cluster::*;
 
@@ -64,4 +64,33 @@ fn an_eviction_says_whose_excess_it_ends_and_who_gets_the_room() {
         sentence.starts_with("pool \"research\" uses 64 nvidia.com/gpu and is entitled to 56; the room goes to 1 pods"),
         "{sentence}"
     );
+}
+
+#[test]
+fn how_long_a_pool_has_been_above_its_entitlement_survives_a_change_of_leader() {
+    let mut cluster = organisation();
+    cluster.submit("train", job("research", asks(&[(GPU, 8)])).times(8));
+    cluster.settle(1);
+    cluster.submit("serve", job("production", asks(&[(GPU, 8)])).firm());
+    cluster.settle(50);
+    assert_eq!(cluster.evictions.len(), 0, "50 of 60 s");
+
+    let told: Vec<Event> = cluster
+        .over
+        .iter()
+        .map(|((pool, dim), &since)| Event::OverSince { pool: pool.clone(), dim: dim.clone(), since })
+        .collect();
+    assert_eq!(told.len(), 1, "research, in GPUs");
+    let pods: Vec<Event> = cluster.pods.values().cloned().map(Event::Pod).collect();
+    for clocks_first in [true, false] {
+        let mut next = organisation();
+        (next.now, next.pods, next.jobs) = (cluster.now, cluster.pods.clone(), cluster.jobs.clone());
+        let known = next.events.drain(..).chain(pods.clone()).collect::<Vec<_>>();
+        let (first, second) = if clocks_first { (told.clone(), known) } else { (known, told.clone()) };
+        next.events = first.into_iter().chain(second).collect();
+        next.settle(5);
+        assert_eq!(next.evictions.len(), 0, "55 of 60 s");
+        next.settle(6);
+        assert_eq!(next.evictions.len(), 1, "the time goes on where it was");
+    }
 }

@@ -243,6 +243,27 @@ proptest! {
     }
 
     #[test]
+    fn whoever_remembers_nothing_between_steps_decides_the_same(
+        history in prop::collection::vec(happening(), 1..60),
+    ) {
+        let (mut one, mut other) = (start(), start());
+        for (number, happening) in history.iter().enumerate() {
+            happening.apply(number, &mut one);
+            happening.apply(number, &mut other);
+            for _ in 0..3 {
+                one.step();
+                other.queue.forget_answers();
+                other.step();
+                prop_assert_eq!(&one.decisions, &other.decisions);
+                let whys = |cluster: &Cluster| -> Vec<_> {
+                    cluster.pods.keys().map(|&uid| cluster.queue.explain(uid)).collect()
+                };
+                prop_assert_eq!(whys(&one), whys(&other));
+            }
+        }
+    }
+
+    #[test]
     fn what_is_found_at_the_start_does_not_depend_on_the_order_it_is_told_in(
         jobs in prop::collection::vec(submission(), 1..20),
         seed in any::<u64>(),
