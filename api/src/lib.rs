@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod names;
 pub mod node_load;
 pub mod pool;
+pub mod requests;
 pub mod round;
 mod schema;
 

@@ -8,14 +8,15 @@ mod json;
 mod read;
 mod view;
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use weir_entitlement::{Entitlements, entitle};
 
-use read::Cluster;
+use crate::draw::Paint;
+pub(crate) use read::Cluster;
 
 /// What `--help` shows after the options.
 const EXAMPLE: &str = r#"The file holds one JSON document; all numbers are whole, in the resource's base unit (milli-CPU, bytes, devices):
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &EntitlementArgs) -> ExitCode {
     let mut stdout = io::stdout().lock();
     let written = match args.output {
         Format::Json => write_json(&mut stdout, &cluster, &entitlements),
-        Format::Tree => write!(stdout, "{}", view::draw(&cluster, &entitlements, paint(stdout.is_terminal()))),
+        Format::Tree => write!(stdout, "{}", view::draw(&cluster, &entitlements, Paint::of_stdout())),
     };
     match written.and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -98,12 +99,6 @@ fn load(path: &Path) -> Result<Vec<u8>, String> {
 fn write_json(out: &mut impl Write, cluster: &Cluster, entitlements: &Entitlements) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, &answer::Answer::new(cluster, entitlements))?;
     writeln!(out)
-}
-
-/// Colours are for people: not into a pipe, and not where NO_COLOR says so.
-fn paint(terminal: bool) -> view::Paint {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if terminal && !unwanted { view::Paint::Coloured } else { view::Paint::Plain }
 }
 
 #[cfg(test)]

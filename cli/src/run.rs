@@ -12,6 +12,7 @@ mod example;
 pub mod metrics;
 mod objects;
 mod observe;
+pub mod pools;
 pub mod report;
 pub mod story;
 mod timeline;

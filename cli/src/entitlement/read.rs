@@ -12,15 +12,15 @@ use weir_model::{Amount, Dim, Dimensions, PoolError, PoolSpec, PoolTree, Resourc
 use super::json::Json;
 
 /// What a file says.
-pub(super) struct Cluster {
-    pub(super) dims: Dimensions,
-    pub(super) tree: PoolTree,
-    pub(super) input: Input,
+pub(crate) struct Cluster {
+    pub(crate) dims: Dimensions,
+    pub(crate) tree: PoolTree,
+    pub(crate) input: Input,
 }
 
 /// What is wrong with a file: where, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadInput {
+pub(crate) struct BadInput {
     /// The path to the field, as one would write it in a program.
     field: String,
     problem: String,
@@ -45,7 +45,7 @@ type Amounts = BTreeMap<Dim, Amount>;
 
 impl Cluster {
     /// Reads one JSON document.
-    pub(super) fn read(text: &[u8]) -> Result<Self, BadInput> {
+    pub(crate) fn read(text: &[u8]) -> Result<Self, BadInput> {
         let document: Json = serde_json::from_slice(text)
             .map_err(|error| bad("the file", format!("is not one JSON document: {error}")))?;
         let mut dims = Dimensions::new();

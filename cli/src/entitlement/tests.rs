@@ -5,8 +5,9 @@ use weir_entitlement::{Entitlements, entitle};
 use weir_model::dimension::SKU_PREFIX;
 
 use super::read::Cluster;
-use super::view::{Paint, draw};
+use super::view::draw;
 use super::write_json;
+use crate::draw::Paint;
 
 /// The page that explains the rule; its examples are computed here.
 const PAGE: &str = include_str!("../../../docs/entitlement.md");

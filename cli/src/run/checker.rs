@@ -4,12 +4,17 @@
 //! `policy/placement`, which makes the decisions that are judged here: a mistake made twice in the same way
 //! would go unseen. It holds no clock and asks nobody; what it was not told, it does not judge.
 
+pub mod admission;
 mod hosts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
+use weir_api::{AdmissionRound, ResourcePool, names};
+
+use crate::pods::Said;
+use admission::Admission;
 
 pub use hosts::{GpuHosts, GpuRule};
 
@@ -18,9 +23,9 @@ pub use hosts::{GpuHosts, GpuRule};
 pub struct Violation {
     /// [`Invariant::name`].
     pub invariant: &'static str,
-    /// `namespace/name` of the pod.
+    /// `namespace/name` of the pod, or of the gang where the promise is about all of it.
     pub pod: String,
-    /// The node it is on.
+    /// The node it is on; empty where the promise is not about a node.
     pub node: String,
     /// What is wrong, as a sentence without the pod and the node.
     pub sentence: String,
@@ -29,14 +34,27 @@ pub struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { invariant, pod, node, sentence } = self;
-        write!(f, "{invariant} broken: pod {pod} on node {node}: {sentence}")
+        match node.as_str() {
+            "" => write!(f, "{invariant} broken: {pod}: {sentence}"),
+            node => write!(f, "{invariant} broken: pod {pod} on node {node}: {sentence}"),
+        }
     }
+}
+
+/// Something that is wrong with a pod or a gang, found when nothing more happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    /// As [`Violation::pod`].
+    pub pod: String,
+    /// As [`Violation::sentence`].
+    pub sentence: String,
 }
 
 /// A promise that can be judged from a history.
 ///
-/// A new promise is a new type with this trait. One that needs to see more than placements adds a method
-/// with an empty default here and a call in [`Checker`].
+/// A new promise is a new type with this trait, which sees what it asks for: every method has a default
+/// that sees nothing. One that needs to see more adds a method here and a call in [`Checker`]. An `Err` is
+/// a sentence that says what is wrong.
 pub trait Invariant {
     /// Its row in system.md, for example `D1`.
     fn name(&self) -> &'static str;
@@ -46,7 +64,49 @@ pub trait Invariant {
     ///
     /// # Errors
     /// A sentence that says what is wrong.
-    fn placed(&mut self, pod: &Pod, node: &Node) -> Result<(), String>;
+    fn placed(&mut self, pod: &Pod, node: &Node) -> Result<(), String> {
+        let _ = (pod, node);
+        Ok(())
+    }
+
+    /// Sees a pod that is new or changed, after [`Self::admitted`] where that is called for it.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
+        let _ = pod;
+        Ok(())
+    }
+
+    /// Judges that the gate of a pod was seen to go, or that a pod which asks for admission was first seen
+    /// without one; called once for each pod.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
+        let _ = admission;
+        Ok(())
+    }
+
+    /// Sees that a pod is gone.
+    fn pod_gone(&mut self, pod: &Pod) {
+        let _ = pod;
+    }
+
+    /// Sees a pool that is new or changed.
+    fn pool_seen(&mut self, pool: &ResourcePool) {
+        let _ = pool;
+    }
+
+    /// Sees the record of rounds, new or changed.
+    fn round_seen(&mut self, round: &AdmissionRound) {
+        let _ = round;
+    }
+
+    /// Judges what can be judged only when nothing more happens.
+    fn settled(&mut self) -> Vec<Breach> {
+        Vec::new()
+    }
 }
 
 /// What was seen so far, and the promises that it is held against.
@@ -60,13 +120,27 @@ pub struct Checker {
     early: BTreeMap<String, Vec<Pod>>,
     /// UIDs of the pods that were judged or wait in `early`: each is judged once.
     judged: BTreeSet<String>,
+    /// UIDs of the pods that ask for admission, and how far they were seen to be.
+    asking: BTreeMap<String, Stage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waits,
+    Admitted,
 }
 
 impl Checker {
     /// A checker of these promises that has seen nothing.
     #[must_use]
     pub fn new(invariants: Vec<Box<dyn Invariant + Send>>) -> Self {
-        Self { invariants, nodes: BTreeMap::new(), early: BTreeMap::new(), judged: BTreeSet::new() }
+        Self {
+            invariants,
+            nodes: BTreeMap::new(),
+            early: BTreeMap::new(),
+            judged: BTreeSet::new(),
+            asking: BTreeMap::new(),
+        }
     }
 
     /// Takes in a node that was added or changed, and judges the pods that were seen on it before.
@@ -82,8 +156,77 @@ impl Checker {
         self.nodes.remove(name);
     }
 
-    /// Takes in a pod that was added or changed, and judges it if it has a node and was not judged before.
+    /// Takes in a pod that was added or changed, and judges what is new of it: that it was admitted, that it
+    /// has a node.
     pub fn pod_seen(&mut self, pod: &Pod) -> Vec<Violation> {
+        let mut found = self.judge_admission(pod);
+        for invariant in &mut self.invariants {
+            found.extend(invariant.pod_seen(pod).err().map(|sentence| about(&**invariant, pod, sentence)));
+        }
+        found.extend(self.judge_placement(pod));
+        found
+    }
+
+    /// Takes in that a pod is gone.
+    pub fn pod_gone(&mut self, pod: &Pod) {
+        self.asking.remove(&identity(pod));
+        self.invariants.iter_mut().for_each(|invariant| invariant.pod_gone(pod));
+    }
+
+    /// Takes in a pool that was added or changed.
+    pub fn pool_seen(&mut self, pool: &ResourcePool) {
+        self.invariants.iter_mut().for_each(|invariant| invariant.pool_seen(pool));
+    }
+
+    /// Takes in the record of rounds.
+    pub fn round_seen(&mut self, round: &AdmissionRound) {
+        self.invariants.iter_mut().for_each(|invariant| invariant.round_seen(round));
+    }
+
+    /// Judges what can be judged only when nothing more happens: at the end of a run or a test, after the
+    /// sidecar had the time to write what it has to write.
+    pub fn settled(&mut self) -> Vec<Violation> {
+        let found = self.invariants.iter_mut().flat_map(|invariant| {
+            let breaches = invariant.settled();
+            let name = invariant.name();
+            breaches.into_iter().map(move |Breach { pod, sentence }| Violation {
+                invariant: name,
+                pod,
+                node: String::new(),
+                sentence,
+            })
+        });
+        found.collect()
+    }
+
+    /// How many pods could not be judged because their node was never seen.
+    #[must_use]
+    pub fn unjudged(&self) -> usize {
+        self.early.values().map(Vec::len).sum()
+    }
+
+    fn judge_admission(&mut self, pod: &Pod) -> Vec<Violation> {
+        let (said, key) = (Said::of(pod), identity(pod));
+        let gated = said.gates().contains(&names::GATE);
+        let before = self.asking.get(&key).copied();
+        let asks = gated || before.is_some() || said.admitted_as().is_some() || is_marked(pod);
+        if !asks || before == Some(Stage::Admitted) {
+            return Vec::new();
+        }
+        if gated {
+            self.asking.insert(key, Stage::Waits);
+            return Vec::new();
+        }
+        self.asking.insert(key, Stage::Admitted);
+        let admission = Admission::of(pod, before == Some(Stage::Waits));
+        let broken = self.invariants.iter_mut().filter_map(|invariant| {
+            let sentence = invariant.admitted(&admission).err()?;
+            Some(about(&**invariant, pod, sentence))
+        });
+        broken.collect()
+    }
+
+    fn judge_placement(&mut self, pod: &Pod) -> Vec<Violation> {
         let Some(name) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { return Vec::new() };
         if !self.judged.insert(identity(pod)) {
             return Vec::new();
@@ -97,12 +240,6 @@ impl Checker {
         }
     }
 
-    /// How many pods could not be judged because their node was never seen.
-    #[must_use]
-    pub fn unjudged(&self) -> usize {
-        self.early.values().map(Vec::len).sum()
-    }
-
     fn judge(&mut self, pod: &Pod, node: &Node) -> Vec<Violation> {
         let broken = self.invariants.iter_mut().filter_map(|invariant| {
             let sentence = invariant.placed(pod, node).err()?;
@@ -111,6 +248,16 @@ impl Checker {
         });
         broken.collect()
     }
+}
+
+fn about(invariant: &dyn Invariant, pod: &Pod, sentence: String) -> Violation {
+    Violation { invariant: invariant.name(), pod: called(pod), node: String::new(), sentence }
+}
+
+/// Whether the webhook saw it: the annotation together with the mirrored label.
+fn is_marked(pod: &Pod) -> bool {
+    let has = |map: &Option<BTreeMap<String, String>>| map.as_ref().is_some_and(|map| map.contains_key(names::POOL));
+    has(&pod.metadata.labels) && has(&pod.metadata.annotations)
 }
 
 /// The UID, or the name where a test or an odd server gives none.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use weir_model::Amount;
 
 use crate::run::checker::Violation;
-use crate::run::story::{Event, Node, Origin, Plan, PluginFigures, Pod, Step, StepState, Story};
+use crate::run::story::{
+    Event, GangOf, Gate, Node, Origin, Plan, PluginFigures, Pod, PoolFigures, PoolLevel, Step, StepState, Story,
+};
 
 fn at(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -67,5 +69,51 @@ pub(crate) fn run() -> Story {
     ] {
         story.tell(at(second), event);
     }
+    story
+}
+
+/// What a pool is entitled to, uses, asks for and borrows of GPUs.
+pub(crate) fn pool(name: &str, parent: Option<&str>, [entitlement, usage, demand, borrowed]: [i64; 4]) -> Event {
+    let [entitlement, usage, demand, borrowed] = [entitlement, usage, demand, borrowed].map(Amount::new);
+    let gpus = PoolLevel { entitlement, usage, demand, borrowed };
+    let resources = [("nvidia.com/gpu".to_owned(), gpus)].into();
+    Event::PoolSeen(PoolFigures { name: name.into(), parent: parent.map(Into::into), resources })
+}
+
+pub(crate) fn queued(pod: &str, reason: &str, gang: Option<(&str, usize)>) -> Event {
+    let gang = gang.map(|(name, size)| GangOf { name: name.into(), size });
+    Event::PodQueued { pod: pod.into(), gate: Gate { reason: Some(reason.into()), gang } }
+}
+
+/// [`run`]'s cluster divided, in the middle of the run:
+///
+/// ```text
+/// labs            uses 7 of 8, 2 of them borrowed
+/// ├ research      train 6 GPUs, small 1 GPU; large waits for quota
+/// └ production    a gang of 3 of which 2 are there
+/// ```
+pub(crate) fn divided() -> Story {
+    let mut story = Story::new();
+    for (second, event) in [
+        (0, Event::Planned(Plan { title: "divided".into(), nodes: 1, pods: 5, rounded_up: 0 })),
+        (1, node("g1", Some("T4"), 8, 64)),
+        (1, Event::ReplayStarted),
+        (1, pool("labs", None, [8, 7, 10, 0])),
+        (1, pool("labs-research", Some("labs"), [7, 7, 8, 2])),
+        (1, pool("labs-production", Some("labs"), [1, 0, 2, 0])),
+        (2, pod("train", 6, 48)),
+        (2, queued("train", "WaitingForQuota", None)),
+        (2, Event::PodAdmitted { pod: "train".into() }),
+        (2, bound("train", "g1")),
+        (3, pod("large", 8, 16)),
+        (3, queued("large", "WaitingForQuota", None)),
+        (4, pod("a", 1, 1)),
+        (4, queued("a", "WaitingForGang", Some(("trio", 3)))),
+        (5, pod("b", 1, 1)),
+        (5, queued("b", "WaitingForGang", Some(("trio", 3)))),
+    ] {
+        story.tell(at(second), event);
+    }
+    story.advance(at(65));
     story
 }

@@ -5,6 +5,7 @@
 //! what is already known changes nothing, and what is said of an unknown pod is dropped. What is *wrong* in
 //! a history is not judged here but by [`checker`](super::checker).
 
+mod admission;
 mod event;
 mod feed;
 mod history;
@@ -14,6 +15,7 @@ mod tally;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use admission::{GangOf, GangRow, Gate, PoolFigures, PoolLevel, PoolRow, WaitReason};
 pub use event::{Event, Node, Origin, Plan, PluginFigures, Pod, Step, StepState};
 pub use feed::{Feed, Line, Tone};
 pub use history::{History, Sample};
@@ -52,6 +54,8 @@ pub struct Counts {
     pub waiting: usize,
     /// Of those that wait, how many the scheduler has already found no node for.
     pub refused: usize,
+    /// Of those that wait, how many are not admitted yet: the scheduler does not look at them.
+    pub queued: usize,
     /// Hold a node now.
     pub running: usize,
 }
@@ -80,6 +84,7 @@ pub struct Story {
     replay_began: Option<At>,
     ended: Option<(At, String)>,
     cluster: tally::Cluster,
+    admission: admission::Admission,
     pods: BTreeMap<String, Known>,
     trace: BTreeMap<String, Fate>,
     plugins: BTreeMap<String, PluginFigures>,
@@ -164,6 +169,10 @@ impl Story {
             Event::PodFinished { pod } => self.finished(&pod),
             Event::PodDeleted { pod } => self.deleted(&pod),
             Event::PodUnschedulable { pod, message } => self.unschedulable(&pod, &message),
+            Event::PodQueued { pod, gate } => self.queued(&pod, gate),
+            Event::PodAdmitted { pod } => self.admitted(&pod),
+            Event::PoolSeen(figures) => self.admission.pool(figures),
+            Event::PoolGone { name } => self.admission.pool_gone(&name),
             Event::Plugin(figures) => drop(self.plugins.insert(figures.name.clone(), figures)),
             Event::Violated(violation) => {
                 self.feed.say(self.now, Tone::Bad, violation.to_string());
@@ -230,7 +239,24 @@ impl Story {
         self.pods.insert(pod.key.clone(), Known { pod, stage: Stage::Waiting, refusal: None });
     }
 
+    fn queued(&mut self, key: &str, gate: Gate) {
+        if !self.pods.get(key).is_some_and(|known| known.stage == Stage::Waiting) {
+            return;
+        }
+        if let Some(GangOf { name, size }) = self.admission.waits(key, gate, self.now) {
+            self.feed.say(self.now, Tone::Plain, format!("gang {name} is whole: {size} pods"));
+        }
+    }
+
+    fn admitted(&mut self, key: &str) {
+        let Some(gate) = self.admission.waits_no_more(key) else { return };
+        let Some(known) = self.pods.get(key) else { return };
+        let gang = gate.gang.map(|gang| gang.name);
+        self.feed.admitted(self.now, &known.pod.name, gang.as_deref());
+    }
+
     fn bound(&mut self, key: &str, node: String) {
+        self.admission.waits_no_more(key);
         let Some(known) = self.pods.get_mut(key) else { return };
         if known.stage != Stage::Waiting {
             return;
@@ -263,6 +289,7 @@ impl Story {
 
     /// Gives back what a pod holds or asks for.
     fn release(&mut self, key: &str, stage: Stage) {
+        self.admission.waits_no_more(key);
         let Some(known) = self.pods.get_mut(key) else { return };
         match std::mem::replace(&mut known.stage, stage) {
             Stage::Waiting => self.cluster.waits_no_more(&known.pod),
@@ -350,6 +377,7 @@ impl Story {
             counts.running += usize::from(matches!(known.stage, Stage::Running { .. }));
             counts.refused += usize::from(known.refusal.is_some());
         }
+        counts.queued = self.admission.waiting();
         counts
     }
 
@@ -395,6 +423,24 @@ impl Story {
     #[must_use]
     pub fn refusals(&self) -> Vec<Reason> {
         refusal::grouped(self.pods.values().filter_map(|known| known.refusal.as_ref()))
+    }
+
+    /// The tree of pools, depth first; empty where nobody divides the cluster.
+    #[must_use]
+    pub fn pools(&self) -> Vec<PoolRow<'_>> {
+        self.admission.tree()
+    }
+
+    /// Why pods wait for admission, most pods first.
+    #[must_use]
+    pub fn wait_reasons(&self) -> Vec<WaitReason> {
+        self.admission.reasons()
+    }
+
+    /// Gangs that wait for members, those that miss fewest first.
+    #[must_use]
+    pub fn gangs(&self) -> Vec<GangRow> {
+        self.admission.gangs()
     }
 
     /// What the plugins did, by name.

@@ -33,14 +33,23 @@ pub fn draw(frame: &mut Frame<'_>, story: &Story, theme: Theme) {
 }
 
 fn draw_panels(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
-    let (models, refusals) = (story.models(), story.refusals());
-    let wanted = Wanted { models: models.len(), plugins: story.plugins().len(), refusals: refusals.len() };
+    let (models, refusals, pools) = (story.models(), story.refusals(), story.pools());
+    let queue = panels::Queue { reasons: story.wait_reasons(), gangs: story.gangs() };
+    let wanted = Wanted {
+        models: models.len(),
+        plugins: story.plugins().len(),
+        refusals: refusals.len(),
+        pools: pools.len(),
+        queue: queue.rows(),
+    };
     for (panel, place) in layout::arrange(area, wanted) {
         match panel {
             Panel::Gpus => panels::gpus(frame, place, story, theme),
             Panel::Cpus => panels::cpus(frame, place, story, theme),
             Panel::Models => panels::models(frame, place, &models, theme),
             Panel::Refusals => panels::refusals(frame, place, &refusals, theme),
+            Panel::Pools => panels::pools(frame, place, &pools, theme),
+            Panel::Queue => panels::queue(frame, place, story, &queue, theme),
             Panel::Plugins => panels::plugins(frame, place, story, theme),
             Panel::Feed => panels::feed(frame, place, story, theme),
         }

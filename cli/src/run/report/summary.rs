@@ -21,7 +21,7 @@ pub fn summary(story: &Story) -> String {
 
 fn pods(story: &Story) -> String {
     let counts = story.counts();
-    let Counts { created, bound_cpu, bound_gpu, finished, waiting: _, refused: _, running: _ } = counts;
+    let Counts { created, bound_cpu, bound_gpu, finished, waiting: _, refused: _, running: _, queued: _ } = counts;
     let rounded = match story.plan().rounded_up {
         0 => String::new(),
         some => format!("{} ask for a part of a GPU in the trace and got a whole one", number(some)),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use weir_model::Amount;
 
+use super::admission::{Gate, PoolFigures};
 use crate::run::checker::Violation;
 
 /// Something that happened, for [`Story::tell`](super::Story::tell).
@@ -52,6 +53,25 @@ pub enum Event {
         pod: String,
         /// For example `0/1523 nodes are available: 310 Insufficient cpu.`
         message: String,
+    },
+    /// A pod carries the admission gate; the newest reason stands.
+    PodQueued {
+        /// [`Pod::key`].
+        pod: String,
+        /// Why it waits, and with whom.
+        gate: Gate,
+    },
+    /// The gate of a pod is gone.
+    PodAdmitted {
+        /// [`Pod::key`].
+        pod: String,
+    },
+    /// A pool exists, or its figures changed.
+    PoolSeen(PoolFigures),
+    /// A pool is gone.
+    PoolGone {
+        /// [`PoolFigures::name`].
+        name: String,
     },
     /// What a plugin did so far; the newest figures of a name stand.
     Plugin(PluginFigures),

@@ -53,6 +53,7 @@ struct Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
+    Admitted,
     Bound,
     Finished,
     /// With the first reason.
@@ -67,6 +68,15 @@ impl Feed {
 
     pub(super) fn say(&mut self, at: At, tone: Tone, text: String) {
         self.push(Entry { line: Line { at, tone, text }, counted: None });
+    }
+
+    /// A pod, or a member of a gang: the last one that went is named.
+    pub(super) fn admitted(&mut self, at: At, pod: &str, gang: Option<&str>) {
+        let who = gang.map_or_else(|| pod.to_owned(), |gang| format!("gang {gang}"));
+        self.count(at, Tone::Plain, Kind::Admitted, &|count| match count {
+            1 => format!("{who} admitted"),
+            _ => format!("{who} admitted, {count} pods in all"),
+        });
     }
 
     pub(super) fn bound(&mut self, at: At, pod: &str, node: &str) {

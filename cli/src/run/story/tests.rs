@@ -1,6 +1,7 @@
 use weir_model::Amount;
 
 use super::*;
+use crate::run::example;
 
 fn at(seconds: u64) -> At {
     Duration::from_secs(seconds)
@@ -160,4 +161,28 @@ fn the_feed_names_the_shortage_not_the_nodes_that_were_never_meant() {
     let story = told([of_trace("a", 1), Event::PodUnschedulable { pod: "a".into(), message }]);
     let last = story.feed().lines().next_back().map(|line| line.text.as_str());
     assert_eq!(last, Some("a waits: Insufficient nvidia.com/gpu"));
+}
+
+#[test]
+fn a_pod_is_in_the_queue_until_its_gate_goes_and_that_is_told_once() {
+    let mut story = example::divided();
+    assert_eq!((story.counts().queued, story.counts().waiting), (3, 3));
+    for _ in 0..2 {
+        story.tell(at(66), Event::PodAdmitted { pod: "large".into() });
+    }
+    assert_eq!((story.counts().queued, story.counts().waiting), (2, 3), "admitted, and without a node");
+    let told: Vec<&str> = story.feed().lines().map(|line| line.text.as_str()).collect();
+    assert_eq!(told.iter().filter(|text| text.contains("large admitted")).count(), 1, "{told:?}");
+    story.tell(at(67), Event::PodDeleted { pod: "a".into() });
+    story.tell(at(67), example::queued("a", "WaitingForGang", None));
+    assert_eq!(story.counts().queued, 1, "what is said of a pod that is gone is dropped");
+}
+
+#[test]
+fn a_gang_that_becomes_whole_is_told() {
+    let mut story = example::divided();
+    story.tell(at(70), example::pod("c", 1, 1));
+    story.tell(at(70), example::queued("c", "WaitingForGang", Some(("trio", 3))));
+    assert!(story.feed().lines().any(|line| line.text == "gang trio is whole: 3 pods"));
+    assert_eq!(story.gangs(), []);
 }

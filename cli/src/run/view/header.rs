@@ -61,7 +61,7 @@ fn progress(story: &Story, theme: Theme, width: u16) -> Line<'static> {
 /// The figures, most important first; each is kept in one piece.
 fn figures(story: &Story, theme: Theme) -> Vec<Vec<Span<'static>>> {
     let counts = story.counts();
-    let Counts { created: _, bound_cpu, bound_gpu, finished, waiting, refused, running } = counts;
+    let Counts { created: _, bound_cpu, bound_gpu, finished, waiting, refused, queued, running } = counts;
     let figure = |name: &'static str, number: String, note: String| {
         vec![
             Span::styled(format!("{name} "), theme.quiet()),
@@ -70,11 +70,15 @@ fn figures(story: &Story, theme: Theme) -> Vec<Vec<Span<'static>>> {
         ]
     };
     let number = |number: usize| grouped(number as u64);
+    let of_waiting = match queued {
+        0 => format!(" ({} refused)", number(refused)),
+        _ => format!(" ({} in the queue, {} refused)", number(queued), number(refused)),
+    };
     let mut violations = figure("violations", number(story.violations().len()), String::new());
     violations[1].style = if story.violations().is_empty() { theme.good() } else { theme.bad() };
     vec![
         figure("placed", number(counts.bound()), format!(" ({} GPU, {} CPU)", number(bound_gpu), number(bound_cpu))),
-        figure("waiting", number(waiting), format!(" ({} refused)", number(refused))),
+        figure("waiting", number(waiting), of_waiting),
         violations,
         figure("pods/s", format!("{:.0}", story.rate()), format!(" (peak {:.0})", story.peak_rate())),
         figure("running", number(running), String::new()),

@@ -12,6 +12,8 @@ pub(super) enum Panel {
     Gpus,
     Cpus,
     Models,
+    Pools,
+    Queue,
     Refusals,
     Plugins,
     Feed,
@@ -39,6 +41,10 @@ pub(super) struct Wanted {
     pub(super) plugins: usize,
     /// Rows of the table of reasons.
     pub(super) refusals: usize,
+    /// Rows of the tree of pools; without any, neither it nor the queue is shown.
+    pub(super) pools: usize,
+    /// Rows of the queue.
+    pub(super) queue: usize,
 }
 
 /// The panels that fit, each with its place.
@@ -66,9 +72,18 @@ fn columns(width: u16, wanted: Wanted) -> Vec<(u16, Vec<Slot>)> {
     let models = slot(Panel::Models, table(wanted.models).min(10), table(wanted.models), 1, 1);
     let plugins = slot(Panel::Plugins, table(wanted.plugins).min(7), table(wanted.plugins), 1, 3);
     let feed = slot(Panel::Feed, 5, u16::MAX, 1, 5);
+    if wanted.pools == 0 {
+        return match width {
+            0..160 => vec![(55, vec![gpus, cpus, refusals]), (45, vec![models, plugins, feed])],
+            160.. => vec![(42, vec![gpus, cpus]), (33, vec![refusals, feed]), (25, vec![models, plugins])],
+        };
+    }
+    let pools = slot(Panel::Pools, table(wanted.pools).min(12), table(wanted.pools), 1, 1);
+    let queue = slot(Panel::Queue, table(wanted.queue).min(6), table(wanted.queue).max(6), 2, 0);
+    let refusals = Slot { least: 4, rank: 4, ..refusals };
     match width {
-        0..160 => vec![(55, vec![gpus, cpus, refusals]), (45, vec![models, plugins, feed])],
-        160.. => vec![(42, vec![gpus, cpus]), (33, vec![refusals, feed]), (25, vec![models, plugins])],
+        0..160 => vec![(55, vec![gpus, pools, cpus]), (45, vec![queue, models, refusals, plugins, feed])],
+        160.. => vec![(38, vec![gpus, cpus]), (38, vec![pools, queue, feed]), (24, vec![models, plugins, refusals])],
     }
 }
 
@@ -104,10 +119,23 @@ fn stack(column: Rect, mut slots: Vec<Slot>, placed: &mut Vec<(Panel, Rect)>) {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted { models: 7, plugins: 4, refusals: 5 };
+    const WANTED: Wanted = Wanted { models: 7, plugins: 4, refusals: 5, pools: 0, queue: 0 };
+    const DIVIDED: Wanted = Wanted { pools: 9, queue: 4, ..WANTED };
 
     fn panels(width: u16, height: u16) -> Vec<Panel> {
-        arrange(Rect { x: 0, y: 3, width, height }, WANTED).into_iter().map(|(panel, _)| panel).collect()
+        of(WANTED, width, height)
+    }
+
+    fn of(wanted: Wanted, width: u16, height: u16) -> Vec<Panel> {
+        arrange(Rect { x: 0, y: 3, width, height }, wanted).into_iter().map(|(panel, _)| panel).collect()
+    }
+
+    #[test]
+    fn a_divided_cluster_shows_its_pools_and_its_queue_at_every_size() {
+        use Panel::{Cpus, Feed, Gpus, Models, Plugins, Pools, Queue, Refusals};
+        assert_eq!(of(DIVIDED, 80, 20), [Gpus, Pools, Queue, Models]);
+        assert_eq!(of(DIVIDED, 120, 36), [Gpus, Pools, Cpus, Queue, Models, Refusals, Plugins, Feed]);
+        assert_eq!(of(DIVIDED, 200, 52), [Gpus, Cpus, Pools, Queue, Feed, Models, Plugins, Refusals]);
     }
 
     #[test]
@@ -126,10 +154,10 @@ mod tests {
 
     #[test]
     fn panels_never_overlap_nor_leave_the_screen() {
-        for width in 1..=220 {
-            for height in 1..=70 {
+        for (width, height) in (1..=220).flat_map(|width| (1..=70).map(move |height| (width, height))) {
+            for wanted in [WANTED, DIVIDED] {
                 let area = Rect { x: 0, y: 3, width, height };
-                let placed = arrange(area, WANTED);
+                let placed = arrange(area, wanted);
                 for (at, &(panel, rect)) in placed.iter().enumerate() {
                     assert_eq!(rect.intersection(area), rect, "{panel:?} at {width}×{height}");
                     let others = placed[..at].iter().map(|&(_, other)| other);

@@ -7,6 +7,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Paragraph, Row, Table};
 use weir_model::Amount;
 
+mod admission;
+
+pub(super) use admission::{Queue, pools, queue};
+
 use super::chart::{Chart, Moment};
 use super::{Theme, bar, split};
 use crate::run::story::{Level, Levels, ModelRow, Reason, StepState, Story, Tone};

@@ -88,8 +88,39 @@ fn on_a_small_terminal_nothing_that_is_shown_is_cut_off() {
 }
 
 #[test]
+fn a_divided_cluster_shows_what_each_pool_uses_of_what_and_who_waits_for_what() {
+    assert_shows(
+        &lines(&example::divided(), 120, 40),
+        &[
+            "waiting 3 (3 in the queue, 0 refused)",
+            "Pools: used of entitled",
+            "   GPU    of  +dem  borr │",
+            "│ labs                                       7     8    10     · │",
+            "│ ├ production                               0     1     2     · │",
+            "│ └ research                                 7     7     8     2 │",
+            "Queue: 3 wait for admission",
+            "     2 WaitingForGang",
+            "     1 WaitingForQuota",
+            "gang trio                                2/3  1:01 │",
+        ],
+    );
+}
+
+#[test]
+fn a_small_terminal_shows_pools_and_queue_too() {
+    assert_shows(
+        &lines(&example::divided(), 80, 24),
+        &[
+            "│ └ research           7     7     8     2 │",
+            "     2 WaitingForGang",
+            "gang trio              2/3  1:01 │",
+        ],
+    );
+}
+
+#[test]
 fn every_size_can_be_drawn() {
-    for story in [Story::new(), example::run()] {
+    for story in [Story::new(), example::run(), example::divided()] {
         for width in [1, 2, 3, 7, 20, 40, 79, 80, 100, 159, 160, 200, 300] {
             for height in [1, 2, 3, 5, 8, 12, 24, 40, 60, 100] {
                 assert_eq!(lines(&story, width, height).len(), usize::from(height));

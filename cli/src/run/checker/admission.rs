@@ -1,0 +1,50 @@
+//! B1a, B3, B4, B5 and B5a: who was admitted, judged from what the API server's watch told.
+//!
+//! | promise | type | judged |
+//! |---|---|---|
+//! | nobody admits himself, every admission says on what grounds | [`Grounded`] | when a gate goes |
+//! | nobody beyond the entitlement it was decided on | [`WithinEntitlement`] | when a gate goes |
+//! | what was free is given once | [`GivenOnce`] | when a gate goes |
+//! | nobody is admitted twice, no gang above its size | [`AdmittedOnce`] | at every change |
+//! | nobody non-preemptible above the reservation | [`WithinReservation`] | when a gate goes |
+//! | no half gang | [`WholeGangs`] | at the end |
+//! | every exception says so on the pod | [`ExceptionsShown`] | at the end |
+//! | recorded before it is done | [`RecordedFirst`] | at the end |
+//!
+//! Pods on loan, adopted, not enforced and released by hand are exceptions to B3 and B4; what they use counts
+//! all the same. That a recorded entitlement is the right one is judged by [`recomputed`], which needs the
+//! figures that it was computed from.
+
+mod facts;
+mod gangs;
+mod numbers;
+mod recomputed;
+mod reservation;
+mod shown;
+
+pub use facts::{Admission, Figure, Grounds, Record};
+pub use gangs::{AdmittedOnce, WholeGangs};
+pub use numbers::{GivenOnce, Grounded, WithinEntitlement};
+pub use recomputed::{Unequal, recomputed};
+pub use reservation::WithinReservation;
+pub use shown::{ExceptionsShown, RecordedFirst};
+
+use super::Invariant;
+
+/// Every promise about admission; `special` are the GPU models that have dimensions of their own.
+#[must_use]
+pub fn all(special: &[&str]) -> Vec<Box<dyn Invariant + Send>> {
+    vec![
+        Box::new(Grounded),
+        Box::new(WithinEntitlement),
+        Box::new(GivenOnce::default()),
+        Box::new(AdmittedOnce::default()),
+        Box::new(WithinReservation::new(special)),
+        Box::new(WholeGangs::default()),
+        Box::new(ExceptionsShown::default()),
+        Box::new(RecordedFirst::default()),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! B5 and B5a: all of a gang or none of it, and nobody twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Pod;
+use weir_api::condition::Admitted;
+
+use super::super::{Breach, Invariant};
+use super::facts::{Admission, GangKey, Grounds, ended, gang_of, uid};
+use crate::pods::Said;
+
+/// B5: whoever is admitted with a gang is admitted with all of it.
+///
+/// While a gang's gates go one after the other it is half admitted for a moment, so this is judged when
+/// nothing more happens. A member that vanished before its gate went does not count as missing: the others
+/// were decided on together with it.
+#[derive(Clone, Debug, Default)]
+pub struct WholeGangs {
+    gangs: BTreeMap<GangKey, Gang>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Gang {
+    /// Members that wait.
+    waiting: BTreeSet<String>,
+    /// Members that were admitted and have not ended.
+    live: BTreeSet<String>,
+    /// By epoch and round: how many were to go together, how many did, and how many others ran already.
+    together: BTreeMap<(i64, u64), Together>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Together {
+    announced: usize,
+    meant: usize,
+    admitted: BTreeSet<String>,
+    others: usize,
+    /// Members that went away waiting since the first of these was admitted.
+    vanished: usize,
+}
+
+impl Invariant for WholeGangs {
+    fn name(&self) -> &'static str {
+        "B5"
+    }
+
+    fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
+        let Some((key, _)) = gang_of(pod) else { return Ok(()) };
+        let (gang, uid) = (self.gangs.entry(key).or_default(), uid(pod));
+        if Said::of(pod).gates().contains(&weir_api::names::GATE) {
+            gang.waiting.insert(uid);
+        } else if ended(pod) {
+            gang.live.remove(&uid);
+        }
+        Ok(())
+    }
+
+    fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
+        let Some((key, announced)) = gang_of(admission.pod) else { return Ok(()) };
+        let (gang, uid) = (self.gangs.entry(key).or_default(), uid(admission.pod));
+        gang.waiting.remove(&uid);
+        let whole = matches!(admission.grounds, Grounds::Known(Admitted::WithinEntitlement | Admitted::OnLoan));
+        if let Some(record) = admission.record.as_ref().filter(|record| whole && record.finishes.is_none()) {
+            let others = gang.live.len();
+            let together = gang.together.entry((record.epoch, record.round)).or_insert_with(|| Together {
+                announced,
+                meant: record.pods,
+                others,
+                ..Together::default()
+            });
+            together.admitted.insert(uid.clone());
+        }
+        gang.live.insert(uid);
+        Ok(())
+    }
+
+    fn pod_gone(&mut self, pod: &Pod) {
+        let Some((key, _)) = gang_of(pod) else { return };
+        let Some(gang) = self.gangs.get_mut(&key) else { return };
+        gang.live.remove(&uid(pod));
+        if gang.waiting.remove(&uid(pod)) {
+            gang.together.values_mut().for_each(|together| together.vanished += 1);
+        }
+    }
+
+    fn settled(&mut self) -> Vec<Breach> {
+        let half = self.gangs.iter().flat_map(|((namespace, name, _), gang)| {
+            let broken =
+                gang.together.values().filter_map(|Together { announced, meant, admitted, others, vanished }| {
+                    let went = admitted.len() + vanished;
+                    if went < *meant {
+                        return Some(format!(
+                            "{} of {meant} members that were to go together were admitted",
+                            admitted.len()
+                        ));
+                    }
+                    let short = meant + others < *announced;
+                    short.then(|| format!("{meant} members were admitted of a gang that announces {announced}"))
+                });
+            broken.map(move |sentence| Breach { pod: format!("{namespace}/{name}"), sentence })
+        });
+        half.collect()
+    }
+}
+
+/// B5a: an admission is done once. Its record never changes, the gate never comes back, and no gang has more
+/// admitted members at a time than it announces.
+#[derive(Clone, Debug, Default)]
+pub struct AdmittedOnce {
+    /// By UID, what was recorded when its gate went.
+    admitted: BTreeMap<String, Option<String>>,
+    /// Live admitted members.
+    gangs: BTreeMap<GangKey, BTreeSet<String>>,
+}
+
+impl Invariant for AdmittedOnce {
+    fn name(&self) -> &'static str {
+        "B5a"
+    }
+
+    fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
+        let (pod, uid) = (admission.pod, uid(admission.pod));
+        self.admitted.insert(uid.clone(), recorded(pod));
+        let Some((key, size)) = gang_of(pod).filter(|_| !ended(pod)) else { return Ok(()) };
+        let live = self.gangs.entry(key).or_default();
+        live.insert(uid);
+        let by_sidecar = matches!(
+            admission.grounds,
+            Grounds::Known(Admitted::WithinEntitlement | Admitted::OnLoan | Admitted::Replacement)
+        );
+        if by_sidecar && live.len() > size {
+            return Err(format!("its gang announces {size} members and has {} admitted ones", live.len()));
+        }
+        Ok(())
+    }
+
+    fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
+        let Some(before) = self.admitted.get(&uid(pod)) else { return Ok(()) };
+        if ended(pod)
+            && let Some((key, _)) = gang_of(pod)
+        {
+            self.gangs.entry(key).or_default().remove(&uid(pod));
+        }
+        if Said::of(pod).gates().contains(&weir_api::names::GATE) {
+            return Err("it was admitted and has its gate again".to_owned());
+        }
+        let now = recorded(pod);
+        if *before == now {
+            return Ok(());
+        }
+        self.admitted.insert(uid(pod), now);
+        Err("what it was admitted on was written again after its gate had gone".to_owned())
+    }
+
+    fn pod_gone(&mut self, pod: &Pod) {
+        self.admitted.remove(&uid(pod));
+        if let Some(live) = gang_of(pod).and_then(|(key, _)| self.gangs.get_mut(&key)) {
+            live.remove(&uid(pod));
+        }
+    }
+}
+
+fn recorded(pod: &Pod) -> Option<String> {
+    pod.metadata.annotations.as_ref()?.get(weir_api::names::DECIDED_ON).cloned()
+}
