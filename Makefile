@@ -12,7 +12,7 @@ CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
 # The host programs, as cargo packages; weir-scheduler is Go and comes with `weir setup`.
-PROGRAMS := weir-cli
+PROGRAMS := weir-cli weir-admission
 # Modules in Go. local/kwok holds a version only.
 GO_MODULES := scheduler local/kube local/etcd
 
@@ -29,7 +29,7 @@ weir:
 	@echo 'build the programs in Rust (from nothing about 4 minutes)' >&2
 	@cargo build $(addprefix -p ,$(PROGRAMS)) --bins
 	@mkdir -p $(CARGO_TARGET_DIR)/bin
-	@ln -f $(CARGO_TARGET_DIR)/debug/weir $(CARGO_TARGET_DIR)/bin/weir
+	@ln -f $(CARGO_TARGET_DIR)/debug/weir $(CARGO_TARGET_DIR)/debug/weir-admission $(CARGO_TARGET_DIR)/bin/
 
 .PHONY: plugins
 plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm
