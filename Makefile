@@ -16,7 +16,7 @@ CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
 # The host programs in Rust; weir-scheduler is Go and comes with `weir setup`.
-PROGRAMS := weir
+PROGRAMS := weir weir-admission
 # Modules in Go. local/kwok holds a version only.
 GO_MODULES := scheduler local/kube local/etcd
 

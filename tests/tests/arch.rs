@@ -119,7 +119,8 @@ fn every_file_is_named_by_a_module() {
 fn well_known_keys_stand_in_the_registry_alone() {
     for (path, text) in sources("rs") {
         let exempt = MAY_SPELL_KEYS.iter().any(|prefix| path.starts_with(prefix));
-        let is_test = path.starts_with("tests/") || path.contains("/tests/")
+        let is_test = path.starts_with("tests/")
+            || path.contains("/tests/")
             || path.contains("/benches/")
             || path.ends_with("/tests.rs");
         if exempt || is_test {

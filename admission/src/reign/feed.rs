@@ -182,6 +182,7 @@ impl Reign<'_> {
 
     /// Takes in what pools say now; always something to decide.
     pub(super) fn pools_changed(&mut self) -> bool {
+        self.watched_changed = true;
         let mut configs = Vec::new();
         self.report.invalid.clear();
         for object in self.seat.watched.pools() {

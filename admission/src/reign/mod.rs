@@ -120,6 +120,8 @@ struct Reign<'a> {
     models: BTreeSet<String>,
     /// By what pods were read; when it changes they are read anew.
     fingerprint: u64,
+    /// Namespaces, pools or the list of special hardware changed, so that the fingerprint may have.
+    watched_changed: bool,
     /// Pods seen in the list that is under way; nodes likewise.
     listing: Option<BTreeSet<Uid>>,
     nodes: BTreeMap<String, Option<Time>>,
@@ -166,6 +168,7 @@ impl<'a> Reign<'a> {
             models: special.into_iter().map(|model| model.name).collect(),
             rules,
             fingerprint: 0,
+            watched_changed: true,
             listing: None,
             nodes: BTreeMap::new(),
             node_listing: None,
@@ -220,7 +223,8 @@ impl<'a> Reign<'a> {
                     until = until.min(tokio::time::Instant::now() + gather);
                 }
             }
-            if self.anew || self.fingerprint != self.fingerprint_now() {
+            let changed = std::mem::take(&mut self.watched_changed) && self.fingerprint != self.fingerprint_now();
+            if self.anew || changed {
                 return Ok(End::Anew);
             }
             if self.started {

@@ -95,7 +95,7 @@ pub(crate) fn queued(pod: &str, reason: &str, gang: Option<(&str, usize)>) -> Ev
 pub(crate) fn divided() -> Story {
     let mut story = Story::new();
     for (second, event) in [
-        (0, Event::Planned(Plan { title: "divided".into(), nodes: 1, pods: 5, rounded_up: 0 })),
+        (0, Event::Planned(Plan { title: "divided".into(), nodes: 1, pods: 5, rounded_up: 0, pace: String::new() })),
         (1, node("g1", Some("T4"), 8, 64)),
         (1, Event::ReplayStarted),
         (1, pool("labs", None, [8, 7, 10, 0])),
