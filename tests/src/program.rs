@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
 /// What a start that fails may take at the most, and a small run.
@@ -43,29 +43,6 @@ pub async fn to_its_end(command: &mut Command) -> Result<Ended> {
         Ok(status) => Ok(Ended { code: status?.code(), stdout, stderr }),
         Err(_) => bail!("{command:?} did not end within {} s; it said:\n{stdout}{stderr}", PATIENCE.as_secs()),
     }
-}
-
-/// Runs a program until it says something on standard error, and ends it then.
-///
-/// # Errors
-/// When it ends before, or does not say it.
-pub async fn until_it_says(command: &mut Command, text: &str) -> Result<()> {
-    let mut child = start(command)?;
-    let mut lines = BufReader::new(child.stderr.take().context("its errors")?).lines();
-    let mut said = Vec::new();
-    let heard = async {
-        while let Some(line) = lines.next_line().await? {
-            if line.contains(text) {
-                return anyhow::Ok(true);
-            }
-            said.push(line);
-        }
-        Ok(false)
-    };
-    let heard = tokio::time::timeout(PATIENCE, heard).await.unwrap_or(Ok(false))?;
-    child.kill().await.context("end it")?;
-    ensure!(heard, "{command:?} did not say {text:?}; it said:\n{}", said.join("\n"));
-    Ok(())
 }
 
 fn start(command: &mut Command) -> Result<Child> {

@@ -24,9 +24,10 @@ const recheckVariable = "WEIR_RECHECK_ONE_IN"
 
 func main() {
 	host := slot.NewHost(clock.RealClock{}, recheckOneIn())
+	reach := new(startup.Reach)
 	var plugins []app.Option
 	for _, name := range startup.GuestNames(os.Args[1:]) {
-		plugins = append(plugins, app.WithPlugin(name, host.Factory(name)))
+		plugins = append(plugins, app.WithPlugin(name, reach.Before(host.Factory(name))))
 	}
 	os.Exit(cli.Run(app.NewSchedulerCommand(plugins...)))
 }
