@@ -69,20 +69,16 @@ async fn look(cluster: &Cluster, namespace: &str, name: &str) -> Result<Seen> {
     if kind != Some("gang")
         && let Some(pod) = cluster.find(&pods, "pods", name).await?
     {
-        let gang = match Said::of(&pod).gang() {
-            Some((gang, _)) => gang_object(cluster, namespace, gang).await?,
-            None => None,
-        };
+        let (mut gang, mut siblings) = (None, Vec::new());
+        if let Some((name, _)) = Said::of(&pod).gang() {
+            gang = gang_object(cluster, namespace, name).await?;
+            siblings = members_of(cluster, namespace, name).await?;
+        }
         let events = events_of(cluster, namespace, &pod).await?;
-        return Ok(Seen::Pod { pod: Box::new(pod), gang, events });
+        return Ok(Seen::Pod { pod: Box::new(pod), gang, siblings, events });
     }
     let object = if kind == Some("pod") { None } else { gang_object(cluster, namespace, name).await? };
-    let mut members = Vec::new();
-    if kind != Some("pod") {
-        // A gang's label may be written with any of the accepted keys, and a selector cannot say "or".
-        let managed = cluster.list(pods, "pods", ListParams::default().labels(names::POOL)).await?;
-        members.extend(managed.into_iter().filter(|pod| Said::of(pod).gang().is_some_and(|(gang, _)| gang == name)));
-    }
+    let members = if kind == Some("pod") { Vec::new() } else { members_of(cluster, namespace, name).await? };
     if object.is_none() && members.is_empty() {
         let what = kind.unwrap_or("pod or gang");
         bail!("namespace {namespace} has no {what} {name:?}; name another with -n, or see `kubectl weir queue`");
@@ -92,6 +88,14 @@ async fn look(cluster: &Cluster, namespace: &str, name: &str) -> Result<Seen> {
         None => Vec::new(),
     };
     Ok(Seen::Gang { namespace: namespace.to_owned(), name: name.to_owned(), object, members, events })
+}
+
+/// A gang's label may be written with any of the accepted keys, and a selector cannot say "or".
+async fn members_of(cluster: &Cluster, namespace: &str, gang: &str) -> Result<Vec<Pod>> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
+    let mut managed = cluster.list(pods, "pods", ListParams::default().labels(names::POOL)).await?;
+    managed.retain(|pod| Said::of(pod).gang().is_some_and(|(name, _)| name == gang));
+    Ok(managed)
 }
 
 async fn gang_object(cluster: &Cluster, namespace: &str, name: &str) -> Result<Option<Box<Gang>>> {

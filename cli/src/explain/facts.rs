@@ -17,8 +17,8 @@ use crate::pools::Tree;
 
 /// What was found.
 pub(super) enum Seen {
-    /// A pod, with its gang's object and its events.
-    Pod { pod: Box<Pod>, gang: Option<Box<Gang>>, events: Vec<Event> },
+    /// A pod, with its gang's object, all members of its gang and its events.
+    Pod { pod: Box<Pod>, gang: Option<Box<Gang>>, siblings: Vec<Pod>, events: Vec<Event> },
     /// A gang, with the members that exist and the events of the first.
     Gang { namespace: String, name: String, object: Option<Box<Gang>>, members: Vec<Pod>, events: Vec<Event> },
 }
@@ -157,13 +157,17 @@ impl Explained {
     /// Puts together what was seen.
     pub(super) fn of(seen: &Seen, tree: &Tree, special: &BTreeSet<String>) -> Self {
         let (kind, namespace, name, object, members, events) = match seen {
-            Seen::Pod { pod, gang, events } => {
+            Seen::Pod { pod, gang, siblings: _, events } => {
                 let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
                 ("Pod", namespace, name, gang.as_deref(), std::slice::from_ref(&**pod), events)
             }
             Seen::Gang { namespace, name, object, members, events } => {
                 ("Gang", namespace.clone(), name.clone(), object.as_deref(), members.as_slice(), events)
             }
+        };
+        let gang_members = match seen {
+            Seen::Pod { siblings, .. } => siblings.as_slice(),
+            Seen::Gang { members, .. } => members.as_slice(),
         };
         // Who waits speaks for a gang of which some are admitted.
         let speaker = members.iter().find(|pod| Said::of(pod).waits()).or_else(|| members.first());
@@ -184,7 +188,7 @@ impl Explained {
             stands,
             priority: said.as_ref().map_or(0, Said::priority),
             preemptible: said.as_ref().is_some_and(Said::preemptible),
-            gang: gang_seen(object, said.as_ref(), members),
+            gang: gang_seen(object, said.as_ref(), gang_members),
             path: pool.as_deref().map(|pool| path(tree, pool, &asks, &missing)).unwrap_or_default(),
             gates: said.as_ref().map(Said::gates).unwrap_or_default().into_iter().map(str::to_owned).collect(),
             conditions: said.as_ref().map(conditions).unwrap_or_default(),
@@ -241,7 +245,7 @@ fn gang_seen(object: Option<&Gang>, said: Option<&Said<'_>>, members: &[Pod]) ->
             placed: status.placed.into(),
         });
     }
-    // The sidecar has not written it yet; of a single pod the others are not known.
+    // The sidecar has not written it yet.
     let (name, size) = said?.gang()?;
     let count = |holds: fn(&Said<'_>) -> bool| members.iter().filter(|pod| holds(&Said::of(pod))).count() as i64;
     Some(GangSeen {

@@ -48,7 +48,7 @@ fn pod(name: &str, gated: bool, reason: &str, message: &str) -> Pod {
 }
 
 fn explained(pod: Pod, events: Vec<Event>) -> Explained {
-    Explained::of(&Seen::Pod { pod: Box::new(pod), gang: None, events }, &tree(), &Default::default())
+    Explained::of(&Seen::Pod { pod: Box::new(pod), gang: None, siblings: vec![], events }, &tree(), &Default::default())
 }
 
 fn page(explained: &Explained) -> String {

@@ -17,7 +17,7 @@ const LEGEND: &str = "█ used, guaranteed  ▓ used, borrowed  ░ entitled and
 /// The picture.
 pub(super) fn draw(tree: &Tree, paint: Paint) -> String {
     if tree.pools.is_empty() {
-        return "there are no pools; kubectl apply a ResourcePool to make one (docs/pools.md)\n".to_owned();
+        return "there are no pools; kubectl apply a ResourcePool to make one (kubectl explain rp.spec)\n".to_owned();
     }
     let mut page = String::new();
     states(tree, paint).draw(&mut page, paint);
