@@ -29,6 +29,9 @@ use super::workload::Workload;
 const AT_A_TIME: usize = 32;
 /// How often the scheduler is asked for its metrics.
 const METRICS_EVERY: Duration = Duration::from_millis(500);
+/// How long kube-scheduler lets a refused pod wait at most before it tries again. Pods that finish make it try
+/// for as long as any run, so that waiting for empty queues alone could take that long.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 /// How long nothing may happen while pods are undecided.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -156,7 +159,8 @@ impl Run {
             let verdicts = Verdicts::of(*wires.counts.borrow());
             let changed = verdicts != std::mem::replace(&mut last, verdicts);
             // Two looks with nothing in between: a pod that is being tried at this moment is in no queue.
-            let settled = verdicts.refused == 0 || (figures.to_be_tried == 0 && !changed);
+            let tried = figures.to_be_tried == 0 || since.elapsed() > LONGEST_BACK_OFF;
+            let settled = verdicts.refused == 0 || (tried && !changed);
             if verdicts.created == pods && verdicts.undecided == 0 && settled {
                 return Ok(());
             }
@@ -164,10 +168,10 @@ impl Run {
                 since = Instant::now();
             } else if verdicts.created == pods && since.elapsed() > PATIENCE {
                 bail!(
-                    "{} pods are neither bound nor refused, and nothing happened for {} s; the end of {}:\n{}",
+                    "{} pods are neither bound nor refused, and nothing happened for {} s; the end of the \
+                     scheduler's log:\n{}",
                     verdicts.undecided,
                     PATIENCE.as_secs(),
-                    scheduler.process().log().display(),
                     scheduler.process().log_tail()
                 );
             }
