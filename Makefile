@@ -61,7 +61,7 @@ down: weir ## End the clusters that `make run KEEP=1` left up
 .PHONY: test
 test: build ## Run every test: unit, property, doc, golden and end-to-end on a real control plane
 	@$(CARGO_TARGET_DIR)/bin/weir setup --tests
-	@cargo test --workspace
+	@cargo test --workspace --no-fail-fast
 	@cd scheduler && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false ./...
 
 .PHONY: lint

@@ -36,7 +36,7 @@ fn a_pipe_gets_a_tree_without_colours() {
     let file = r#"{"capacity": {"nvidia.com/gpu": 10}, "pools": [{"name": "research"}]}"#;
     let output = weir(&["entitlement", "--tree", "-"], file);
     assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stdout).contains("└ research  ░░░"));
+    assert!(text(&output.stdout).contains("└ research      ░░░"));
     assert!(!text(&output.stdout).contains('\u{1b}'));
 }
 
