@@ -9,7 +9,6 @@ pub mod hosts;
 pub mod node;
 pub mod pod;
 pub mod pool;
-mod requests;
 
 use std::collections::BTreeMap;
 

@@ -13,7 +13,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use weir_api::pool::ResourcePool;
 use weir_api::{condition, names};
-use weir_model::requests::pod_requests;
 use weir_queue::{
     Admitted, GangKey, Grounds, HostPort, Membership, Obstacle, Operator, Phase, Pod, PodShape, Requirement, Term,
     Toleration, Uid,
@@ -21,7 +20,6 @@ use weir_queue::{
 
 use super::hosts::Rules;
 use super::node::effect_of;
-use super::requests::Typed;
 use super::{selects, time};
 use crate::config::Config;
 use crate::keys::{self, Compat};
@@ -254,7 +252,7 @@ fn obstacle(
 
 /// What a pod asks for and where it may run, and what of it cannot be read.
 fn shape(written: &Written, spec: &PodSpec) -> (PodShape, Option<String>) {
-    let requests = pod_requests(&Typed { spec, status: written.status.as_ref() });
+    let requests = weir_api::requests::of(written);
     let unreadable = requests.as_ref().err().map(ToString::to_string);
     let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
     let required = affinity.and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
