@@ -155,6 +155,7 @@ async fn two_leaders_at_once_admit_no_more_than_there_is() {
     world.pool("research", json!({ "resources": [{ "name": "cpu", "reservation": "20" }] })).await;
     // A second one with a lease elsewhere, so that both believe to lead.
     world.namespace("elsewhere", json!({})).await;
+    world.rights_in("elsewhere").await;
     world.run_sidecar("b", "namespace: elsewhere\nwebhook: {install: false}").await;
     for at in 0..60 {
         world.create(pod("team", &format!("p{at}"), json!({ "weir.dev/pool": "research" }), json!({}))).await;

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
@@ -54,10 +54,26 @@ impl World {
         let enforced = !config.contains("enforce: false");
         let (sidecars, capacity) = (Mutex::new(BTreeMap::new()), Mutex::new(0));
         let world = Self { cluster, client, sidecars, history, seen, capacity, enforced };
-        world.namespace("weir-system", json!({})).await;
+        let rights = Checkout::find().unwrap().root().join("admission-config/rbac.yaml");
+        weir_tests::install::apply(&world.client, &rights).await.unwrap();
         world.namespace("team", json!({})).await;
         world.run_sidecar("a", config).await;
         world
+    }
+
+    /// Gives the sidecar in another namespace what it may do in its own.
+    pub(crate) async fn rights_in(&self, namespace: &str) {
+        let file = Checkout::find().unwrap().root().join("admission-config/rbac.yaml");
+        for document in std::fs::read_to_string(file).unwrap().split("\n---\n") {
+            let mut object: DynamicObject = serde_saphyr::from_str(document).unwrap();
+            if object.name_any() == "weir-admission"
+                && object.namespace().is_some()
+                && object.data.get("kind") != Some(&json!("ServiceAccount"))
+            {
+                object.metadata.namespace = Some(namespace.to_owned());
+                weir_tests::install::apply_object(&self.client, &object).await.unwrap();
+            }
+        }
     }
 
     /// Starts a sidecar and returns once it answers the webhook.
@@ -70,10 +86,10 @@ impl World {
             false => format!("{config}\nwebhook: {{{hook}}}"),
         };
         let user = format!("weir-admission-{name}");
-        let config = format!("user: weir-admission\nhttp: {{listen: 127.0.0.1:{http}}}\n{config}\n");
+        let config = format!("http: {{listen: 127.0.0.1:{http}}}\n{config}\n");
         let path = self.cluster.folder().join(format!("{user}.yaml"));
         std::fs::write(&path, config).unwrap();
-        let identity = Identity::user("weir-admission").in_group("system:masters");
+        let identity = Identity::user("system:serviceaccount:weir-system:weir-admission");
         let kubeconfig = self.cluster.kubeconfig_of(&identity).unwrap();
         let arguments = ["--config", path.to_str().unwrap(), "--identity", &user].map(str::to_owned);
         let environment = BTreeMap::from([("KUBECONFIG".to_owned(), kubeconfig.to_str().unwrap().to_owned())]);
