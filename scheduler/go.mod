@@ -8,6 +8,7 @@ require (
 	github.com/spf13/pflag v1.0.5
 	github.com/tetratelabs/wazero v1.7.2
 	go.etcd.io/etcd/server/v3 v3.5.16
+	golang.org/x/sys v0.31.0
 	gopkg.in/inf.v0 v0.9.1
 	k8s.io/api v0.33.12
 	k8s.io/apimachinery v0.33.12
@@ -112,7 +113,6 @@ require (
 	golang.org/x/net v0.38.0 // indirect
 	golang.org/x/oauth2 v0.23.0 // indirect
 	golang.org/x/sync v0.12.0 // indirect
-	golang.org/x/sys v0.31.0 // indirect
 	golang.org/x/term v0.30.0 // indirect
 	golang.org/x/text v0.23.0 // indirect
 	golang.org/x/time v0.7.0 // indirect

@@ -1,10 +1,10 @@
 // The benchmark behind `make bench-call`: the time of one call of a plugin.
 //
 // Each row is a module, the host that runs it and an extension point. All get the same pod and the same 64 nodes of real
-// size, in rounds that take turns, because what else a machine does hits whoever runs at that moment. "weir" is the
-// scheduler's own host, asked each time; "weir, remembered" the same when it remembers; "extension" is the plain one.
+// size. "weir" is the scheduler's own host, asked each time; "weir, remembered" the same when it remembers; "extension"
+// is the plain one.
 //
-// Its last line is one JSON document.
+// Its last line is one JSON document. How it is measured is in measure.go.
 package main
 
 import (
@@ -15,59 +15,34 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/scheduler/backend/cache"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
-	"k8s.io/utils/clock"
+	realclock "k8s.io/utils/clock"
 	wasm "sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/plugin"
 
 	"weir.dev/scheduler/internal/workload"
 	"weir.dev/scheduler/slot"
 )
 
-const (
-	nodes  = 64
-	rounds = 21
-	calls  = 20 * nodes // of a round
-)
-
 func main() {
 	plugins := flag.String("plugins", "../target/plugins", "folder with our modules")
-	peers := flag.String("peers", os.Getenv("PEERS"), "folder with other people's modules; without it their rows say so")
+	others := flag.String("peers", os.Getenv("PEERS"), "folder with other people's modules; without it their rows say so")
+	rounds := flag.Int("rounds", 300, "how often each row is measured")
 	flag.Parse()
-	if err := run(context.Background(), *plugins, *peers); err != nil {
+	if err := run(context.Background(), *plugins, *others, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-call:", err)
 		os.Exit(1)
 	}
 }
 
-// row is one line of the result. Times are of one call, in microseconds.
-type row struct {
-	Guest     string  `json:"guest"`
-	Host      string  `json:"host"`
-	Point     string  `json:"point"`
-	UsPerCall *spread `json:"us_per_call,omitempty"`
-	NotRun    string  `json:"not_run,omitempty"`
-
-	call   func(framework.Plugin, *framework.CycleState, *v1.Pod, *framework.NodeInfo) *framework.Status
-	plugin framework.Plugin
-	took   []float64
-}
-
-type spread struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-}
-
-func run(ctx context.Context, plugins, peers string) error {
+func run(ctx context.Context, plugins, others string, rounds int) error {
+	if rounds < 1 {
+		return fmt.Errorf("-rounds is %d; expected at least 1", rounds)
+	}
 	all := make([]*v1.Node, nodes)
 	for i := range all {
 		all[i] = workload.GPUHost(fmt.Sprintf("node-%05d", i))
@@ -78,7 +53,7 @@ func run(ctx context.Context, plugins, peers string) error {
 	if err != nil {
 		return err
 	}
-	rows, err := rowsOf(ctx, plugins, peers, handle)
+	rows, err := rowsOf(ctx, plugins, others, handle)
 	if err != nil {
 		return err
 	}
@@ -86,17 +61,17 @@ func run(ctx context.Context, plugins, peers string) error {
 	if err != nil {
 		return err
 	}
-	for range rounds {
-		for _, row := range rows {
-			if err := row.round(infos); err != nil {
-				return fmt.Errorf("%s on %s at %s: %w", row.Guest, row.Host, row.Point, err)
-			}
-		}
+	if err := measure(rows, infos, rounds); err != nil {
+		return err
 	}
 	for _, row := range rows {
-		row.sum()
+		fmt.Fprintln(os.Stderr, row)
 	}
-	text, err := json.Marshal(map[string]any{"rows": rows, "nodes": nodes, "calls": rounds * calls})
+	against := comparisons(rows)
+	for _, each := range against {
+		fmt.Fprintln(os.Stderr, each)
+	}
+	text, err := json.Marshal(map[string]any{"rows": rows, "against": against, "clock": clock, "nodes": nodes, "rounds": rounds})
 	if err == nil {
 		fmt.Println(string(text))
 	}
@@ -109,11 +84,20 @@ type silent struct{}
 // Eventf implements events.EventRecorder.
 func (silent) Eventf(_, _ apiruntime.Object, _, _, _, _ string, _ ...any) {}
 
+// errorsOnly keeps the lines that one of the peers logs at each call out of the log and out of the times.
+const errorsOnly = 2
+
+// What a row's module looks at. Only rows that look at the same can be compared.
+const (
+	podAndNode = "pod and node"
+	podAndName = "pod, name of the node"
+)
+
 // rowsOf loads every module on every host that it is measured on.
-func rowsOf(ctx context.Context, plugins, peers string, handle framework.Handle) ([]*row, error) {
+func rowsOf(ctx context.Context, plugins, others string, handle framework.Handle) ([]*row, error) {
 	var rows []*row
-	asked := slot.NewHost(clock.RealClock{}, 1)
-	trusting := slot.NewHost(clock.RealClock{}, 0)
+	asked := slot.NewHost(realclock.RealClock{}, 1)
+	trusting := slot.NewHost(realclock.RealClock{}, 0)
 	for _, guest := range []struct{ name, point string }{
 		{"gpu-filter", "filter"}, {"sku-exclusion-filter", "filter"}, {"binpack-score", "score"}, {"loadaware-score", "score"},
 	} {
@@ -121,31 +105,43 @@ func rowsOf(ctx context.Context, plugins, peers string, handle framework.Handle)
 		if err != nil {
 			return nil, fmt.Errorf("%w; `make plugins` builds it", err)
 		}
-		called, err1 := asked.New(ctx, guest.name, slot.Args{GuestURL: url}, handle)
-		remembered, err2 := trusting.New(ctx, guest.name, slot.Args{GuestURL: url}, handle)
-		plain, err3 := wasm.NewFromConfig(ctx, guest.name, wasm.PluginConfig{GuestURL: url}, handle)
+		called, err1 := asked.New(ctx, guest.name, slot.Args{GuestURL: url, LogSeverity: errorsOnly}, handle)
+		remembered, err2 := trusting.New(ctx, guest.name, slot.Args{GuestURL: url, LogSeverity: errorsOnly}, handle)
+		plain, err3 := wasm.NewFromConfig(ctx, guest.name, wasm.PluginConfig{GuestURL: url, LogSeverity: errorsOnly}, handle)
 		if err := errors.Join(err1, err2, err3); err != nil {
 			return nil, err
 		}
-		rows = append(rows, newRow(guest.name, "weir, remembered", guest.point, remembered),
-			newRow(guest.name, "weir", guest.point, called), newRow(guest.name, "extension", guest.point, plain))
+		rows = append(rows, newRow(guest.name, remembering, guest.point, "nothing", remembered),
+			newRow(guest.name, weir, guest.point, podAndNode, called),
+			newRow(guest.name, extension, guest.point, podAndNode, plain))
 	}
-	for _, guest := range []struct{ name, point string }{{"filter", "filter"}, {"nodenumber", "score"}, {"score", "score"}} {
-		each := newRow("tinygo "+guest.name, "extension", guest.point, nil)
+	return append(rows, peerRows(ctx, others, handle)...), nil
+}
+
+// peerRows are the modules in TinyGo that the extension ships. Without arguments its filter evaluates the spec of the
+// pod and of the node and lets every pod pass: it decodes both, the pod once in a cycle, as its SDK does it, and each
+// node at the first call about it. With arguments it would not look at the node of a pod without nodeName. Its two
+// scores look at the name of the node alone, so there is no peer for a score that reads nodes.
+func peerRows(ctx context.Context, folder string, handle framework.Handle) []*row {
+	var rows []*row
+	for _, guest := range []struct{ name, point, reads string }{
+		{"filter", "filter", podAndNode}, {"nodenumber", "score", podAndName}, {"score", "score", podAndName},
+	} {
+		each := newRow(peers+guest.name, extension, guest.point, guest.reads, nil)
 		rows = append(rows, each)
-		if peers == "" {
+		if folder == "" {
 			each.NotRun = "PEERS names no folder"
 			continue
 		}
-		url, err := fileURL(peers, guest.name)
+		url, err := fileURL(folder, guest.name)
 		if err == nil {
-			each.plugin, err = wasm.NewFromConfig(ctx, guest.name, wasm.PluginConfig{GuestURL: url}, handle)
+			each.plugin, err = wasm.NewFromConfig(ctx, guest.name, wasm.PluginConfig{GuestURL: url, LogSeverity: errorsOnly}, handle)
 		}
 		if err != nil {
 			each.NotRun = err.Error()
 		}
 	}
-	return rows, nil
+	return rows
 }
 
 func fileURL(folder, name string) (string, error) {
@@ -154,81 +150,4 @@ func fileURL(folder, name string) (string, error) {
 		_, err = os.Stat(path)
 	}
 	return "file://" + path, err
-}
-
-func newRow(guest, host, point string, plugin framework.Plugin) *row {
-	made := &row{Guest: guest, Host: host, Point: point, plugin: plugin, call: filter}
-	if point == "score" {
-		made.call = score
-	}
-	return made
-}
-
-func filter(plugin framework.Plugin, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {
-	return plugin.(framework.FilterPlugin).Filter(context.Background(), state, pod, node)
-}
-
-func score(plugin framework.Plugin, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {
-	_, status := plugin.(framework.ScorePlugin).Score(context.Background(), state, pod, node.Node().Name)
-	return status
-}
-
-// round makes the calls of one cycle after the other, beginning each as kube-scheduler does. The first one is not timed.
-func (r *row) round(infos []*framework.NodeInfo) error {
-	if r.NotRun != "" {
-		return nil
-	}
-	pod := pod(r.Guest)
-	state := framework.NewCycleState()
-	if err := r.begin(state, pod, infos); err != nil {
-		return err
-	}
-	for _, info := range infos {
-		if status := r.call(r.plugin, state, pod, info); status.Code() == framework.Error {
-			return status.AsError()
-		}
-	}
-	start := time.Now()
-	for i := range calls {
-		r.call(r.plugin, state, pod, infos[i%len(infos)])
-	}
-	r.took = append(r.took, float64(time.Since(start).Nanoseconds())/1000/calls)
-	return nil
-}
-
-func (r *row) begin(state *framework.CycleState, pod *v1.Pod, infos []*framework.NodeInfo) error {
-	if first, ok := r.plugin.(framework.PreFilterPlugin); ok {
-		if _, status := first.PreFilter(context.Background(), state, pod); status.Code() == framework.Error {
-			return status.AsError()
-		}
-	}
-	if first, ok := r.plugin.(framework.PreScorePlugin); ok {
-		if status := first.PreScore(context.Background(), state, pod, infos); status.Code() == framework.Error {
-			return status.AsError()
-		}
-	}
-	return nil
-}
-
-// pod is one that the guest scores: loadaware-score is silent about GPU pods.
-func pod(guest string) *v1.Pod {
-	amounts := v1.ResourceList{v1.ResourceCPU: resource.MustParse("4"), v1.ResourceMemory: resource.MustParse("16Gi")}
-	if guest != "loadaware-score" {
-		amounts["nvidia.com/gpu"] = resource.MustParse("1")
-	}
-	return &v1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "trainer-1", Namespace: "research", UID: "uid", Labels: map[string]string{"job": "trainer"}},
-		Spec: v1.PodSpec{Containers: []v1.Container{{
-			Name: "main", Image: "example.com/train:1", Resources: v1.ResourceRequirements{Requests: amounts},
-		}}},
-	}
-}
-
-func (r *row) sum() {
-	if r.NotRun != "" {
-		return
-	}
-	slices.Sort(r.took)
-	r.UsPerCall = &spread{Median: r.took[len(r.took)/2], Min: r.took[0], Max: r.took[len(r.took)-1]}
-	fmt.Fprintf(os.Stderr, "%-22s %-17s %-7s %8.2f µs (%.2f to %.2f)\n", r.Guest, r.Host, r.Point, r.UsPerCall.Median, r.UsPerCall.Min, r.UsPerCall.Max)
 }
