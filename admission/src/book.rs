@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Moment;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use weir_api::names;
@@ -67,7 +68,7 @@ impl Book {
         let claims =
             claims.iter().filter_map(|claim| Some((parsed(claim.claimant.first()?)?, claim.clone()))).collect();
         let mut book = Self { api, written, holder: holder.to_owned(), entries, claims, victims };
-        book.write().await?;
+        book.write(None).await?;
         Ok(book)
     }
 
@@ -89,6 +90,12 @@ impl Book {
         self.written.spec.epoch
     }
 
+    /// When the last round was recorded.
+    #[must_use]
+    pub fn recorded(&self) -> Option<Moment> {
+        self.written.spec.recorded.clone()
+    }
+
     /// Whether what is outstanding is other than what stands in the record.
     #[must_use]
     pub fn differs(&self) -> bool {
@@ -98,17 +105,18 @@ impl Book {
             || !victims.iter().eq(self.victims.values())
     }
 
-    /// Records what is outstanding, as the next epoch.
+    /// Records what is outstanding, as the next epoch; `inputs` are what its new admissions were decided on.
     ///
     /// # Errors
     /// [`BookError::Deposed`] where somebody else wrote since; nothing may be done then.
-    pub async fn write(&mut self) -> Result<(), BookError> {
+    pub async fn write(&mut self, inputs: Option<String>) -> Result<(), BookError> {
         let epoch = self.written.spec.epoch + 1;
         let mut next = self.written.clone();
         next.spec = AdmissionRoundSpec {
             epoch,
             holder: self.holder.clone(),
-            recorded: Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now())),
+            recorded: Some(Moment(jiff::Timestamp::now())),
+            inputs,
             admissions: self.entries.values().cloned().collect(),
             claims: self.claims.values().cloned().collect(),
             victims: self.victims.values().cloned().collect(),

@@ -1,52 +1,67 @@
-//! The list of special hardware, as administrators write it into a ConfigMap.
+//! The list of special hardware, as the sku-exclusion-filter reads it: one ConfigMap, one key, JSON.
 //!
-//! The list is what sku-exclusion-filter is configured with; here it tells which class a pod counts in and
-//! which names are aliases. A list that cannot be read is reported and taken as empty for aliases, so that
-//! pods keep what they wrote.
+//! The list decides which class a pod counts in and which names are aliases. What stands in it, and what can
+//! be wrong with it, is decided by `weir_placement`, so that the filter and the sidecar never read the same
+//! list in two ways. A list that cannot be followed is refused as a whole, as the scheduler refuses it.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use serde::Deserialize;
+use weir_placement::sku::{SpecialHardware, SpecialHardwareList, SpecialModel};
 
-/// One special model.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Model {
-    /// The real name: the value of the model label on nodes.
-    pub name: String,
-    /// Other names that users may write.
-    #[serde(default)]
-    pub aliases: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct List {
-    #[serde(default)]
-    models: Vec<Model>,
-}
-
-/// The models in a list, in its order.
+/// The list in a ConfigMap.
 ///
 /// # Errors
-/// A value of the ConfigMap is neither YAML nor JSON with a list `models`; the sentence names its key.
-pub fn models(list: &ConfigMap) -> Result<Vec<Model>, String> {
-    let mut models = Vec::new();
-    for (key, text) in list.data.iter().flatten() {
-        let parsed: List = serde_saphyr::from_str(text).map_err(|error| format!("data[{key}]: {error}"))?;
-        models.extend(parsed.models);
-    }
-    Ok(models)
+/// It has not exactly one key, or its value is no such list; the sentence names the field.
+///
+/// ```
+/// use weir_admission::hardware::listed;
+/// let map = serde_json::from_value(serde_json::json!({ "data": {
+///     "special-hardware.json": r#"{"models": [{"model": "G3", "aliases": ["g3"], "gpusPerHost": 8}]}"#,
+/// } })).unwrap();
+/// assert_eq!(listed(&map).unwrap().models()[0].model, "G3");
+/// ```
+pub fn listed(map: &ConfigMap) -> Result<SpecialHardware, String> {
+    let data = map.data.as_ref().filter(|data| data.len() == 1);
+    let Some((key, text)) = data.and_then(|data| data.first_key_value()) else {
+        return Err(format!(
+            "data: {} keys; write the list into one, the name of which does not matter",
+            map.data.as_ref().map_or(0, BTreeMap::len)
+        ));
+    };
+    let list: SpecialHardwareList = serde_json::from_str(text).map_err(|error| format!("data[{key}]: {error}"))?;
+    SpecialHardware::new(list).map_err(|error| format!("data[{key}], {error}"))
 }
 
-/// Real names by their aliases; nothing from a list that cannot be read.
+/// No special hardware; the label is still the one by which models are named.
+///
+/// # Errors
+/// The label key is empty.
+pub fn none(label: &str) -> Result<SpecialHardware, String> {
+    let list = SpecialHardwareList { label_keys: vec![label.to_owned()], models: Vec::new() };
+    SpecialHardware::new(list).map_err(|error| error.to_string())
+}
+
+/// What the nodes say under a label, by the label and another name of the model.
+pub type Aliases = BTreeMap<(String, String), String>;
+
+/// Every name that means a special model without being what the nodes say, label by label.
 #[must_use]
-pub fn aliases(list: &ConfigMap) -> BTreeMap<String, String> {
-    let models = models(list).unwrap_or_default();
-    models
-        .into_iter()
-        .flat_map(|Model { name, aliases }| aliases.into_iter().map(move |alias| (alias, name.clone())))
-        .collect()
+pub fn aliases(special: &SpecialHardware) -> Aliases {
+    let spellings = |model: &SpecialModel| -> Vec<String> {
+        let SpecialModel { model: name, aliases, label_values, gpus_per_host: _ } = model;
+        std::iter::once(name).chain(aliases).chain(label_values.values()).cloned().collect()
+    };
+    let mut all = Aliases::new();
+    for model in special.models() {
+        for key in special.label_keys() {
+            let value = model.label_value(key);
+            for name in spellings(model).into_iter().filter(|name| name != value) {
+                all.insert((key.clone(), name), value.to_owned());
+            }
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -58,16 +73,37 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_leads_to_the_real_name() {
-        let list = list("models:\n- name: NVIDIA_H100_80GB_HBM3\n  aliases: [H100, h100-80g]\n- name: G3\n");
-        assert_eq!(aliases(&list).get("H100").map(String::as_str), Some("NVIDIA_H100_80GB_HBM3"));
-        assert_eq!(models(&list).unwrap().len(), 2);
+    fn the_list_that_is_shipped_is_read() {
+        let shipped = include_str!("../../scheduler-config/special-hardware.yaml");
+        let map: ConfigMap = serde_saphyr::from_str(shipped).unwrap();
+        let special = listed(&map).unwrap();
+        let names: Vec<_> = special.models().iter().map(|model| model.model.as_str()).collect();
+        assert_eq!(names, ["G3", "V100M32"]);
+        let alias = ("gpu-node-label-model".to_owned(), "V100_32GB".to_owned());
+        assert_eq!(aliases(&special).get(&alias).map(String::as_str), Some("V100M32"));
     }
 
     #[test]
-    fn a_list_that_cannot_be_read_names_its_key_and_has_no_aliases() {
-        let broken = list("models: 7");
-        assert!(models(&broken).unwrap_err().starts_with("data[list]: "));
-        assert!(aliases(&broken).is_empty());
+    fn under_each_label_a_name_leads_to_what_the_nodes_say_there() {
+        let special = listed(&list(
+            r#"{"labelKeys": ["gpu-node-label-model", "nvidia.com/gpu.product"], "models": [{"model": "H100",
+                "aliases": ["big"], "labelValues": {"nvidia.com/gpu.product": "NVIDIA-H100"}, "gpusPerHost": 8}]}"#,
+        ))
+        .unwrap();
+        let said = |key: &str, name: &str| aliases(&special).get(&(key.to_owned(), name.to_owned())).cloned();
+        assert_eq!(said("gpu-node-label-model", "big").as_deref(), Some("H100"));
+        assert_eq!(said("nvidia.com/gpu.product", "big").as_deref(), Some("NVIDIA-H100"));
+        assert_eq!(said("nvidia.com/gpu.product", "NVIDIA-H100"), None);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_followed_names_its_field() {
+        let said = |text: &str| listed(&list(text)).unwrap_err();
+        assert!(said(r#"{"models": 7}"#).starts_with("data[list]: invalid type"), "{}", said(r#"{"models": 7}"#));
+        assert_eq!(
+            said(r#"{"models": [{"model": "H100", "gpusPerHost": 0}]}"#),
+            "data[list], models[0].gpusPerHost: a host of H100 has at least 1 GPU"
+        );
+        assert!(listed(&ConfigMap::default()).unwrap_err().starts_with("data: 0 keys"));
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use weir_api::names;
+use weir_api::round::MAX_ENTRIES;
 
 /// What is wrong with what a pod says: a sentence that names the keys and says what to do.
 pub type Contradiction = String;
@@ -64,20 +65,51 @@ pub fn preemptible(meta: &ObjectMeta) -> Result<Option<bool>, Contradiction> {
     }
 }
 
-/// The gang that a pod says it belongs to. `gang_by` is a label key whose value names the gang of pods that
-/// announce a size and no name; the pool says so.
+/// What a pod's pool and its PodGroup say of its gang.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GangHints<'a> {
+    /// A label key whose value names the gang of pods that announce a size and no name.
+    pub gang_by: Option<&'a str>,
+    /// How many members the PodGroup asks for that the pod's label names; none where it does not exist.
+    pub group: Option<u32>,
+}
+
+/// The name of the PodGroup that a pod says it belongs to.
+#[must_use]
+pub fn pod_group(meta: &ObjectMeta) -> Option<&str> {
+    value(meta.labels.as_ref(), names::POD_GROUP)
+}
+
+/// The gang that a pod says it belongs to.
 ///
 /// # Errors
-/// A name without a size or a size without a name, two keys that differ, or a size that is no number.
-pub fn gang(meta: &ObjectMeta, gang_by: Option<&str>) -> Result<Option<GangWish>, Contradiction> {
+/// A name without a size or a size without a name, two keys that differ, a size that is no number or larger
+/// than what can be admitted in one piece, or a PodGroup that does not exist.
+pub fn gang(meta: &ObjectMeta, hints: GangHints<'_>) -> Result<Option<GangWish>, Contradiction> {
+    let GangHints { gang_by, group } = hints;
     let pairs = [(names::GANG, names::GANG_SIZE)].into_iter().chain(names::GANG_ALIASES.iter().copied());
-    let name = agreed(pairs.clone().map(|(key, _)| (key, value(meta.labels.as_ref(), key))))?;
-    let size = agreed(pairs.map(|(_, key)| (key, value(meta.annotations.as_ref(), key))))?;
+    let grouped = pod_group(meta);
+    if let (Some(name), None) = (grouped, group) {
+        let key = names::POD_GROUP;
+        return Err(format!(
+            "label {key} names the PodGroup {name:?}, which does not exist; create it or leave the label out"
+        ));
+    }
+    let members = group.filter(|_| grouped.is_some()).map(|members| members.to_string());
+    let labels = pairs.clone().map(|(key, _)| (key, value(meta.labels.as_ref(), key)));
+    let name = agreed(labels.chain([(names::POD_GROUP, grouped)]))?;
+    let sizes = pairs.map(|(_, key)| (key, value(meta.annotations.as_ref(), key)));
+    let size = agreed(sizes.chain([(names::POD_GROUP, members.as_deref())]))?;
     let by_pool = gang_by.and_then(|key| value(meta.labels.as_ref(), key));
     match (name.or(by_pool.filter(|_| size.is_some())), size) {
         (None, None) => Ok(None),
         (Some(name), Some(size)) => match size.parse::<u32>() {
-            Ok(size @ 1..) => Ok(Some(GangWish { name: name.to_owned(), size })),
+            Ok(size @ 1..) if u64::from(size) <= MAX_ENTRIES => Ok(Some(GangWish { name: name.to_owned(), size })),
+            Ok(size @ 1..) => Err(format!(
+                "annotation {}: {size} members are announced, and at most {MAX_ENTRIES} pods can be admitted in one \
+                 piece; make several gangs of it",
+                names::GANG_SIZE
+            )),
             _ => Err(format!("annotation {}: {size:?} is not a whole number of at least 1", names::GANG_SIZE)),
         },
         (Some(name), None) => Err(format!(
@@ -147,7 +179,7 @@ mod tests {
         );
         assert_eq!(pool(&pod, Compat::Off), Ok(Some("research")));
         assert_eq!(preemptible(&pod), Ok(Some(true)));
-        assert_eq!(gang(&pod, None), Ok(Some(GangWish { name: "train".to_owned(), size: 8 })));
+        assert_eq!(gang(&pod, GangHints::default()), Ok(Some(GangWish { name: "train".to_owned(), size: 8 })));
     }
 
     #[test]
@@ -170,8 +202,9 @@ mod tests {
 
     #[test]
     fn a_gang_needs_a_name_and_a_size_that_is_a_number() {
-        let sentence =
-            |labels: &[(&str, &str)], annotations: &[(&str, &str)]| gang(&meta(labels, annotations), None).unwrap_err();
+        let sentence = |labels: &[(&str, &str)], annotations: &[(&str, &str)]| {
+            gang(&meta(labels, annotations), GangHints::default()).unwrap_err()
+        };
         assert!(sentence(&[("weir.dev/gang", "g")], &[]).contains("weir.dev/gang-size is missing"));
         assert!(sentence(&[], &[("weir.dev/gang-size", "4")]).contains("weir.dev/gang is missing"));
         for size in ["0", "-1", "many", "1.5", ""] {
@@ -181,8 +214,26 @@ mod tests {
     }
 
     #[test]
+    fn a_gang_that_no_record_can_hold_is_told_so() {
+        let large = meta(&[("weir.dev/gang", "g")], &[("weir.dev/gang-size", "4097")]);
+        let sentence = gang(&large, GangHints::default()).unwrap_err();
+        assert!(sentence.contains("at most 4096 pods can be admitted in one piece"), "{sentence}");
+    }
+
+    #[test]
+    fn a_pod_group_names_the_gang_and_its_object_says_how_large_it_is() {
+        let pod = meta(&[("scheduling.x-k8s.io/pod-group", "train")], &[]);
+        let of = |group| gang(&pod, GangHints { gang_by: None, group });
+        assert_eq!(of(Some(4)), Ok(Some(GangWish { name: "train".to_owned(), size: 4 })));
+        assert!(of(None).unwrap_err().contains("which does not exist"));
+        let both = meta(&[("scheduling.x-k8s.io/pod-group", "train")], &[("weir.dev/gang-size", "5")]);
+        let sentence = gang(&both, GangHints { gang_by: None, group: Some(4) }).unwrap_err();
+        assert!(sentence.contains("keep one of them"), "{sentence}");
+    }
+
+    #[test]
     fn a_pool_may_name_gangs_by_a_label_of_pods_that_announce_a_size() {
-        let by = Some("ray.io/cluster");
+        let by = GangHints { gang_by: Some("ray.io/cluster"), group: None };
         let announced = meta(&[("ray.io/cluster", "train")], &[("weir.dev/gang-size", "4")]);
         let silent = meta(&[("ray.io/cluster", "train")], &[]);
         assert_eq!(gang(&announced, by), Ok(Some(GangWish { name: "train".to_owned(), size: 4 })));

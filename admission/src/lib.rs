@@ -28,6 +28,7 @@ pub mod keys;
 pub mod managed;
 pub mod metrics;
 pub mod mutate;
+pub mod pod_groups;
 pub mod pods;
 pub mod program;
 pub mod read;

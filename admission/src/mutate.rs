@@ -14,6 +14,7 @@ use weir_api::names;
 use weir_api::pool::PoolDefaults;
 
 use crate::config::Config;
+use crate::hardware::Aliases;
 use crate::keys::{self, Compat};
 
 /// What a pod is surrounded by when it is created.
@@ -25,8 +26,8 @@ pub struct Surroundings<'a> {
     pub namespace: &'a BTreeMap<String, String>,
     /// What the pool of a name says for pods that do not; nothing for one that does not exist.
     pub defaults: &'a dyn Fn(&str) -> Option<PoolDefaults>,
-    /// Real names of GPU models by their aliases.
-    pub aliases: &'a BTreeMap<String, String>,
+    /// What the nodes say for other names of special hardware.
+    pub aliases: &'a Aliases,
 }
 
 /// The operations that make a managed pod ready to wait; none if it is.
@@ -38,9 +39,9 @@ pub struct Surroundings<'a> {
 ///     "metadata": { "annotations": { "resource-pool": "research" } },
 ///     "spec": { "containers": [], "schedulerName": "kube-resource-manager-scheduler" },
 /// })).unwrap();
-/// let empty = BTreeMap::new();
+/// let (empty, none) = (BTreeMap::new(), BTreeMap::new());
 /// let surroundings =
-///     Surroundings { config: &Config::default(), namespace: &empty, defaults: &|_| None, aliases: &empty };
+///     Surroundings { config: &Config::default(), namespace: &empty, defaults: &|_| None, aliases: &none };
 /// let patch = serde_json::to_string(&mutate(&pod, surroundings)).unwrap();
 /// assert!(patch.contains(r#"{"op":"add","path":"/spec/schedulingGates","value":[{"name":"weir.dev/admission"}]}"#));
 /// ```
@@ -72,7 +73,7 @@ pub fn mutate(pod: &Pod, surroundings: Surroundings<'_>) -> Vec<Value> {
     if let Some(class) = defaults.priority_class_name {
         patch.priority(spec, &class);
     }
-    patch.models(spec, &config.placement.model_label, aliases);
+    patch.models(spec, aliases);
     patch.operations
 }
 
@@ -128,17 +129,19 @@ impl<'a> Patch<'a> {
     }
 
     /// Rewrites aliases of GPU models, in the node selector and in required node affinity.
-    fn models(&mut self, spec: &PodSpec, key: &str, aliases: &BTreeMap<String, String>) {
-        let selected = spec.node_selector.as_ref().and_then(|selector| selector.get(key));
-        if let Some(real) = selected.and_then(|model| aliases.get(model)) {
-            self.add(&format!("/spec/nodeSelector/{}", escape(key)), json!(real));
+    fn models(&mut self, spec: &PodSpec, aliases: &Aliases) {
+        let real = |key: &str, model: &str| aliases.get(&(key.to_owned(), model.to_owned()));
+        for (key, model) in spec.node_selector.iter().flatten() {
+            if let Some(real) = real(key, model) {
+                self.add(&format!("/spec/nodeSelector/{}", escape(key)), json!(real));
+            }
         }
         let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
         let required = affinity.and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
         for (term, at) in required.iter().flat_map(|required| &required.node_selector_terms).zip(0..) {
             for (expression, position) in term.match_expressions.iter().flatten().zip(0..) {
                 for (model, index) in expression.values.iter().flatten().zip(0..) {
-                    if let Some(real) = aliases.get(model).filter(|_| expression.key == key) {
+                    if let Some(real) = real(&expression.key, model) {
                         let path = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution";
                         let path = format!("{path}/nodeSelectorTerms/{at}/matchExpressions/{position}/values/{index}");
                         self.operations.push(json!({ "op": "replace", "path": path, "value": real }));
@@ -185,7 +188,8 @@ mod tests {
     /// What a pod becomes.
     fn mutated(pod: Value, namespace: &[(&str, &str)], defaults: &PoolDefaults) -> Value {
         let namespace = namespace.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let aliases = BTreeMap::from([("H100".to_owned(), "NVIDIA_H100_80GB_HBM3".to_owned())]);
+        let alias = ("gpu-node-label-model".to_owned(), "H100".to_owned());
+        let aliases = BTreeMap::from([(alias, "NVIDIA_H100_80GB_HBM3".to_owned())]);
         let defaults = |pool: &str| (pool == "research").then(|| defaults.clone());
         let config = Config::default();
         let surroundings =

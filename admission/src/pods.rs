@@ -31,6 +31,8 @@ pub struct Known {
     pub told: Option<(bool, String)>,
     /// What its condition says.
     pub message: String,
+    /// When its condition was written last, as far as this leader knows.
+    pub said: Time,
     /// The label does not say what the pool is.
     pub mislabelled: bool,
 }
@@ -68,6 +70,7 @@ impl Known {
             placed,
             told: told.map(|told| (told.status == "True", told.reason.clone().unwrap_or_default())),
             message: told.and_then(|told| told.message.clone()).unwrap_or_default(),
+            said: Time::ZERO,
             mislabelled: waits && written.labels().get(names::POOL).map(String::as_str) != Some(&*pod.pool),
         }
     }

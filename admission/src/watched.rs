@@ -1,8 +1,7 @@
 //! What this replica knows of the cluster beside pods and nodes: namespaces, pools, the list of special
 //! hardware. Every replica watches it, because every replica answers the webhook.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -14,8 +13,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use weir_api::ResourcePool;
 use weir_api::pool::PoolDefaults;
+use weir_placement::sku::SpecialHardware;
 
 use crate::config::Config;
+use crate::hardware::{self, Aliases};
+use crate::pod_groups::PodGroups;
 
 /// What is known; cloning shares it.
 #[derive(Clone)]
@@ -24,13 +26,30 @@ pub struct Watched {
     namespaces: Store<Namespace>,
     pools: Store<ResourcePool>,
     hardware: Store<ConfigMap>,
+    /// The list in force with its revision: a list that cannot be followed leaves the one before in force, as
+    /// it does in the scheduler.
+    special: Arc<Mutex<Special>>,
+    groups: PodGroups,
+    /// What counts while there is no list.
+    no_hardware: SpecialHardware,
     changed: Arc<Notify>,
+}
+
+/// The list of special hardware that is followed.
+#[derive(Clone)]
+struct Special {
+    /// The revision that was looked at last.
+    revision: Option<String>,
+    list: Arc<SpecialHardware>,
+    aliases: Arc<Aliases>,
 }
 
 impl Watched {
     /// Begins to watch; the tasks end with `tasks`.
     pub fn start(client: &Client, config: &Config, tasks: &mut JoinSet<()>) -> Self {
         let changed = Arc::new(Notify::new());
+        // The configuration was checked, so its label is one; without any, nothing is special.
+        let none = hardware::none(&config.placement.model_label).unwrap_or_default();
         let (namespace, name) = config.placement.special_hardware.split_once('/').unwrap_or_default();
         let hardware = Api::<ConfigMap>::namespaced(client.clone(), namespace);
         let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
@@ -38,6 +57,9 @@ impl Watched {
             namespaces: reflect(Api::all(client.clone()), watcher::Config::default(), tasks, &changed),
             pools: reflect(Api::all(client.clone()), watcher::Config::default(), tasks, &changed),
             hardware: reflect(hardware, only, tasks, &changed),
+            special: Arc::new(Mutex::new(Special::new(none.clone()))),
+            no_hardware: none,
+            groups: PodGroups::start(client, tasks, &changed),
             client: client.clone(),
             changed,
         }
@@ -89,16 +111,45 @@ impl Watched {
         Some(self.pool(pool)?.spec.defaults.clone().unwrap_or_default())
     }
 
-    /// The list of special hardware, if there is one.
+    /// The PodGroups of other schedulers.
     #[must_use]
-    pub fn hardware(&self) -> Option<Arc<ConfigMap>> {
-        self.hardware.state().pop()
+    pub const fn groups(&self) -> &PodGroups {
+        &self.groups
     }
 
-    /// Real names of GPU models by their aliases.
+    /// The special hardware, as of the newest list that can be followed.
     #[must_use]
-    pub fn aliases(&self) -> BTreeMap<String, String> {
-        self.hardware().map(|list| crate::hardware::aliases(&list)).unwrap_or_default()
+    pub fn special(&self) -> Arc<SpecialHardware> {
+        self.followed().list
+    }
+
+    /// What the nodes say for other names of special hardware.
+    #[must_use]
+    pub fn aliases(&self) -> Arc<Aliases> {
+        self.followed().aliases
+    }
+
+    fn followed(&self) -> Special {
+        let newest = self.hardware.state().pop();
+        let revision = newest.as_ref().and_then(|map| map.metadata.resource_version.clone());
+        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
+        if special.revision == revision {
+            return special.clone();
+        }
+        match newest.as_deref().map_or_else(|| Ok(self.no_hardware.clone()), hardware::listed) {
+            Ok(list) => *special = Special::new(list),
+            Err(error) => {
+                tracing::error!(error, revision, "the list of special hardware cannot be followed; the one before is");
+            }
+        }
+        special.revision = revision;
+        special.clone()
+    }
+}
+
+impl Special {
+    fn new(list: SpecialHardware) -> Self {
+        Self { revision: None, aliases: Arc::new(hardware::aliases(&list)), list: Arc::new(list) }
     }
 }
 

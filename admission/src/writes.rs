@@ -104,20 +104,22 @@ pub struct Told {
     pub message: String,
 }
 
-/// Writes a condition, and an event beside it.
-pub async fn tell(client: &Client, target: &Target, told: &Told) -> Outcome {
+/// How a condition relates to the one that stands on the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Its status is another: the time of the last transition is now, and an event says so.
+    Transition,
+    /// Its reason is another: an event says so.
+    Reason,
+    /// Only its numbers are others.
+    Numbers,
+}
+
+/// Writes a condition and, unless only numbers changed, an event beside it.
+pub async fn tell(client: &Client, target: &Target, told: &Told, news: News) -> Outcome {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
-    let body = json!({
-        "metadata": { "uid": target.uid },
-        "status": { "conditions": [{
-            "type": told.condition,
-            "status": told.status,
-            "reason": told.reason,
-            "message": told.message,
-            "lastTransitionTime": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        }] },
-    });
-    match pods.patch_status(&target.name, &params(), &Patch::Strategic(body)).await {
+    match pods.patch_status(&target.name, &params(), &Patch::Strategic(condition_patch(target, told, news))).await {
+        Ok(_) if news == News::Numbers => return Outcome::Done,
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => return Outcome::Gone,
         Err(error) => return Outcome::Failed(error.to_string()),
@@ -128,6 +130,21 @@ pub async fn tell(client: &Client, target: &Target, told: &Told) -> Outcome {
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Done,
         Err(error) => Outcome::Failed(error.to_string()),
     }
+}
+
+/// The patch that writes a condition. Where the status stays, so does the time of its last transition.
+#[must_use]
+pub fn condition_patch(target: &Target, told: &Told, news: News) -> Value {
+    let mut condition = json!({
+        "type": told.condition,
+        "status": told.status,
+        "reason": told.reason,
+        "message": told.message,
+    });
+    if news == News::Transition {
+        condition["lastTransitionTime"] = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+    }
+    json!({ "metadata": { "uid": target.uid }, "status": { "conditions": [condition] } })
 }
 
 fn event(target: &Target, told: &Told) -> Event {

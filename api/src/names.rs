@@ -43,6 +43,8 @@ pub const GANG_ALIASES: &[(&str, &str)] = &[
 ];
 /// Label: the PodGroup of a pod; its object holds the size.
 pub const POD_GROUP: &str = "scheduling.x-k8s.io/pod-group";
+/// The API group of PodGroups.
+pub const POD_GROUP_API: &str = "scheduling.x-k8s.io";
 
 /// Annotation: [`TRUE`] means that the pod may be taken away to bring its pool back to its entitlement.
 pub const PREEMPTIBLE: &str = "weir.dev/preemptible";

@@ -42,6 +42,12 @@ pub struct AdmissionRoundSpec {
     /// When it was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded: Option<Time>,
+    /// What the entitlements follow from that [`admissions`](Self::admissions) of this epoch were decided on:
+    /// capacity, pools, usage and demand as JSON, in the form that `weir entitlement --tree` reads. Left out
+    /// where nothing new is admitted, and where it would be longer than [`MAX_INPUTS`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_INPUTS))]
+    pub inputs: Option<String>,
     /// Pods whose gate is about to go. All members of a gang stand in the same round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -65,6 +71,9 @@ pub struct AdmissionRoundSpec {
 /// How many pods one round may name: what fits into one object of etcd (1.5 MiB) with room to spare. It
 /// is also the largest gang.
 pub const MAX_ENTRIES: u64 = 4096;
+
+/// How long [`AdmissionRoundSpec::inputs`] may be, in bytes: some hundreds of pools.
+pub const MAX_INPUTS: u64 = 131_072;
 
 /// A pod whose gate is about to go.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -22,7 +22,7 @@ use super::hosts::Rules;
 use super::node::effect_of;
 use super::{selects, time};
 use crate::config::Config;
-use crate::keys::{self, Compat};
+use crate::keys::{self, Compat, GangHints};
 use crate::managed::{Request, managed};
 
 /// What has to be known beside the pod to understand it.
@@ -33,12 +33,13 @@ pub struct Context<'a> {
     pub namespace: &'a ObjectMeta,
     /// The pool of a name.
     pub pool: &'a dyn Fn(&str) -> Option<Arc<ResourcePool>>,
+    /// How many members the PodGroup asks for that the pod names; none where it names none that exists.
+    pub group: Option<u32>,
     /// What the placement filters say.
     pub rules: &'a Rules,
-    /// GPU models that some node has or the list of special hardware holds; empty: none is known yet.
-    pub models: &'a BTreeSet<String>,
-    /// Real names of GPU models by their aliases.
-    pub aliases: &'a BTreeMap<String, String>,
+    /// GPU models that some node has, by label key and value; where there is neither such a node nor special
+    /// hardware, nothing is known yet and no model is unknown.
+    pub models: &'a BTreeSet<(String, String)>,
 }
 
 /// What a pod is to us.
@@ -125,7 +126,7 @@ pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Opt
     let pool = named.as_ref().ok().copied().flatten().unwrap_or(fallback);
     let object = (context.pool)(pool);
     let defaults = object.as_ref().and_then(|object| object.spec.defaults.clone()).unwrap_or_default();
-    let gang = keys::gang(meta, defaults.gang_by.as_deref());
+    let gang = keys::gang(meta, GangHints { gang_by: defaults.gang_by.as_deref(), group: context.group });
     let preemptible = keys::preemptible(meta);
     let contradiction =
         [named.err(), preemptible.clone().err(), gang.clone().err(), unreadable].into_iter().flatten().next();
@@ -236,15 +237,12 @@ fn obstacle(
     if selector.is_some_and(|selector| !selects(selector, context.namespace.labels.as_ref())) {
         return Some(Obstacle::PoolNotAllowed(namespace));
     }
-    let models = context.rules.models(shape);
-    if let Some((alias, real)) = models.iter().find_map(|&model| Some((model, context.aliases.get(model)?))) {
-        return Some(Obstacle::Misconfigured(format!(
-            "the alias {alias} now means {real}, and the selectors of a pod cannot be changed; create it anew"
-        )));
-    }
-    let known = |model: &&str| context.models.contains(*model);
-    if let Some(unknown) = models.iter().find(|model| !context.models.is_empty() && !known(model)) {
-        return Some(Obstacle::UnknownModel((*unknown).to_owned()));
+    let known = |key: &str, value: &str| {
+        let none = context.models.is_empty() && context.rules.special().models().is_empty();
+        none || context.models.contains(&(key.to_owned(), value.to_owned()))
+    };
+    if let Some(obstacle) = context.rules.obstacle(shape, known) {
+        return Some(obstacle);
     }
     let gates = spec.scheduling_gates.iter().flatten();
     gates.map(|gate| gate.name.clone()).find(|gate| gate != names::GATE).map(Obstacle::OtherGate)
@@ -312,6 +310,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
     use weir_model::Amount;
+    use weir_placement::sku::SpecialHardware;
 
     const UID: &str = "0b7a6d1c-9b8e-4c55-8f3e-2d1f0a9c7e61";
 
@@ -319,7 +318,9 @@ mod tests {
         object["metadata"]["uid"] = UID.into();
         object["metadata"]["namespace"] = "team".into();
         let config = Config::default();
-        let rules = Rules::new(&config, &[]).unwrap();
+        let list = r#"{"models": [{"model": "H100", "aliases": ["h100"], "gpusPerHost": 8}]}"#;
+        let special = SpecialHardware::new(serde_json::from_str(list).unwrap()).unwrap();
+        let rules = Rules::new(&config, special).unwrap();
         let selector = json!({ "matchLabels": { "may": "yes" } });
         let closed =
             ResourcePool::new("closed", serde_json::from_value(json!({ "namespaceSelector": selector })).unwrap());
@@ -328,9 +329,9 @@ mod tests {
             config: &config,
             namespace: &ObjectMeta::default(),
             pool: &|name| (name == "closed").then(|| Arc::clone(&closed)),
+            group: None,
             rules: &rules,
-            models: &["T4".to_owned()].into(),
-            aliases: &[("h100".to_owned(), "H100".to_owned())].into(),
+            models: &[("gpu-node-label-model".to_owned(), "T4".to_owned())].into(),
         };
         pod(&serde_json::from_value(object).unwrap(), &context, &mut Shared::default()).unwrap()
     }

@@ -1,6 +1,7 @@
 //! Records decisions and carries them out. Gates go first; words follow when no gate is under way.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,17 +9,20 @@ use weir_api::condition;
 use weir_api::round::{Admission as Entry, Claim, Victim};
 use weir_queue::{Admission, Cause, Claimed, DecidedOn, Decision, Event, Eviction, Grounds, Uid};
 
+use super::inputs::inputs;
 use super::{Done, Reign};
 use crate::book::BookError;
 use crate::read::{moment, written};
-use crate::writes::{Outcome, Target, Told, evict, mirror_pool, remove_gate, tell};
+use crate::writes::{News, Outcome, Target, Told, evict, mirror_pool, remove_gate, tell};
 
 impl Reign<'_> {
     /// Notes what was decided; nothing is carried out before it is recorded.
     pub(super) fn take_up(&mut self, decisions: Vec<Decision>) {
+        let admits = decisions.iter().any(|decision| matches!(decision, Decision::Admit(_)));
+        let inputs: Option<Arc<str>> = if admits { inputs(&self.queue).map(Arc::from) } else { None };
         for decision in decisions {
             match decision {
-                Decision::Admit(admission) => self.unrecorded.push_back(admission),
+                Decision::Admit(admission) => self.unrecorded.push_back((admission, inputs.clone())),
                 Decision::Wait(waiting) => {
                     let (reason, message) = (waiting.why.reason().as_str(), waiting.why.to_string());
                     for uid in waiting.pods {
@@ -35,7 +39,7 @@ impl Reign<'_> {
                 }
                 Decision::Void(uids) => {
                     uids.iter().for_each(|uid| drop(self.book.entries.remove(uid)));
-                    self.unrecorded.retain(|admission| !admission.pods.iter().any(|(uid, _)| uids.contains(uid)));
+                    self.unrecorded.retain(|(admission, _)| !admission.pods.iter().any(|(uid, _)| uids.contains(uid)));
                 }
                 Decision::Over { pool, dim, since } => self.report.over(pool, dim, since),
             }
@@ -44,17 +48,23 @@ impl Reign<'_> {
 
     /// Writes the record where it has to change, and carries out what is recorded.
     pub(super) async fn record(&mut self) -> anyhow::Result<()> {
-        let mut admitted = Vec::new();
-        while self.unrecorded.front().is_some_and(|admission| admission.pods.len() <= self.book.room()) {
-            let Some(admission) = self.unrecorded.pop_front() else { break };
+        let (mut admitted, mut inputs) = (Vec::new(), None);
+        // One record holds what one step decided, because it holds what that step was decided on.
+        let round = self.unrecorded.front().map(|(admission, _)| admission.round);
+        let fits = |(admission, _): &(Admission, Option<Arc<str>>), room: usize| {
+            Some(admission.round) == round && admission.pods.len() <= room
+        };
+        while self.unrecorded.front().is_some_and(|next| fits(next, self.book.room())) {
+            let Some((admission, decided_on)) = self.unrecorded.pop_front() else { break };
             self.enter(&admission);
             admitted.push(admission);
+            inputs = decided_on;
         }
         let urgent = !admitted.is_empty() || !self.report.evictions.is_empty();
         if !urgent && (!self.book.differs() || self.gates_under_way > 0) {
             return Ok(());
         }
-        match self.book.write().await {
+        match self.book.write(inputs.map(|text| text.to_string())).await {
             Ok(()) => {}
             Err(error @ BookError::Deposed { .. }) => return Err(error.into()),
             Err(error) if !urgent => {
@@ -64,6 +74,7 @@ impl Reign<'_> {
             Err(error) => return Err(error.into()),
         }
         for admission in admitted {
+            self.note_decision(&admission);
             self.carry_out(&admission);
         }
         for (target, uid, told, notice) in std::mem::take(&mut self.report.evictions) {
@@ -123,7 +134,7 @@ impl Reign<'_> {
         self.will_tell(uid, told);
     }
 
-    fn will_tell(&mut self, uid: Uid, told: Told) {
+    pub(super) fn will_tell(&mut self, uid: Uid, told: Told) {
         self.to_tell.insert(uid, told);
     }
 
@@ -134,18 +145,19 @@ impl Reign<'_> {
         while self.words_under_way < at_once {
             let Some((uid, told)) = self.to_tell.pop_first() else { return };
             let Some(known) = self.pods.get_mut(uid) else { continue };
-            let stands = known
-                .told
-                .as_ref()
-                .is_some_and(|(yes, reason)| *yes == (told.status == "True") && reason == told.reason);
-            if told.condition == condition::ADMITTED && stands && known.message == told.message {
-                continue;
-            }
+            let news = match &known.told {
+                Some((yes, _)) if *yes != (told.status == "True") => News::Transition,
+                Some((_, reason)) if reason != told.reason => News::Reason,
+                Some(_) if known.message == told.message => continue,
+                Some(_) => News::Numbers,
+                None => News::Transition,
+            };
+            known.said = super::now();
             self.report.touch(known.gang.as_ref());
             let (client, target) = (self.seat.client.clone(), known.target.clone());
             self.words_under_way += 1;
             self.spawn(async move {
-                let outcome = tell(&client, &target, &told).await;
+                let outcome = tell(&client, &target, &told, news).await;
                 Done::Told { uid, told, outcome }
             });
         }
@@ -205,7 +217,7 @@ impl Reign<'_> {
         let client = self.seat.client.clone();
         self.spawn(async move {
             // The reason stands on the pod before the pod goes (C4); without it, it does not go.
-            match tell(&client, &target, &told).await {
+            match tell(&client, &target, &told, News::Transition).await {
                 Outcome::Done => {}
                 outcome => return Done::Evicted { uid, outcome },
             }

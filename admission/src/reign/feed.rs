@@ -12,6 +12,7 @@ use weir_api::names;
 use weir_queue::{Event, Grounds, Obstacle, Phase, Time};
 
 use super::{Reign, now};
+use crate::keys;
 use crate::pods::Known;
 use crate::read::pod::{Context, Seen, pod, uid};
 use crate::read::{node, pool};
@@ -46,13 +47,17 @@ impl Reign<'_> {
         let namespace = self.seat.watched.namespace(&written.namespace().unwrap_or_default()).await;
         let empty = ObjectMeta::default();
         let watched = self.seat.watched.clone();
+        let group = match keys::pod_group(&written.metadata) {
+            Some(name) => self.members_of_group(written.namespace().unwrap_or_default(), name.to_owned()).await,
+            None => None,
+        };
         let context = Context {
             config: &self.seat.config,
             namespace: namespace.as_ref().map_or(&empty, |namespace| &namespace.metadata),
             pool: &|name| watched.pool(name),
+            group,
             rules: &self.rules,
             models: &self.models,
-            aliases: &self.aliases,
         };
         match pod(written, &context, &mut self.shared) {
             Some(Seen::Managed(pod)) => self.managed(written, *pod),
@@ -63,6 +68,19 @@ impl Reign<'_> {
             Some(Seen::Nothing(uid)) => self.gone(uid),
             None => {}
         }
+    }
+
+    /// How many members a PodGroup asks for, remembered because pods are read by it.
+    async fn members_of_group(&mut self, namespace: String, name: String) -> Option<u32> {
+        let size = self.seat.watched.groups().size(&namespace, &name).await;
+        self.groups.insert((namespace, name), size);
+        size
+    }
+
+    /// Whether pods were read by a PodGroup that says something else by now.
+    pub(super) fn groups_changed(&self) -> bool {
+        let groups = self.seat.watched.groups();
+        self.groups.iter().any(|((namespace, name), size)| groups.known(namespace, name) != *size)
     }
 
     fn managed(&mut self, written: &Pod, pod: weir_queue::Pod) {
@@ -83,6 +101,7 @@ impl Reign<'_> {
             }
         }
         if let Some(before) = self.pods.get(uid) {
+            known.said = before.said;
             // What was written since this version is known better here than by the watch.
             if before.told != known.told && before.waits == known.waits {
                 (known.told, known.message) = (before.told.clone(), before.message.clone());
@@ -160,11 +179,13 @@ impl Reign<'_> {
 
     fn node(&mut self, written: &Node) {
         let (node, again) = node::node(written, &self.seat.config.nodes, now());
-        if let Some(model) = node.labels.get(&self.seat.config.placement.model_label)
-            && self.models.insert(model.clone())
-        {
-            // Somebody may wait for exactly this model and was told that nobody knows it.
-            self.anew |= self.unknown_models;
+        for key in self.rules.special().label_keys() {
+            if let Some(model) = node.labels.get(key)
+                && self.models.insert((key.clone(), model.clone()))
+            {
+                // Somebody may wait for exactly this model and was told that nobody knows it.
+                self.anew |= self.unknown_models;
+            }
         }
         self.nodes.insert(node.name.clone(), again);
         self.events.push(Event::Node(node));
@@ -221,7 +242,7 @@ impl Reign<'_> {
                 format!("{}{:?}{said:?}", namespace.name_any(), namespace.labels()).hash(&mut hasher);
             }
         }
-        watched.hardware().map(|list| format!("{:?}", list.data)).hash(&mut hasher);
+        format!("{:?}", watched.special()).hash(&mut hasher);
         hasher.finish()
     }
 }

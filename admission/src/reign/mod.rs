@@ -9,10 +9,15 @@
 //! |---|---|
 //! | `feed` | turns what the watches bring into events of the queue |
 //! | `carry_out` | records decisions and carries them out |
-//! | `report` | says on pools and gangs, and in metrics, how things stand |
+//! | `inputs` | what a round was decided on, for whoever checks it |
+//! | `numbers` | keeps the numbers fresh that waiting pods are told |
+//! | `report`, `gangs` | say on pools and gangs, and in metrics, how things stand |
 
 mod carry_out;
 mod feed;
+mod gangs;
+mod inputs;
+mod numbers;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -116,8 +121,10 @@ struct Reign<'a> {
     pods: Pods,
     shared: Shared,
     rules: Rules,
-    aliases: BTreeMap<String, String>,
-    models: BTreeSet<String>,
+    /// GPU models on nodes, by label key and value.
+    models: BTreeSet<(String, String)>,
+    /// How many members PodGroups asked for when pods were read by them.
+    groups: BTreeMap<(String, String), Option<u32>>,
     /// By what pods were read; when it changes they are read anew.
     fingerprint: u64,
     /// Namespaces, pools or the list of special hardware changed, so that the fingerprint may have.
@@ -131,8 +138,8 @@ struct Reign<'a> {
     /// Whether some pod waits for a model that nobody knows.
     unknown_models: bool,
     book: Book,
-    /// Decided and not recorded yet, because the record is full.
-    unrecorded: VecDeque<Admission>,
+    /// Decided and not recorded yet, each with what it was decided on.
+    unrecorded: VecDeque<(Admission, Option<Arc<str>>)>,
     /// What is to be said on pods, by who has waited longest to hear it.
     to_tell: BTreeMap<Uid, Told>,
     gates_under_way: usize,
@@ -146,26 +153,17 @@ struct Reign<'a> {
 
 impl<'a> Reign<'a> {
     async fn begin(seat: &'a Seat) -> anyhow::Result<Self> {
-        let list = seat.watched.hardware();
-        let special = list.as_ref().map_or(Ok(Vec::new()), |list| crate::hardware::models(list));
-        let special = special.unwrap_or_else(|error| {
-            tracing::error!(
-                error,
-                list = seat.config.placement.special_hardware,
-                "the list of special hardware is not readable"
-            );
-            Vec::new()
-        });
-        let rules = Rules::new(&seat.config, &special).map_err(anyhow::Error::msg)?;
+        let special = seat.watched.special();
+        let rules = Rules::new(&seat.config, (*special).clone()).map_err(anyhow::Error::msg)?;
         let book = Book::open(&seat.client, &seat.identity).await.context("taking over")?;
         let (done, outcomes) = mpsc::unbounded_channel();
         let mut reign = Self {
-            queue: Queue::new(Box::new(rules.clone()), policy(&seat.config, book.since())),
+            queue: Queue::new(rules.hosts(), policy(&seat.config, book.since())),
             events: Vec::new(),
             pods: Pods::default(),
             shared: Shared::default(),
-            aliases: seat.watched.aliases(),
-            models: special.into_iter().map(|model| model.name).collect(),
+            models: BTreeSet::new(),
+            groups: BTreeMap::new(),
             rules,
             fingerprint: 0,
             watched_changed: true,
@@ -223,8 +221,9 @@ impl<'a> Reign<'a> {
                     until = until.min(tokio::time::Instant::now() + gather);
                 }
             }
-            let changed = std::mem::take(&mut self.watched_changed) && self.fingerprint != self.fingerprint_now();
-            if self.anew || changed {
+            let watched_changed = std::mem::take(&mut self.watched_changed);
+            let read_otherwise = || self.fingerprint != self.fingerprint_now() || self.groups_changed();
+            if self.anew || (watched_changed && read_otherwise()) {
                 return Ok(End::Anew);
             }
             if self.started {

@@ -1,4 +1,4 @@
-//! How things stand: the status of pools, the objects of gangs, the figures of metrics.
+//! How things stand: the status of pools and the figures of metrics; the objects of gangs are next door.
 //!
 //! Written at most once a second and only what changed, behind the gates and the words on pods.
 
@@ -6,17 +6,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as Moment};
-use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::{Api, Resource, ResourceExt};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
 use serde_json::json;
+use weir_api::gang::DecidedOn;
 use weir_api::pool::{Lender as Lends, PoolResourceStatus, ResourcePool, ResourcePoolStatus, Summary, Trace};
-use weir_api::{Gang, condition, metrics as names_of, names};
+use weir_api::{condition, metrics as names_of, names};
 use weir_entitlement::{CappedBy, Condition as Attention, Lender};
 use weir_model::{Amount, Dim, PoolError, PoolId};
 use weir_queue::{Queue, Time, Uid};
 
 use super::{Done, Reign};
-use crate::pods::Known;
 use crate::read::{is_milli, moment, written};
 use crate::writes::{Outcome, Target, Told};
 
@@ -33,8 +33,13 @@ pub(super) struct Report {
     over: BTreeMap<(String, String), Time>,
     touched: BTreeSet<(String, String)>,
     pools: HashMap<String, ResourcePoolStatus>,
-    gangs: HashMap<(String, String), serde_json::Value>,
+    /// What was written of gangs.
+    pub(super) gangs: HashMap<(String, String), serde_json::Value>,
+    /// What gangs were admitted on, until it is written.
+    pub(super) decided: HashMap<(String, String), DecidedOn>,
     last: Time,
+    /// The second up to which numbers on pods were refreshed.
+    pub(super) refreshed: u64,
 }
 
 impl Report {
@@ -62,6 +67,7 @@ impl Reign<'_> {
             return;
         }
         self.report.last = now;
+        self.refresh_numbers(now);
         let counts = self.count_pods();
         self.report_metrics();
         let mut attention = BTreeMap::new();
@@ -130,7 +136,7 @@ impl Reign<'_> {
         let (tree, dims) = (queue.pools().0, queue.dimensions());
         let [reservation, limit, entitlement, usage, demand, borrowed] =
             [0, 1, 2, 3, 4, 5].map(|at| names_of::POOL_STATES[at]);
-        let [capacity, allocated, waits, _] = [0, 1, 2, 3].map(|at| names_of::CLUSTER_STATES[at]);
+        let [capacity, allocated, waits, unmanaged] = [0, 1, 2, 3].map(|at| names_of::CLUSTER_STATES[at]);
         for pool in tree.iter() {
             let (name, parent) = (tree.name(pool), tree.parent(pool).map_or("", |parent| tree.name(parent)));
             for dim in dims_of(queue, pool) {
@@ -140,6 +146,7 @@ impl Reign<'_> {
                     metrics.cluster(dim_name, capacity, value(queue.entitlements().capacity(dim)));
                     metrics.cluster(dim_name, allocated, value(standing.usage));
                     metrics.cluster(dim_name, waits, value(standing.demand));
+                    metrics.cluster(dim_name, unmanaged, value(queue.unmanaged_use(dim)));
                     continue;
                 }
                 let spec = tree.spec(pool, dim, dims);
@@ -261,55 +268,6 @@ impl Reign<'_> {
             }
         });
     }
-
-    fn report_gang(&mut self, gang: (String, String)) {
-        let members: Vec<&Known> = self.pods.members(&gang).collect();
-        let api: Api<Gang> = Api::namespaced(self.seat.client.clone(), &gang.0);
-        let (key, name) = (gang.clone(), gang.1.clone());
-        let Some(first) = members.first() else {
-            self.report.gangs.remove(&gang);
-            self.spawn(async move {
-                match api.delete(&name, &DeleteParams::default()).await {
-                    Err(kube::Error::Api(status)) if status.code == 404 => Done::Said(Outcome::Done),
-                    other => Done::Gang(key, outcome(other.map(drop))),
-                }
-            });
-            return;
-        };
-        // A label may hold what a name may not; such a gang shows on its pods alone.
-        let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
-        if !name.chars().all(valid) {
-            return;
-        }
-        let count = |what: fn(&Known) -> bool| members.iter().filter(|known| what(known)).count();
-        let (admitted, placed) = (count(|known| !known.waits), count(|known| known.placed));
-        let speaks = members.iter().find(|known| known.waits).unwrap_or(first);
-        let told = speaks.told.as_ref().map(|(yes, reason)| {
-            json!([{ "type": condition::ADMITTED, "status": if *yes { "True" } else { "False" }, "reason": reason,
-                "message": speaks.message, "lastTransitionTime": moment(speaks.created) }])
-        });
-        let body = json!({
-            "apiVersion": Gang::api_version(&()), "kind": Gang::kind(&()), "metadata": { "name": name },
-            "spec": { "size": first.size, "pool": &*first.pool },
-        });
-        let status = json!({
-            "apiVersion": Gang::api_version(&()), "kind": Gang::kind(&()), "metadata": { "name": name },
-            "status": { "created": members.len(), "admitted": admitted, "placed": placed, "conditions": told.unwrap_or(json!([])) },
-        });
-        let both = json!([body, status]);
-        if self.report.gangs.get(&gang) == Some(&both) {
-            return;
-        }
-        self.report.gangs.insert(gang, both);
-        let params = PatchParams::apply(names::ADMISSION).force();
-        self.spawn(async move {
-            let written = match api.patch(&name, &params, &Patch::Apply(body)).await {
-                Ok(_) => api.patch_status(&name, &params, &Patch::Apply(status)).await.map(drop),
-                Err(error) => Err(error),
-            };
-            Done::Gang(key, outcome(written))
-        });
-    }
 }
 
 /// The dimensions that a pool lists, uses or waits for.
@@ -321,6 +279,7 @@ fn dims_of(queue: &Queue, pool: PoolId) -> Vec<Dim> {
         counts
             || tree.listed(pool, *dim).is_some()
             || (pool == PoolId::ROOT && !queue.entitlements().capacity(*dim).is_zero())
+            || (pool == PoolId::ROOT && !queue.unmanaged_use(*dim).is_zero())
     };
     dims.iter().filter(speaks).collect()
 }
@@ -386,7 +345,8 @@ fn kept(
     }
 }
 
-fn outcome(result: kube::Result<()>) -> Outcome {
+/// What came of a write to an object.
+pub(super) fn outcome(result: kube::Result<()>) -> Outcome {
     match result {
         Ok(()) => Outcome::Done,
         Err(kube::Error::Api(status)) if status.code == 404 => Outcome::Gone,

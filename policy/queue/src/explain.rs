@@ -34,6 +34,25 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, in the order of the contract.
+    pub const ALL: &[Self] = &[
+        Self::WaitingForQuota,
+        Self::WaitingForGang,
+        Self::WaitingForPlacement,
+        Self::WaitingForPreemption,
+        Self::ExceedsEntitlement,
+        Self::ExceedsMaxQuota,
+        Self::ExceedsReservation,
+        Self::PoolNotFound,
+        Self::PoolNotLeaf,
+        Self::PoolHeld,
+        Self::PoolNotAllowed,
+        Self::UnknownModel,
+        Self::Misconfigured,
+        Self::PlacementTimeout,
+        Self::BackingOff,
+    ];
+
     /// The word that stands in the condition.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

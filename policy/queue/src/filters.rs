@@ -47,8 +47,8 @@ fn pairs(texts: &Texts) -> impl Iterator<Item = (&str, &str)> {
     texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))
 }
 
-/// A pod whose effective requests are those of its one container.
-struct ShapeView<'a> {
+/// A shape as the filters read pods: one container asks for all that the pod asks for.
+pub struct ShapeView<'a> {
     shape: &'a PodShape,
     requests: Texts,
     terms: Vec<TermText<'a>>,
@@ -66,7 +66,9 @@ struct RequirementText<'a> {
 }
 
 impl<'a> ShapeView<'a> {
-    fn new(shape: &'a PodShape) -> Self {
+    /// The view of a shape.
+    #[must_use]
+    pub fn new(shape: &'a PodShape) -> Self {
         let requirement = |requirement: &'a Requirement| {
             let number = match requirement.operator {
                 Operator::Gt(bound) | Operator::Lt(bound) => Some(bound.to_string()),

@@ -127,7 +127,7 @@ mod why;
 pub use decision::*;
 pub use event::*;
 pub use explain::{Explanation, PoolName, Reason};
-pub use filters::FilterHosts;
+pub use filters::{FilterHosts, ShapeView};
 pub use hosts::{Hosts, Node};
 pub use pod::*;
 pub use selector::{Effect, Operator, Requirement, Taint, Term, Toleration};

@@ -82,6 +82,8 @@ pub(crate) struct Host {
     pub(crate) pods: BTreeSet<u32>,
     /// What the node adds to the capacity.
     gives: ResourceVec,
+    /// What unmanaged pods keep from it.
+    kept: ResourceVec,
 }
 
 /// Who holds something on a node.
@@ -117,6 +119,8 @@ pub(crate) struct Nodes {
     pub(crate) layout: Log,
     /// What the cluster has to give, by dimension.
     capacity: Vec<i128>,
+    /// What unmanaged pods hold, by dimension.
+    unmanaged: Vec<i128>,
 }
 
 /// Which nodes changed, in order; whoever has read up to a point needs to look at the rest only.
@@ -168,6 +172,7 @@ impl Nodes {
             ports: BTreeMap::new(),
             pods: BTreeSet::new(),
             gives: ResourceVec::new(),
+            kept: ResourceVec::new(),
         });
         id
     }
@@ -253,9 +258,10 @@ impl Nodes {
     fn recount(&mut self, id: NodeId, shapes: &Shapes, books: &mut Books<'_>) {
         let usable = self.usable(id);
         let host = &mut self.hosts[id.index()];
-        let mut gives = ResourceVec::new();
+        let (mut gives, mut kept) = (ResourceVec::new(), ResourceVec::new());
         if let Some(class) = &host.class {
-            for resource in 1..host.allocatable.0.len().max(host.admitted.0.len()) {
+            let lengths = [&host.allocatable, &host.admitted, &host.unmanaged].map(|row| row.0.len());
+            for resource in 1..lengths.into_iter().max().unwrap_or(0) {
                 let units = match usable {
                     true => host.allocatable.at(resource).saturating_sub(host.unmanaged.at(resource)),
                     false => host.admitted.at(resource),
@@ -263,25 +269,25 @@ impl Nodes {
                 let name = shapes.resource_name(resource);
                 let dim = books.dims.intern(&class.dimension(name, books.hosts.is_gpu(name)));
                 gives.set(dim, gives.amount(dim) + weir_model::Amount::new(units));
+                kept.set(dim, kept.amount(dim) + weir_model::Amount::new(host.unmanaged.at(resource)));
             }
         }
         let before = std::mem::replace(&mut host.gives, gives.clone());
-        self.give(&before, -1);
-        self.give(&gives, 1);
-    }
-
-    fn give(&mut self, amounts: &ResourceVec, times: i128) {
-        for (dim, amount) in amounts.iter() {
-            if self.capacity.len() <= dim.index() {
-                self.capacity.resize(dim.index() + 1, 0);
-            }
-            self.capacity[dim.index()] += times * i128::from(amount.units());
-        }
+        let kept_before = std::mem::replace(&mut host.kept, kept.clone());
+        give(&mut self.capacity, &before, -1);
+        give(&mut self.capacity, &gives, 1);
+        give(&mut self.unmanaged, &kept_before, -1);
+        give(&mut self.unmanaged, &kept, 1);
     }
 
     /// What the cluster has to give in a dimension.
     pub(crate) fn capacity(&self, dim: Dim) -> weir_model::Amount {
         amount(self.capacity.get(dim.index()).copied().unwrap_or(0))
+    }
+
+    /// What pods hold that nobody manages, on all nodes, in a dimension.
+    pub(crate) fn unmanaged(&self, dim: Dim) -> weir_model::Amount {
+        amount(self.unmanaged.get(dim.index()).copied().unwrap_or(0))
     }
 
     /// Whether something new may go to a node.
@@ -341,6 +347,16 @@ impl Nodes {
         let Host { allocatable, unmanaged, .. } = &self.hosts[id.index()];
         let length = allocatable.0.len().max(unmanaged.0.len());
         Row((0..length).map(|at| allocatable.at(at).saturating_sub(unmanaged.at(at))).collect())
+    }
+}
+
+/// Adds `times` × the amounts to sums by dimension.
+fn give(sums: &mut Vec<i128>, amounts: &ResourceVec, times: i128) {
+    for (dim, amount) in amounts.iter() {
+        if sums.len() <= dim.index() {
+            sums.resize(dim.index() + 1, 0);
+        }
+        sums[dim.index()] += times * i128::from(amount.units());
     }
 }
 

@@ -156,6 +156,10 @@ pub enum Grounds {
 }
 
 impl Grounds {
+    /// All of them, in the order of the contract.
+    pub const ALL: &[Self] =
+        &[Self::WithinEntitlement, Self::OnLoan, Self::Replacement, Self::Adopted, Self::NotEnforced, Self::Released];
+
     /// The reason that stands in the condition.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

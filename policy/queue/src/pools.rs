@@ -134,6 +134,11 @@ impl Pools {
         self.entitler.current()
     }
 
+    /// What the entitlements were divided by.
+    pub(crate) const fn inputs(&self) -> &Input {
+        &self.input
+    }
+
     /// Divides anew.
     pub(crate) fn entitle(&mut self, ledger: &Ledger, eligible: &Eligible, nodes: &Nodes, dims: &Dimensions) {
         let Input { capacity, usage, non_preemptible, demand } = &mut self.input;

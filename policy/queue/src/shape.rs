@@ -136,6 +136,11 @@ impl Shapes {
         if own.as_ref() == Ok(class) { amounts.clone() } else { counted(spec, class, hosts, dims) }
     }
 
+    /// How many shapes and asks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.shapes.len() + self.asks.len()
+    }
+
     /// The position of a resource name.
     pub(crate) fn resource(&mut self, name: &str) -> usize {
         self.resources.intern(PODS);

@@ -162,6 +162,35 @@ impl Queue {
         }
     }
 
+    /// What pods that nobody manages hold on all nodes: it is not divided.
+    #[must_use]
+    pub fn unmanaged_use(&self, dim: Dim) -> weir_model::Amount {
+        self.nodes.unmanaged(dim)
+    }
+
+    /// What the last step's entitlements follow from, together with [`Queue::pools`]: with these, anybody can
+    /// compute them again.
+    #[must_use]
+    pub const fn inputs(&self) -> &weir_entitlement::Input {
+        self.pools.inputs()
+    }
+
+    /// The pods at the head of a leaf's queue, at most so many, in their order; of a gang all its members.
+    #[must_use]
+    pub fn first(&self, leaf: PoolId, most: usize) -> Vec<Uid> {
+        let Some(line) = self.lines.get(leaf.index()) else { return Vec::new() };
+        let mut heads: Vec<_> = line.buckets.values().flat_map(|bucket| bucket.order.iter().take(most)).collect();
+        heads.sort_unstable_by_key(|(place, _)| **place);
+        let members = heads.into_iter().flat_map(|(_, entry)| self.uids(entry.unit));
+        members.take(most).collect()
+    }
+
+    /// How many different shapes and asks were ever seen; they are kept for as long as the queue is.
+    #[must_use]
+    pub fn interned(&self) -> usize {
+        self.shapes.len()
+    }
+
     /// How many pods are known, waiting and admitted.
     #[must_use]
     pub fn len(&self) -> usize {
