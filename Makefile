@@ -42,8 +42,13 @@ plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm
 	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_FLAGS)' \
 		cargo build --quiet --profile plugin --target wasm32-unknown-unknown $(addprefix -p ,$(PLUGINS))
 	@mkdir -p $(CARGO_TARGET_DIR)/plugins
+	@# `make run` runs whatever lies there, so what is no plugin any more goes.
+	@for file in $(CARGO_TARGET_DIR)/plugins/*; do \
+		name="$$(basename "$${file%.*}")"; [[ ! -e $$file || -d plugins/$$name ]] || rm "$$file"; done
 	@for p in $(PLUGINS); do \
-		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/$${p//-/_}.wasm $(CARGO_TARGET_DIR)/plugins/$$p.wasm; done
+		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/$${p//-/_}.wasm $(CARGO_TARGET_DIR)/plugins/$$p.wasm; \
+		rm -f $(CARGO_TARGET_DIR)/plugins/$$p.yaml; \
+		[[ ! -e plugins/$$p/profile.yaml ]] || cp plugins/$$p/profile.yaml $(CARGO_TARGET_DIR)/plugins/$$p.yaml; done
 
 # An empty value and 0 mean no.
 KEEP_IT := $(filter-out 0 no false,$(KEEP))
@@ -87,12 +92,12 @@ new-plugin: ## Begin a scheduler plugin: make new-plugin NAME=zone-filter
 		sed -e "s/plugin-template/$(NAME)/g; s/PluginTemplate/$$type/g" \
 			-e 's/^description = .*/description = "Say here what it is for"/' \
 			sdk/template/$$file > plugins/$(NAME)/$$file; done; \
+	printf '%s\n' "# How a scheduler's profile runs this plugin: its entry in pluginConfig. \`make run\` adds it to the profile" \
+		"# weir-scheduler; who ships the plugin copies it to scheduler-config/weir.yaml, and its name to \`enabled\`." \
+		"name: $$type" "args:" "  guestURL: file://\$${WEIR_PLUGINS}/$(NAME).wasm" \
+		"  guestConfig: '{\"zoneLabel\": \"topology.kubernetes.io/zone\"}'" > plugins/$(NAME)/profile.yaml; \
 	echo "plugins/$(NAME) is there. Test it:  cargo test -p $(NAME)"; \
-	echo "Build it:  make plugins"; \
-	echo "Run it: put this into a profile of scheduler-config/weir.yaml, then make run"; \
-	printf '%s\n' "    plugins:" "      multiPoint:" "        enabled:" "          - name: $$type" "    pluginConfig:" \
-		"      - name: $$type" "        args:" "          guestURL: file://\$${WEIR_PLUGINS}/$(NAME).wasm" \
-		"          guestConfig: '{\"zoneLabel\": \"topology.kubernetes.io/zone\"}'"
+	echo "Run it:  make run builds it and takes it along as $$type, with the settings of plugins/$(NAME)/profile.yaml"
 
 .PHONY: generate
 generate: ## Write what is made from code: the custom resources in api/crds

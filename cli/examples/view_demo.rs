@@ -73,8 +73,9 @@ impl Demo {
             for _ in 0..hosts {
                 let name = format!("openb-node-{:04}", nodes.len());
                 let model = (!model.is_empty()).then(|| model.to_owned());
+                let special = ["G3", "V100M32"].iter().any(|special| model.as_deref() == Some(*special));
                 let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
-                nodes.push((Node { name, model, gpus, cpu_milli }, Amount::ZERO, Amount::ZERO));
+                nodes.push((Node { name, model, special, gpus, cpu_milli }, Amount::ZERO, Amount::ZERO));
             }
         }
         let mut story = Story::new();
@@ -153,7 +154,8 @@ impl Demo {
             _ => Vec::new(),
         };
         let (origin, cpu_milli) = (Origin::Trace(name.clone()), Amount::new(cores * 1000));
-        let pod = Pod { key: name.clone(), name, origin, gpus: Amount::new(gpus), cpu_milli, models };
+        let (key, gpus) = (name.clone(), Amount::new(gpus));
+        let pod = Pod { key, name, origin, gpus, cpu_milli, models, special: None, ends: true };
         self.story.tell(now, Event::PodCreated(pod.clone()));
         self.waiting.push(pod);
         self.created += 1;

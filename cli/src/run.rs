@@ -7,13 +7,18 @@
 pub mod checker;
 pub mod command;
 mod driver;
+mod ending;
 #[cfg(test)]
 mod example;
+mod install;
+mod load;
 pub mod metrics;
 mod objects;
 mod observe;
 pub mod pools;
+mod profile;
 pub mod report;
+pub mod special;
 pub mod story;
 mod timeline;
 pub mod view;

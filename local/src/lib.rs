@@ -3,7 +3,8 @@
 //!
 //! [`Programs`] finds the binaries or builds them from the Go modules beside this crate; [`Cluster`] starts
 //! them on free ports and sees to it that nothing stays behind, however its owner ends. What runs on the
-//! cluster is its owner's business: this crate creates no nodes and no pods. A [`Scheduler`] can be run on it.
+//! cluster is its owner's business: this crate creates no nodes and no pods. A [`Scheduler`] and a [`Sidecar`]
+//! can be run on it.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -25,6 +26,7 @@ mod processes;
 mod program;
 mod progress;
 mod scheduler;
+mod sidecar;
 mod toolchain;
 
 pub use checkout::Checkout;
@@ -36,6 +38,7 @@ pub use processes::{Death, Process};
 pub use program::{Program, Programs};
 pub use progress::Progress;
 pub use scheduler::{Scheduler, SchedulerSettings};
+pub use sidecar::{Sidecar, SidecarSettings};
 
 /// A pod with this annotation, a duration such as `1.5s`, ends as Succeeded that long after it began to run;
 /// without it, it runs until it is deleted. Read by the fake kubelets (`kwok/stages.yaml`).

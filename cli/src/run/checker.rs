@@ -6,6 +6,7 @@
 
 pub mod admission;
 mod hosts;
+mod special;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::pods::Said;
 use admission::Admission;
 
 pub use hosts::{GpuHosts, GpuRule};
+pub use special::SpecialHosts;
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]

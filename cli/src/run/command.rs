@@ -5,17 +5,20 @@
 //! ended or, with `--keep`, left.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use weir_local::{Checkout, Cluster, Options, Port, Program, Programs, Progress};
 
 use super::driver::{Run, Wires};
+use super::install::Shipped;
+use super::objects::SPECIAL_HARDWARE;
+use super::profile::{self, Profile};
 use super::report::{self, Outcome};
 use super::story::{Counts, Event, Story};
 use super::timeline::Pace;
@@ -52,7 +55,8 @@ pub struct RunArgs {
     /// A pod list of the openb format; without it, openb's gpuspec33.
     #[arg(long, value_name = "CSV")]
     pod_list: Option<PathBuf>,
-    /// The scheduler's configuration; without it, scheduler-config/weir.yaml.
+    /// The scheduler's configuration, taken as it is; without it, scheduler-config/weir.yaml and every module of
+    /// the plugins' folder that it does not name.
     #[arg(long, value_name = "YAML")]
     scheduler_config: Option<PathBuf>,
     /// The folder with the plugins' modules; without it, where `make plugins` leaves them.
@@ -123,14 +127,15 @@ impl RunArgs {
 
     async fn perform(self, workload: Workload) -> Result<End> {
         let checkout = Checkout::find()?;
-        let file = self.scheduler_config.clone().unwrap_or_else(|| checkout.root().join("scheduler-config/weir.yaml"));
-        let configuration = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
         let plugins = self.plugins.clone().unwrap_or_else(|| built_plugins(&checkout));
         let plugins = std::path::absolute(&plugins).with_context(|| format!("find {}", plugins.display()))?;
+        let configuration = self.configuration(&checkout, &plugins)?;
+        let shipped = Shipped::read(checkout.root())?;
+        let sidecar = beside("weir-admission")?;
         let wanted = [&Program::CONTROL_PLANE[..], &[Program::Scheduler]].concat();
         let programs = Programs::find(&wanted, &checkout, &Progress::to_stderr()).await?;
         let options = Options { port: self.port.map_or(Port::Free, Port::Fixed) };
-        let run = Run { workload, programs, options, configuration, plugins };
+        let run = Run { workload, programs, sidecar, options, configuration, plugins, shipped };
         let mut stage = Stage::open(self.output)?;
         let played = stage.play(run).await;
         // The terminal goes back to the user before anything is said on it.
@@ -142,6 +147,21 @@ impl RunArgs {
                 Ok(End::Stopped)
             }
         }
+    }
+
+    /// The scheduler's configuration: the one that was asked for as it is, or the shipped one completed.
+    fn configuration(&self, checkout: &Checkout, plugins: &Path) -> Result<String> {
+        let file = self.scheduler_config.clone().unwrap_or_else(|| checkout.root().join("scheduler-config/weir.yaml"));
+        let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        if self.scheduler_config.is_some() {
+            return Ok(text);
+        }
+        let Profile { text, added } = profile::complete(&text, SPECIAL_HARDWARE, profile::modules(plugins)?)
+            .with_context(|| format!("complete {}", file.display()))?;
+        if !added.is_empty() {
+            eprintln!("the run takes along what the shipped profile does not name: {}", added.join(", "));
+        }
+        Ok(text)
     }
 
     async fn conclude(&self, cluster: Cluster, story: &Story) -> Result<End> {
@@ -167,6 +187,14 @@ impl RunArgs {
         }
         Ok(if broken { End::Broken } else { End::Done })
     }
+}
+
+/// A program that is built with this one and lies beside it.
+fn beside(name: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe().context("find this program")?;
+    let program = here.with_file_name(name);
+    ensure!(program.is_file(), "{} is missing; `make build` builds it", program.display());
+    Ok(program)
 }
 
 /// Where `make plugins` left the modules: beside this program's own folder, whatever the target folder is.

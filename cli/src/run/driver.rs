@@ -1,60 +1,69 @@
-//! Does a run: a control plane, the trace's nodes, a scheduler, and the trace's pods, each at its time.
+//! Does a run: a control plane with Weir on it, the trace's nodes, and the trace's pods, each at its time.
 //!
 //! Everything that happens is told as an [`Event`]; what is shown of it is somebody else's. The driver knows
 //! how far the run is from the [`Counts`] that come back, so that its end, too, is judged by the API server's
 //! watch alone.
 
+mod replay;
+mod watch;
+
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::PostParams;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Mutex, Semaphore, watch};
-use tokio::task::JoinSet;
-use weir_local::{Cluster, Options, Program, Programs, Scheduler, SchedulerSettings};
+use tokio::sync::watch::Receiver;
+use weir_api::{NodeLoad, names};
+use weir_local::{
+    Cluster, Identity, Options, Program, Programs, Scheduler, SchedulerSettings, Sidecar, SidecarSettings,
+};
 
-use super::metrics::SchedulerFigures;
-use super::objects;
-use super::observe::Observer;
+use super::install::Shipped;
+use super::load::{self, Loads};
 use super::story::{Counts, Event, Step, StepState};
 use super::workload::Workload;
+use super::{objects, pools};
+use crate::pods::Said;
+use watch::Watch;
 
-/// How many objects are created at a time: enough that the API server is never idle for want of requests.
+/// How many objects are written at a time: enough that the API server is never idle for want of requests.
 const AT_A_TIME: usize = 32;
-/// How often the scheduler is asked for its metrics.
-const METRICS_EVERY: Duration = Duration::from_millis(500);
-/// How long kube-scheduler lets a refused pod wait at most before it tries again. Pods that finish make it try
-/// for as long as any run, so that waiting for empty queues alone could take that long.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
-/// How long nothing may happen while pods are undecided.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// For how long pods may come without a gate after the sidecar said that it is ready.
+const UNTIL_GATED: Duration = Duration::from_secs(30);
+
+/// How the sidecar runs.
+const SIDECAR: &str = include_str!("admission.yaml");
 
 /// The steps of the set-up whose names are always the same.
 const CONTROL_PLANE_STEP: &str = "start the control plane";
+const INSTALL_STEP: &str = "install Weir and its pools";
 const SCHEDULER_STEP: &str = "start weir-scheduler";
+const SIDECAR_STEP: &str = "start weir-admission";
 
 /// What a run needs.
 pub(super) struct Run {
     pub(super) workload: Workload,
     pub(super) programs: Programs,
+    /// The admission sidecar's program.
+    pub(super) sidecar: PathBuf,
     pub(super) options: Options,
     /// The text of the KubeSchedulerConfiguration.
     pub(super) configuration: String,
     /// The folder with the modules.
     pub(super) plugins: PathBuf,
+    pub(super) shipped: Shipped,
 }
 
 /// Where events go, and how far the run is.
 #[derive(Clone)]
 pub(super) struct Wires {
     pub(super) tell: UnboundedSender<Event>,
-    pub(super) counts: watch::Receiver<Counts>,
+    pub(super) counts: Receiver<Counts>,
 }
 
 impl Run {
@@ -63,37 +72,91 @@ impl Run {
         let tell = &wires.tell;
         say(tell, Event::Planned(self.workload.plan()));
         let create_nodes = self.create_nodes_step();
-        for name in [CONTROL_PLANE_STEP, &create_nodes, SCHEDULER_STEP] {
+        for name in [CONTROL_PLANE_STEP, INSTALL_STEP, &create_nodes, SCHEDULER_STEP, SIDECAR_STEP] {
             say(tell, Event::Step(Step { name: name.to_owned(), state: StepState::Planned }));
         }
         let start = Cluster::start(&self.programs, self.options.clone());
         let cluster = step(tell, CONTROL_PLANE_STEP, Duration::from_secs(4), start).await?;
-        let watchers = observe(cluster.client(), tell.clone());
-        let work = self.schedule(&cluster, &wires);
+        let work = self.on(&cluster, &wires);
         let result = tokio::select! {
             result = work => result,
             death = cluster.death() => Err(anyhow!(death)),
         };
-        drop(watchers);
         result.map(|()| cluster)
     }
 
-    async fn schedule(&self, cluster: &Cluster, wires: &Wires) -> Result<()> {
+    /// Everything that happens on a control plane that is up.
+    async fn on(&self, cluster: &Cluster, wires: &Wires) -> Result<()> {
         let tell = &wires.tell;
+        let client = cluster.client();
+        let tree = pools::tree(&self.workload.nodes);
+        let install = self.shipped.install(&client, &tree);
+        step(tell, INSTALL_STEP, Duration::from_secs(1), install).await?;
+        // Before the first node, so that nothing is missed; until it is dropped.
+        let watch = Watch::begin(&client, tell, self.shipped.special(), Loads::of(&self.workload.nodes));
         let expected = Duration::from_millis(3 * self.workload.nodes.len() as u64);
-        step(tell, &self.create_nodes_step(), expected, self.create_nodes(cluster)).await?;
+        step(tell, &self.create_nodes_step(), expected, self.create_nodes(&client, &watch)).await?;
+        let scheduler = step(tell, SCHEDULER_STEP, Duration::from_secs(1), self.start_scheduler(cluster)).await?;
+        let sidecar = step(tell, SIDECAR_STEP, Duration::from_secs(1), self.start_sidecar(cluster)).await?;
+        say(tell, Event::ReplayStarted);
+        tokio::select! {
+            result = self.replay(&client, &scheduler, &watch, wires) => result?,
+            death = scheduler.death() => bail!(death),
+            death = sidecar.death() => bail!(death),
+            ended = self.keep_reporting(&client, &watch) => ended?,
+        }
+        // Read once more while it still answers: the last calls count too.
+        replay::tell_figures(&scheduler, tell).await.map(drop)
+    }
+
+    async fn start_scheduler(&self, cluster: &Cluster) -> Result<Scheduler> {
         let settings = SchedulerSettings {
             name: objects::SCHEDULER,
             program: self.programs.path(Program::Scheduler)?,
             configuration: &self.configuration,
             plugins: &self.plugins,
         };
-        let start = Scheduler::start(cluster, settings);
-        let scheduler = step(tell, SCHEDULER_STEP, Duration::from_secs(1), start).await?;
-        say(tell, Event::ReplayStarted);
+        Scheduler::start(cluster, settings).await
+    }
+
+    /// Starts the sidecar, and returns when the API server asks it about pods.
+    async fn start_sidecar(&self, cluster: &Cluster) -> Result<Sidecar> {
+        let user = format!("system:serviceaccount:{}:{}", names::NAMESPACE, names::ADMISSION);
+        let identity = Identity::user(&user);
+        let settings = SidecarSettings {
+            name: names::ADMISSION,
+            program: &self.sidecar,
+            configuration: SIDECAR,
+            identity: &identity,
+        };
+        let (client, sidecar) = (cluster.client(), Sidecar::start(cluster, settings).await?);
         tokio::select! {
-            result = self.replay(cluster, &scheduler, wires) => result,
-            death = scheduler.death() => Err(anyhow!(death)),
+            gated = self.until_gated(&client) => gated?,
+            death = sidecar.death() => bail!(death),
+            () = tokio::time::sleep(UNTIL_GATED) => bail!(
+                "pods still come without a gate {} s after it was ready; the end of its log:\n{}",
+                UNTIL_GATED.as_secs(),
+                sidecar.process().log_tail()
+            ),
+        }
+        Ok(sidecar)
+    }
+
+    /// Tries, without creating anything, what becomes of a pod, until it carries the gate. The API server follows
+    /// its webhooks by a watch of its own and tells nobody when it has seen one.
+    async fn until_gated(&self, client: &Client) -> Result<()> {
+        let Some(first) = self.workload.timeline.arrivals.first() else { return Ok(()) };
+        let api: Api<Pod> = Api::namespaced(client.clone(), objects::NAMESPACE);
+        let only_try = PostParams { dry_run: true, ..PostParams::default() };
+        let mut tick = tokio::time::interval(Duration::from_millis(50));
+        loop {
+            tick.tick().await;
+            match api.create(&only_try, &objects::pod(first)).await {
+                Ok(pod) if Said::of(&pod).waits() => return Ok(()),
+                // Refused by the policy because the webhook was not asked yet.
+                Ok(_) | Err(kube::Error::Api(_)) => {}
+                Err(error) => return Err(error).context("try to create a pod"),
+            }
         }
     }
 
@@ -101,123 +164,44 @@ impl Run {
         format!("create {} nodes", self.workload.nodes.len())
     }
 
-    async fn create_nodes(&self, cluster: &Cluster) -> Result<()> {
-        let api: Api<Node> = Api::all(cluster.client());
+    /// Creates the nodes and the first report of the load of each that reports one.
+    async fn create_nodes(&self, client: &Client, watch: &Watch) -> Result<()> {
+        let api: Api<Node> = Api::all(client.clone());
         let create = |node: Node| {
             let api = api.clone();
             async move { api.create(&PostParams::default(), &node).await.context("create a node").map(drop) }
         };
-        stream::iter(self.workload.nodes.iter().map(objects::node).map(create))
-            .buffer_unordered(AT_A_TIME)
-            .try_collect()
-            .await
+        let all = stream::iter(self.workload.nodes.iter().map(objects::node).map(create));
+        all.buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
+        let hosts = Loads::of(&self.workload.nodes);
+        let reports = stream::iter(hosts.hosts().map(|host| report(client, watch, host)));
+        reports.buffer_unordered(AT_A_TIME).try_collect().await
     }
 
-    async fn replay(&self, cluster: &Cluster, scheduler: &Scheduler, wires: &Wires) -> Result<()> {
-        // The end is nobody's to say before the last pod has come, so figures and arrivals go on side by side.
-        tokio::try_join!(self.arrive(cluster.client()), self.until_decided(scheduler, wires))?;
-        Ok(())
-    }
-
-    /// Creates each pod at its time.
-    async fn arrive(&self, client: Client) -> Result<()> {
-        let api: Api<Pod> = Api::namespaced(client, objects::NAMESPACE);
-        let room = Arc::new(Semaphore::new(AT_A_TIME));
-        let began = tokio::time::Instant::now();
-        let mut creations = JoinSet::new();
-        for arrival in &self.workload.timeline.arrivals {
-            tokio::time::sleep_until(began + arrival.at).await;
-            let permit = Arc::clone(&room).acquire_owned().await.context("wait for room")?;
-            let (api, pod) = (api.clone(), objects::pod(arrival));
-            creations.spawn(async move {
-                let created = api.create(&PostParams::default(), &pod).await;
-                drop(permit);
-                created.map(drop)
-            });
-            while let Some(created) = creations.try_join_next() {
-                created.context("create a pod")?.context("create a pod")?;
-            }
+    /// Reports the load of every host anew within each window, one after the other, as agents do that nobody
+    /// started in the same moment. Ends with an error only.
+    async fn keep_reporting(&self, client: &Client, watch: &Watch) -> Result<()> {
+        let hosts = Loads::of(&self.workload.nodes);
+        let hosts: Vec<&str> = hosts.hosts().collect();
+        if hosts.is_empty() {
+            std::future::pending::<()>().await;
         }
-        while let Some(created) = creations.join_next().await {
-            created.context("create a pod")?.context("create a pod")?;
-        }
-        Ok(())
-    }
-
-    /// Returns when every pod of the trace was seen, is bound or refused, and the scheduler has none left
-    /// that it would try without anything happening. Tells the plugins' figures on the way.
-    async fn until_decided(&self, scheduler: &Scheduler, wires: &Wires) -> Result<()> {
-        let pods = self.workload.timeline.arrivals.len();
-        let mut tick = tokio::time::interval(METRICS_EVERY);
-        let (mut last, mut since) = (Verdicts::default(), Instant::now());
-        loop {
+        let window = Duration::from_secs(load::WINDOW.unsigned_abs().into());
+        let mut tick = tokio::time::interval(window / u32::try_from(hosts.len()).unwrap_or(u32::MAX));
+        for host in hosts.iter().cycle() {
             tick.tick().await;
-            let figures = SchedulerFigures::read(&scheduler.metrics().await?);
-            for plugin in figures.plugins {
-                say(&wires.tell, Event::Plugin(plugin));
-            }
-            let verdicts = Verdicts::of(*wires.counts.borrow());
-            let changed = verdicts != std::mem::replace(&mut last, verdicts);
-            // Two looks with nothing in between: a pod that is being tried at this moment is in no queue.
-            let tried = figures.to_be_tried == 0 || since.elapsed() > LONGEST_BACK_OFF;
-            let settled = verdicts.refused == 0 || (tried && !changed);
-            if verdicts.created == pods && verdicts.undecided == 0 && settled {
-                return Ok(());
-            }
-            if changed {
-                since = Instant::now();
-            } else if verdicts.created == pods && since.elapsed() > PATIENCE {
-                bail!(
-                    "{} pods are neither bound nor refused, and nothing happened for {} s; the end of the \
-                     scheduler's log:\n{}",
-                    verdicts.undecided,
-                    PATIENCE.as_secs(),
-                    scheduler.process().log_tail()
-                );
-            }
+            report(client, watch, host).await?;
         }
+        Ok(())
     }
 }
 
-/// How far the scheduler is. That pods finish, meanwhile and for long after, changes nothing here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Verdicts {
-    created: usize,
-    /// Wait, and were not refused yet.
-    undecided: usize,
-    /// Wait, and were refused.
-    refused: usize,
-}
-
-impl Verdicts {
-    const fn of(counts: Counts) -> Self {
-        let undecided = counts.waiting.saturating_sub(counts.refused);
-        Self { created: counts.created, undecided, refused: counts.refused }
-    }
-}
-
-/// Watches nodes and pods until the result is dropped, and tells what happens to them.
-fn observe(client: Client, tell: UnboundedSender<Event>) -> JoinSet<()> {
-    let observer = Arc::new(Mutex::new(Observer::new()));
-    let mut watchers = JoinSet::new();
-    let (nodes, pods): (Api<Node>, Api<Pod>) = (Api::all(client.clone()), Api::namespaced(client, objects::NAMESPACE));
-    let (observer_of_nodes, tell_nodes) = (Arc::clone(&observer), tell.clone());
-    watchers.spawn(async move {
-        // Errors are the watcher's own to mend: it comes back with a new list.
-        let mut events = std::pin::pin!(watcher(nodes, watcher::Config::default()).default_backoff());
-        while let Some(event) = events.next().await {
-            let Ok(event) = event else { continue };
-            observer_of_nodes.lock().await.node(&event).into_iter().for_each(|event| say(&tell_nodes, event));
-        }
-    });
-    watchers.spawn(async move {
-        let mut events = std::pin::pin!(watcher(pods, watcher::Config::default()).default_backoff());
-        while let Some(event) = events.next().await {
-            let Ok(event) = event else { continue };
-            observer.lock().await.pod(&event).into_iter().for_each(|event| say(&tell, event));
-        }
-    });
-    watchers
+/// Writes what the agent of a host would.
+async fn report(client: &Client, watch: &Watch, host: &str) -> Result<()> {
+    let api: Api<NodeLoad> = Api::all(client.clone());
+    let load = watch.observer().await.load(host, Timestamp::now());
+    let params = PatchParams::apply(names::CLI).force();
+    api.patch(host, &params, &Patch::Apply(&load)).await.context("report the load of a host").map(drop)
 }
 
 /// Does `work` as one step of the set-up and tells about it.

@@ -6,7 +6,8 @@ use weir_model::Amount;
 
 use crate::run::checker::Violation;
 use crate::run::story::{
-    Event, GangOf, Gate, Node, Origin, Plan, PluginFigures, Pod, PoolFigures, PoolLevel, Step, StepState, Story,
+    Event, GangOf, Gate, Node, Origin, Outlook, Plan, PluginFigures, Pod, PoolFigures, PoolLevel, Step, StepState,
+    Story,
 };
 
 fn at(seconds: u64) -> Duration {
@@ -14,14 +15,17 @@ fn at(seconds: u64) -> Duration {
 }
 
 pub(crate) fn node(name: &str, model: Option<&str>, gpus: i64, cores: i64) -> Event {
-    let (model, gpus, cpu_milli) = (model.map(Into::into), Amount::new(gpus), Amount::new(cores * 1000));
-    Event::NodeSeen(Node { name: name.into(), model, gpus, cpu_milli })
+    let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
+    let model: Option<String> = model.map(Into::into);
+    let special = model.as_deref() == Some("G3");
+    Event::NodeSeen(Node { name: name.into(), model, special, gpus, cpu_milli })
 }
 
 pub(crate) fn pod(name: &str, gpus: i64, cores: i64) -> Event {
     let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
     let origin = Origin::Trace(name.into());
-    Event::PodCreated(Pod { key: name.into(), name: name.into(), origin, gpus, cpu_milli, models: Vec::new() })
+    let (key, name, models) = (name.into(), name.into(), Vec::new());
+    Event::PodCreated(Pod { key, name, origin, gpus, cpu_milli, models, special: None, ends: true })
 }
 
 pub(crate) fn bound(pod: &str, node: &str) -> Event {
@@ -72,17 +76,21 @@ pub(crate) fn run() -> Story {
     story
 }
 
-/// What a pool is entitled to, uses, asks for and borrows of GPUs.
+/// What a pool is entitled to, uses, asks for and borrows of GPUs; it reserves what it does not borrow.
 pub(crate) fn pool(name: &str, parent: Option<&str>, [entitlement, usage, demand, borrowed]: [i64; 4]) -> Event {
     let [entitlement, usage, demand, borrowed] = [entitlement, usage, demand, borrowed].map(Amount::new);
-    let gpus = PoolLevel { entitlement, usage, demand, borrowed };
+    let gpus = PoolLevel { reserved: entitlement.minus(borrowed), entitlement, usage, demand, borrowed };
     let resources = [("nvidia.com/gpu".to_owned(), gpus)].into();
     Event::PoolSeen(PoolFigures { name: name.into(), parent: parent.map(Into::into), resources })
 }
 
 pub(crate) fn queued(pod: &str, reason: &str, gang: Option<(&str, usize)>) -> Event {
     let gang = gang.map(|(name, size)| GangOf { name: name.into(), size });
-    Event::PodQueued { pod: pod.into(), gate: Gate { reason: Some(reason.into()), gang } }
+    let outlook = if gang.is_some() { Outlook::Incomplete } else { Outlook::MayPass };
+    Event::PodQueued {
+        pod: pod.into(),
+        gate: Gate { reason: Some(reason.into()), outlook, gang, pool: Some("labs-research".into()) },
+    }
 }
 
 /// [`run`]'s cluster divided, in the middle of the run:

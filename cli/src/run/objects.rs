@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::api::ObjectMeta;
+use weir_api::names;
 use weir_local::RUN_FOR_ANNOTATION;
 use weir_simulator::openb::{TraceNode, TracePod};
 
@@ -19,6 +20,10 @@ pub(super) const MODEL_LABEL: &str = "gpu-node-label-model";
 pub(super) const GPU: &str = "nvidia.com/gpu";
 /// The scheduler that places the pods.
 pub(super) const SCHEDULER: &str = "weir-scheduler";
+/// The plugin that keeps special hardware for the pods that name it.
+pub(super) const SKU_EXCLUSION: &str = "SKUExclusionFilter";
+/// The ConfigMap with the list of special hardware, as `namespace/name`.
+pub(super) const SPECIAL_HARDWARE: &str = "weir-system/special-hardware";
 /// The namespace of the pods.
 pub(super) const NAMESPACE: &str = "default";
 
@@ -65,12 +70,13 @@ pub(super) fn node(node: &TraceNode) -> Node {
     }
 }
 
-/// A pod of the trace; a fraction of a GPU becomes a whole one, because `nvidia.com/gpu` counts devices.
+/// A pod of the trace, asking for admission; a fraction of a GPU becomes a whole one, because `nvidia.com/gpu`
+/// counts devices.
 #[must_use]
 pub(super) fn pod(arrival: &Arrival) -> Pod {
-    let Arrival { at: _, runs_for, pod } = arrival;
+    let Arrival { at: _, runs_for, pod, member } = arrival;
     let run_for = runs_for.map(|time| (RUN_FOR_ANNOTATION.to_owned(), format!("{}ms", time.as_millis().max(1))));
-    Pod {
+    let mut made = Pod {
         metadata: ObjectMeta {
             name: Some(pod.name.clone()),
             labels: Some(BTreeMap::from([("app.kubernetes.io/name".to_owned(), "openb".to_owned())])),
@@ -78,7 +84,7 @@ pub(super) fn pod(arrival: &Arrival) -> Pod {
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {
-            scheduler_name: Some(SCHEDULER.to_owned()),
+            scheduler_name: Some(names::ADMISSION_SCHEDULER.to_owned()),
             containers: vec![container(pod)],
             node_selector: only_model(pod),
             affinity: one_of_models(pod),
@@ -88,7 +94,9 @@ pub(super) fn pod(arrival: &Arrival) -> Pod {
             ..PodSpec::default()
         }),
         status: None,
-    }
+    };
+    member.dress(&mut made);
+    made
 }
 
 fn container(pod: &TracePod) -> Container {
@@ -141,12 +149,18 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::run::pools::Member;
+
+    fn member() -> Member {
+        Member { at: Duration::ZERO, pool: "vision-research", preemptible: true, gang: None }
+    }
 
     fn spec(models: &[&str], gpus: i64, gpu_milli: i64) -> Value {
         let models = models.iter().map(|&model| model.to_owned()).collect();
         let (name, created, deleted) = ("openb-pod-1".to_owned(), None, None);
         let trace = TracePod { name, cpu_milli: 3152, memory_mib: 5600, gpus, gpu_milli, models, created, deleted };
-        let arrival = Arrival { at: Duration::ZERO, runs_for: Some(Duration::from_millis(1500)), pod: trace };
+        let arrival =
+            Arrival { at: Duration::ZERO, runs_for: Some(Duration::from_millis(1500)), pod: trace, member: member() };
         serde_json::to_value(pod(&arrival).spec.unwrap()).unwrap()
     }
 
@@ -189,13 +203,25 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_asks_for_admission_to_its_pool() {
+        let (name, created, deleted) = ("openb-pod-1".to_owned(), None, None);
+        let trace =
+            TracePod { name, cpu_milli: 1, memory_mib: 1, gpus: 0, gpu_milli: 0, models: vec![], created, deleted };
+        let made = pod(&Arrival { at: Duration::ZERO, runs_for: None, pod: trace, member: member() });
+        assert_eq!(made.spec.unwrap().scheduler_name.as_deref(), Some("kube-resource-manager-scheduler"));
+        let annotations = json!({"weir.dev/pool": "vision-research", "weir.dev/preemptible": "true"});
+        assert_eq!(serde_json::to_value(made.metadata.annotations).unwrap(), annotations);
+    }
+
+    #[test]
     fn a_pod_says_how_long_it_runs() {
         let (name, created, deleted) = ("openb-pod-1".to_owned(), None, None);
         let trace =
             TracePod { name, cpu_milli: 1, memory_mib: 1, gpus: 0, gpu_milli: 0, models: vec![], created, deleted };
-        let arrival = Arrival { at: Duration::ZERO, runs_for: Some(Duration::from_millis(1500)), pod: trace };
+        let arrival =
+            Arrival { at: Duration::ZERO, runs_for: Some(Duration::from_millis(1500)), pod: trace, member: member() };
         assert_eq!(pod(&arrival).metadata.annotations.unwrap()["local.weir.dev/run-for"], "1500ms");
         let stays = Arrival { runs_for: None, ..arrival };
-        assert_eq!(pod(&stays).metadata.annotations, None);
+        assert!(!pod(&stays).metadata.annotations.unwrap().contains_key("local.weir.dev/run-for"));
     }
 }

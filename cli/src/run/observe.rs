@@ -3,30 +3,76 @@
 //! The watch is the only source: what this program believes to have created or the scheduler to have bound
 //! counts for nothing until the API server says so.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
 use kube::ResourceExt as _;
 use kube::runtime::watcher;
+use weir_api::condition::Waiting;
+use weir_api::pool::PoolResourceStatus;
+use weir_api::{AdmissionRound, NodeLoad, ResourcePool};
+use weir_local::RUN_FOR_ANNOTATION;
 use weir_model::{Amount, Quantity};
 
-use super::checker::{Checker, GpuHosts};
+use super::checker::{Checker, GpuHosts, Invariant, SpecialHosts, Violation, admission};
+use super::load::Loads;
 use super::objects::{GPU, MODEL_LABEL};
-use super::story::{self, Event, Origin};
+use super::special::SpecialModels;
+use super::story::{self, Event, GangOf, Gate, Origin, Outlook, PoolFigures, PoolLevel};
+use crate::amounts::amount as amount_in;
+use crate::pods::Said;
+
+/// What the sidecar says of somebody whom no node takes even when it is empty. It is the same word as for one
+/// whom none takes now, so the sentence tells the two apart.
+const NO_NODE_EVER: &str = "if the usable nodes were empty";
 
 /// Turns what is watched into events; holds what the checker has to remember.
 pub(super) struct Observer {
     checker: Checker,
+    special: SpecialModels,
+    loads: Loads,
 }
 
 impl Observer {
-    pub(super) fn new() -> Self {
-        Self { checker: Checker::new(vec![Box::new(GpuHosts::default())]) }
+    /// An observer of a cluster with this special hardware, of which `loads` report their load.
+    pub(super) fn new(special: &SpecialModels, loads: Loads) -> Self {
+        let mut invariants: Vec<Box<dyn Invariant + Send>> =
+            vec![Box::new(GpuHosts::default()), Box::new(SpecialHosts::new(special.clone()))];
+        invariants.extend(admission::all(&special.names()));
+        Self { checker: Checker::new(invariants), special: special.clone(), loads }
+    }
+
+    /// What the agent of a host would report now.
+    pub(super) fn load(&self, host: &str, now: Timestamp) -> NodeLoad {
+        self.loads.report(host, now)
+    }
+
+    /// What can be judged only when nothing more happens.
+    pub(super) fn settled(&mut self) -> Vec<Violation> {
+        self.checker.settled()
+    }
+
+    pub(super) fn pool(&mut self, event: &watcher::Event<ResourcePool>) -> Vec<Event> {
+        match event {
+            watcher::Event::Apply(pool) | watcher::Event::InitApply(pool) => {
+                self.checker.pool_seen(pool);
+                vec![Event::PoolSeen(figures(pool))]
+            }
+            watcher::Event::Delete(pool) => vec![Event::PoolGone { name: pool.name_any() }],
+            watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
+        }
+    }
+
+    pub(super) fn round(&mut self, event: &watcher::Event<AdmissionRound>) {
+        if let watcher::Event::Apply(round) | watcher::Event::InitApply(round) = event {
+            self.checker.round_seen(round);
+        }
     }
 
     pub(super) fn node(&mut self, event: &watcher::Event<Node>) -> Vec<Event> {
         match event {
             watcher::Event::Apply(node) | watcher::Event::InitApply(node) => {
                 let violations = self.checker.node_seen(node).into_iter().map(Event::Violated);
-                [Event::NodeSeen(seen_node(node))].into_iter().chain(violations).collect()
+                [Event::NodeSeen(self.seen_node(node))].into_iter().chain(violations).collect()
             }
             watcher::Event::Delete(node) => {
                 self.checker.node_gone(&node.name_any());
@@ -39,63 +85,128 @@ impl Observer {
     pub(super) fn pod(&mut self, event: &watcher::Event<Pod>) -> Vec<Event> {
         match event {
             watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) => {
+                self.loads.pod_seen(pod);
                 let violations = self.checker.pod_seen(pod).into_iter().map(Event::Violated);
-                pod_events(pod).into_iter().chain(violations).collect()
+                self.pod_events(pod).into_iter().chain(violations).collect()
             }
-            watcher::Event::Delete(pod) => vec![Event::PodDeleted { pod: key(pod) }],
+            watcher::Event::Delete(pod) => {
+                self.loads.pod_gone(pod);
+                self.checker.pod_gone(pod);
+                vec![Event::PodDeleted { pod: key(pod) }]
+            }
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
+        }
+    }
+
+    /// Everything a pod says of itself, in the order in which it became true; the story drops what it knows.
+    fn pod_events(&self, pod: &Pod) -> Vec<Event> {
+        let spec = pod.spec.as_ref();
+        let node = spec.and_then(|spec| spec.node_name.clone());
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        let refused = if node.is_none() { refusal(pod) } else { None };
+        let said = Said::of(pod);
+        let gate = match said.waits() {
+            true => Event::PodQueued { pod: key(pod), gate: gate(&said) },
+            false => Event::PodAdmitted { pod: key(pod) },
+        };
+        [
+            Some(Event::PodCreated(self.seen_pod(pod))),
+            Some(gate),
+            refused.map(|message| Event::PodUnschedulable { pod: key(pod), message }),
+            node.map(|node| Event::PodBound { pod: key(pod), node }),
+            matches!(phase, Some("Succeeded" | "Failed")).then(|| Event::PodFinished { pod: key(pod) }),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn seen_node(&self, node: &Node) -> story::Node {
+        let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
+        let amount =
+            |resource: &str| amount_of(allocatable.and_then(|all| all.get(resource)).map(|it| &it.0), resource);
+        story::Node {
+            name: node.name_any(),
+            model: node.labels().get(MODEL_LABEL).cloned(),
+            special: self.special.of_node(node.labels()).is_some(),
+            gpus: amount(GPU),
+            cpu_milli: amount("cpu"),
+        }
+    }
+
+    fn seen_pod(&self, pod: &Pod) -> story::Pod {
+        let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+        let requests: Vec<_> =
+            containers.filter_map(|container| container.resources.as_ref()?.requests.as_ref()).collect();
+        let amount = |resource: &str| -> Amount {
+            requests.iter().map(|requests| amount_of(requests.get(resource).map(|it| &it.0), resource)).sum()
+        };
+        story::Pod {
+            key: key(pod),
+            name: pod.name_any(),
+            origin: Origin::Trace(pod.name_any()),
+            gpus: amount(GPU),
+            cpu_milli: amount("cpu"),
+            models: models(pod),
+            special: self.special.named_by(pod).map(str::to_owned),
+            ends: pod.annotations().contains_key(RUN_FOR_ANNOTATION),
         }
     }
 }
 
-/// Everything a pod says of itself, in the order in which it became true; the story drops what it knows.
-fn pod_events(pod: &Pod) -> Vec<Event> {
-    let spec = pod.spec.as_ref();
-    let node = spec.and_then(|spec| spec.node_name.clone());
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    let refused = if node.is_none() { refusal(pod) } else { None };
-    [
-        Some(Event::PodCreated(seen_pod(pod))),
-        refused.map(|message| Event::PodUnschedulable { pod: key(pod), message }),
-        node.map(|node| Event::PodBound { pod: key(pod), node }),
-        matches!(phase, Some("Succeeded" | "Failed")).then(|| Event::PodFinished { pod: key(pod) }),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+/// Why a pod waits for admission, and whether that can change by waiting.
+fn gate(said: &Said<'_>) -> Gate {
+    let told = said.admitted().filter(|told| told.status == "False");
+    let reason = told.and_then(|told| told.reason.clone());
+    let no_node_ever = told.and_then(|told| told.message.as_ref()).is_some_and(|text| text.contains(NO_NODE_EVER));
+    let outlook = match reason.as_deref().map(str::parse) {
+        Some(Ok(Waiting::WaitingForGang)) => Outlook::Incomplete,
+        Some(Ok(Waiting::WaitingForPlacement)) if no_node_ever => Outlook::ForGood,
+        Some(Ok(
+            Waiting::ExceedsMaxQuota
+            | Waiting::ExceedsReservation
+            | Waiting::PoolNotFound
+            | Waiting::PoolNotLeaf
+            | Waiting::PoolHeld
+            | Waiting::PoolNotAllowed
+            | Waiting::UnknownModel
+            | Waiting::Misconfigured,
+        )) => Outlook::ForGood,
+        _ => Outlook::MayPass,
+    };
+    let gang = said
+        .gang()
+        .map(|(name, size)| GangOf { name: name.to_owned(), size: usize::try_from(size).unwrap_or(usize::MAX) });
+    Gate { reason, outlook, gang, pool: said.pool().map(str::to_owned) }
 }
 
+/// What a pool's status says, and what it reserves where nobody has looked at it yet.
+fn figures(pool: &ResourcePool) -> PoolFigures {
+    let listed = pool.spec.resources.iter().map(|resource| {
+        let reserved = resource.reservation.as_ref().map_or(Amount::ZERO, |it| amount_in(&resource.name, it));
+        (resource.name.clone(), PoolLevel { reserved, ..PoolLevel::default() })
+    });
+    let mut figures =
+        PoolFigures { name: pool.name_any(), parent: pool.spec.parent.clone(), resources: listed.collect() };
+    for status in pool.status.iter().flat_map(|status| &status.resources) {
+        let PoolResourceStatus { name, entitlement, usage, demand, borrowed, trace: _, over_since: _ } = status;
+        let level = figures.resources.entry(name.clone()).or_default();
+        let [entitlement, usage, demand, borrowed] =
+            [entitlement, usage, demand, borrowed].map(|written| amount_in(name, written));
+        *level = PoolLevel { reserved: level.reserved, entitlement, usage, demand, borrowed };
+    }
+    figures
+}
+
+/// Why the scheduler found no node; a gate that is still there is no refusal.
 fn refusal(pod: &Pod) -> Option<String> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let no_node = |condition: &&PodCondition| condition.type_ == "PodScheduled" && condition.status == "False";
-    conditions.iter().find(no_node)?.message.clone()
-}
-
-fn seen_node(node: &Node) -> story::Node {
-    let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
-    let amount = |resource: &str| amount_of(allocatable.and_then(|all| all.get(resource)).map(|it| &it.0), resource);
-    story::Node {
-        name: node.name_any(),
-        model: node.labels().get(MODEL_LABEL).cloned(),
-        gpus: amount(GPU),
-        cpu_milli: amount("cpu"),
-    }
-}
-
-fn seen_pod(pod: &Pod) -> story::Pod {
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let requests: Vec<_> = containers.filter_map(|container| container.resources.as_ref()?.requests.as_ref()).collect();
-    let amount = |resource: &str| -> Amount {
-        requests.iter().map(|requests| amount_of(requests.get(resource).map(|it| &it.0), resource)).sum()
+    let no_node = |condition: &&PodCondition| {
+        condition.type_ == "PodScheduled"
+            && condition.status == "False"
+            && condition.reason.as_deref() == Some("Unschedulable")
     };
-    story::Pod {
-        key: key(pod),
-        name: pod.name_any(),
-        origin: Origin::Trace(pod.name_any()),
-        gpus: amount(GPU),
-        cpu_milli: amount("cpu"),
-        models: models(pod),
-    }
+    conditions.iter().find(no_node)?.message.clone()
 }
 
 /// The API server took the quantity, so it is one.
@@ -135,14 +246,22 @@ mod tests {
         serde_json::from_value(json!({"metadata": {"name": "p", "uid": "u"}, "spec": spec, "status": status})).unwrap()
     }
 
+    fn observer() -> Observer {
+        let list = json!({"data": {"list": "{\"models\": [{\"model\": \"G3\"}]}"}});
+        let special = SpecialModels::read(&serde_json::from_value(list).unwrap()).unwrap();
+        Observer::new(&special, Loads::default())
+    }
+
     fn told(pod: Pod) -> Vec<Event> {
-        Observer::new().pod(&watcher::Event::Apply(pod))
+        observer().pod(&watcher::Event::Apply(pod))
     }
 
     #[test]
     fn a_pod_that_is_first_seen_when_it_has_finished_was_created_and_bound_before() {
         let events = told(pod(json!({"nodeName": "n"}), json!({"phase": "Succeeded"})));
-        let [Event::PodCreated(created), Event::PodBound { .. }, Event::PodFinished { .. }] = events.as_slice() else {
+        let [Event::PodCreated(created), Event::PodAdmitted { .. }, Event::PodBound { .. }, Event::PodFinished { .. }] =
+            events.as_slice()
+        else {
             panic!("{events:?}")
         };
         assert_eq!((created.gpus, created.cpu_milli), (Amount::new(2), Amount::new(1500)));
@@ -150,10 +269,85 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_as_long_as_there_is_no_node() {
-        let status = json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/2 nodes"}]});
-        let refused = told(pod(json!({}), status.clone()));
-        assert_eq!(refused[1], Event::PodUnschedulable { pod: "u".into(), message: "0/2 nodes".into() });
-        assert_eq!(told(pod(json!({"nodeName": "n"}), status)).len(), 2);
+        let status = |reason: &str| {
+            json!({"conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": reason, "message": "0/2 nodes"}]})
+        };
+        let refused = told(pod(json!({}), status("Unschedulable")));
+        assert_eq!(refused[2], Event::PodUnschedulable { pod: "u".into(), message: "0/2 nodes".into() });
+        assert_eq!(told(pod(json!({"nodeName": "n"}), status("Unschedulable"))).len(), 3);
+        assert_eq!(told(pod(json!({}), status("SchedulingGated"))).len(), 2, "the scheduler has not looked at it");
+    }
+
+    fn gated(condition: Value) -> Gate {
+        let mut pod =
+            pod(json!({"schedulingGates": [{"name": "weir.dev/admission"}]}), json!({"conditions": [condition]}));
+        pod.metadata.labels = Some([("weir.dev/gang".into(), "trio".into())].into());
+        pod.metadata.annotations = Some([("weir.dev/gang-size".into(), "3".into())].into());
+        match told(pod).remove(1) {
+            Event::PodQueued { pod: _, gate } => gate,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn because(reason: &str, message: &str) -> Value {
+        json!({"type": "weir.dev/Admitted", "status": "False", "reason": reason, "message": message})
+    }
+
+    #[test]
+    fn a_gated_pod_waits_with_its_reason_and_its_gang() {
+        let gang = Some(GangOf { name: "trio".into(), size: 3 });
+        let outlook = Outlook::Incomplete;
+        assert_eq!(
+            gated(because("WaitingForGang", "1 of 3")),
+            Gate { reason: Some("WaitingForGang".into()), outlook, gang: gang.clone(), pool: None }
+        );
+        assert_eq!(gated(json!({"type": "Other", "status": "False"})), Gate { gang, ..Gate::default() });
+    }
+
+    #[test]
+    fn whether_waiting_helps_follows_from_what_the_pod_was_told() {
+        let outlook = |reason: &str, message: &str| gated(because(reason, message)).outlook;
+        assert_eq!(outlook("WaitingForQuota", "asks for 8"), Outlook::MayPass);
+        assert_eq!(outlook("ExceedsEntitlement", "asks for 8"), Outlook::MayPass);
+        assert_eq!(outlook("ExceedsReservation", "reserves 2"), Outlook::ForGood);
+        let sentence = |never: bool| match never {
+            true => weir_queue::Explanation::NeverPlaced { fit: 0, of: 1 },
+            false => weir_queue::Explanation::Placement { fit: 0, of: 1 },
+        };
+        assert_eq!(outlook("WaitingForPlacement", &sentence(false).to_string()), Outlook::MayPass);
+        assert_eq!(outlook("WaitingForPlacement", &sentence(true).to_string()), Outlook::ForGood);
+    }
+
+    #[test]
+    fn a_pool_is_told_with_the_figures_of_its_status() {
+        let pool: ResourcePool = serde_json::from_value(json!({"apiVersion": "weir.dev/v1alpha1", "kind": "ResourcePool",
+            "metadata": {"name": "labs-research"}, "spec": {"parent": "labs", "resources": [
+                {"name": "cpu", "reservation": "8"}, {"name": "nvidia.com/gpu", "reservation": "4"}]},
+            "status": {"resources": [{"name": "cpu", "entitlement": "12", "usage": "9500m", "demand": "1", "borrowed": "4"}]}}))
+        .unwrap();
+        let told = observer().pool(&watcher::Event::Apply(pool));
+        let amounts = |[reserved, entitlement, usage, demand, borrowed]: [i64; 5]| {
+            let [reserved, entitlement, usage, demand, borrowed] =
+                [reserved, entitlement, usage, demand, borrowed].map(Amount::new);
+            PoolLevel { reserved, entitlement, usage, demand, borrowed }
+        };
+        let resources = [
+            ("cpu".to_owned(), amounts([8000, 12_000, 9500, 1000, 4000])),
+            ("nvidia.com/gpu".to_owned(), amounts([4, 0, 0, 0, 0])),
+        ];
+        let figures =
+            PoolFigures { name: "labs-research".into(), parent: Some("labs".into()), resources: resources.into() };
+        assert_eq!(told, [Event::PoolSeen(figures)]);
+    }
+
+    #[test]
+    fn what_is_special_is_told_of_nodes_and_pods() {
+        let node = json!({"metadata": {"name": "n", "labels": {"gpu-node-label-model": "G3"}}});
+        let told_of = observer().node(&watcher::Event::Apply(serde_json::from_value(node).unwrap()));
+        assert!(matches!(&told_of[0], Event::NodeSeen(node) if node.special), "{told_of:?}");
+        let events = told(pod(json!({"nodeSelector": {"gpu-node-label-model": "G3"}}), json!({})));
+        assert!(matches!(&events[0], Event::PodCreated(pod) if pod.special.as_deref() == Some("G3")), "{events:?}");
     }
 
     #[test]
@@ -169,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_pod_on_the_wrong_kind_of_host_is_a_violation() {
-        let mut observer = Observer::new();
+        let mut observer = observer();
         let node = serde_json::from_value(json!({"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "8"}}}));
         observer.node(&watcher::Event::Apply(node.unwrap()));
         let events = observer.pod(&watcher::Event::Apply(pod(json!({"nodeName": "n"}), json!({}))));

@@ -15,12 +15,12 @@ mod tally;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use admission::{GangOf, GangRow, Gate, PoolFigures, PoolLevel, PoolRow, WaitReason};
+pub use admission::{GangOf, GangRow, Gate, Most, Outlook, PoolFigures, PoolLevel, PoolRow, WaitReason};
 pub use event::{Event, Node, Origin, Plan, PluginFigures, Pod, Step, StepState};
 pub use feed::{Feed, Line, Tone};
 pub use history::{History, Sample};
 pub use refusal::{Reason, Refusal};
-pub use tally::{Level, Levels, ModelRow};
+pub use tally::{Level, Levels, ModelRow, Special};
 
 use super::checker::Violation;
 
@@ -56,8 +56,16 @@ pub struct Counts {
     pub refused: usize,
     /// Of those that wait, how many are not admitted yet: the scheduler does not look at them.
     pub queued: usize,
+    /// Of the queued ones, how many nobody has told why.
+    pub unexplained: usize,
+    /// Of the queued ones, how many wait in vain: they ask for more than there is, or than they may have.
+    pub for_good: usize,
+    /// Of the queued ones, how many wait for the rest of their gang.
+    pub incomplete: usize,
     /// Hold a node now.
     pub running: usize,
+    /// Of those that hold a node, how many end by themselves.
+    pub ending: usize,
 }
 
 impl Counts {
@@ -140,7 +148,7 @@ impl Story {
     ///
     /// let mut story = Story::new();
     /// let (gpus, cpu_milli) = (Amount::new(8), Amount::new(96_000));
-    /// let node = Node { name: "n1".into(), model: Some("G2".into()), gpus, cpu_milli };
+    /// let node = Node { name: "n1".into(), model: Some("G2".into()), special: false, gpus, cpu_milli };
     /// story.tell(Duration::from_secs(1), Event::NodeSeen(node));
     /// let pod = Pod {
     ///     key: "uid-1".into(),
@@ -149,6 +157,8 @@ impl Story {
     ///     gpus: Amount::new(2),
     ///     cpu_milli: Amount::new(8_000),
     ///     models: vec![],
+    ///     special: None,
+    ///     ends: true,
     /// };
     /// story.tell(Duration::from_secs(2), Event::PodCreated(pod));
     /// story.tell(Duration::from_secs(3), Event::PodBound { pod: "uid-1".into(), node: "n1".into() });
@@ -250,6 +260,7 @@ impl Story {
 
     fn admitted(&mut self, key: &str) {
         let Some(gate) = self.admission.waits_no_more(key) else { return };
+        self.admission.admitted(&gate);
         let Some(known) = self.pods.get(key) else { return };
         let gang = gate.gang.map(|gang| gang.name);
         self.feed.admitted(self.now, &known.pod.name, gang.as_deref());
@@ -374,10 +385,15 @@ impl Story {
         }
         for known in self.pods.values() {
             counts.waiting += usize::from(known.stage == Stage::Waiting);
-            counts.running += usize::from(matches!(known.stage, Stage::Running { .. }));
+            let runs = matches!(known.stage, Stage::Running { .. });
+            counts.running += usize::from(runs);
+            counts.ending += usize::from(runs && known.pod.ends);
             counts.refused += usize::from(known.refusal.is_some());
         }
         counts.queued = self.admission.waiting();
+        counts.unexplained = self.admission.unexplained();
+        counts.for_good = self.admission.with(Outlook::ForGood);
+        counts.incomplete = self.admission.with(Outlook::Incomplete);
         counts
     }
 
@@ -397,6 +413,12 @@ impl Story {
     #[must_use]
     pub fn models(&self) -> Vec<ModelRow> {
         self.cluster.models()
+    }
+
+    /// Special hardware, and who holds it; `None` where no node has any.
+    #[must_use]
+    pub fn special(&self) -> Option<Special> {
+        self.cluster.special()
     }
 
     /// How full the cluster was over time.
@@ -429,6 +451,12 @@ impl Story {
     #[must_use]
     pub fn pools(&self) -> Vec<PoolRow<'_>> {
         self.admission.tree()
+    }
+
+    /// The most that a pool had so far.
+    #[must_use]
+    pub fn most(&self, pool: &str) -> Most {
+        self.admission.most(pool)
     }
 
     /// Why pods wait for admission, most pods first.

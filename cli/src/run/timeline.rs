@@ -3,12 +3,16 @@
 //! Three things are done to the trace's time, each said in the plan's summary. *Quiet stretches* are cut: the
 //! first three quarters of the trace hold a twentieth of its pods. What is left is *compressed* by one factor.
 //! And lifetimes are *stretched*: as recorded the median pod lives twelve minutes of five months, so at no
-//! moment did more than 56 of the 8152 pods run, and nobody would see a cluster fill. The order of arrivals
-//! is the trace's, and which of two pods lives longer too. Nothing here reads a clock.
+//! moment did more than 56 of the 8152 pods run, and nobody would see a cluster fill. The longest lives are cut
+//! to the length of the replay: nothing ends sooner by that while pods come, and after that whoever still waits
+//! sees the others end. The order of arrivals is the trace's, and which of two pods lives longer too. Nothing
+//! here reads a clock.
 
 use std::time::Duration;
 
 use weir_simulator::openb::TracePod;
+
+use super::pools::{Coming, Member, members};
 
 /// How a trace's time is treated.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +30,8 @@ pub(super) struct Arrival {
     pub(super) runs_for: Option<Duration>,
     /// The pod.
     pub(super) pod: TracePod,
+    /// Whose it is.
+    pub(super) member: Member,
 }
 
 /// A trace with its times.
@@ -48,9 +54,10 @@ const LONGEST_PAUSE: f64 = 10.0;
 const MEDIAN_LIFE: f64 = 0.5;
 
 impl Timeline {
-    /// Gives every pod its time. Pods without a creation time come first, those without an end stay.
+    /// Gives every pod its time and, by the seed, its pool. Pods without a creation time come first, those
+    /// without an end stay.
     #[must_use]
-    pub(super) fn new(mut pods: Vec<TracePod>, pace: Pace) -> Self {
+    pub(super) fn new(mut pods: Vec<TracePod>, pace: Pace, seed: u64) -> Self {
         pods.sort_by_key(|pod| pod.created);
         let last_end = pods.iter().filter_map(|pod| pod.deleted).max();
         let comes = without_pauses(&pods);
@@ -59,12 +66,18 @@ impl Timeline {
         let speed = pace.speed.filter(|speed| speed.is_finite() && *speed > 0.0).unwrap_or(own).max(f64::MIN_POSITIVE);
         let lives: Vec<Option<f64>> = pods.iter().map(|pod| lifetime(pod, last_end)).collect();
         let stretch = stretch(&lives, length);
-        let arrivals = pods.into_iter().zip(comes).zip(lives).map(|((pod, at), life)| Arrival {
-            at: seconds(at / speed),
-            runs_for: life.map(|life| seconds(life * stretch / speed)),
+        let coming: Vec<Coming<'_>> =
+            pods.iter().zip(comes).map(|(pod, at)| Coming { at: seconds(at / speed), pod }).collect();
+        let members = members(&coming, seed);
+        let arrivals = pods.into_iter().zip(members).zip(lives).map(|((pod, member), life)| Arrival {
+            at: member.at,
+            runs_for: life.map(|life| seconds((life * stretch).min(length) / speed)),
             pod,
+            member,
         });
-        Self { arrivals: arrivals.collect(), speed, stretch }
+        let mut arrivals: Vec<Arrival> = arrivals.collect();
+        arrivals.sort_by_key(|arrival| arrival.at);
+        Self { arrivals, speed, stretch }
     }
 
     /// What was done to the trace's time, in one sentence.
@@ -135,7 +148,7 @@ mod tests {
     }
 
     fn at_speed(speed: f64, pods: &[TracePod]) -> Vec<(f64, Option<f64>)> {
-        let timeline = Timeline::new(pods.to_vec(), Pace { speed: Some(speed) });
+        let timeline = Timeline::new(pods.to_vec(), Pace { speed: Some(speed) }, 42);
         let times = timeline.arrivals.iter();
         times.map(|arrival| (arrival.at.as_secs_f64(), arrival.runs_for.map(|life| life.as_secs_f64()))).collect()
     }
@@ -156,10 +169,11 @@ mod tests {
 
     #[test]
     fn the_median_pod_lives_half_the_replay_and_the_others_in_proportion() {
-        let pods = [pod(0, 2), pod(100, 104), pod(200, 201), pod(300, 302), pod(400, 9000)];
+        let pods = [pod(0, 2), pod(100, 104), pod(200, 201), pod(300, 302), pod(350, 365), pod(400, 9000)];
         let lives: Vec<Option<f64>> = at_speed(1.0, &pods).iter().map(|it| it.1).collect();
-        // 2 of 400 seconds becomes 200; the last pod was there at the end of the trace and stays
-        assert_eq!(lives, [Some(200.0), Some(400.0), Some(100.0), Some(200.0), None]);
+        // 2 of 400 seconds becomes 200, and 15 would become 1500, which is cut to the whole of it; the last pod was
+        // there at the end of the trace and stays
+        assert_eq!(lives, [Some(200.0), Some(400.0), Some(100.0), Some(200.0), Some(400.0), None]);
     }
 
     fn last_arrival(timeline: &Timeline) -> Duration {
@@ -169,21 +183,21 @@ mod tests {
     #[test]
     fn without_a_speed_forty_pods_come_in_a_second() {
         let pods: Vec<TracePod> = (0..400).map(|i| pod(i * 1000, i * 1000 + 5)).collect();
-        assert_eq!(last_arrival(&Timeline::new(pods, Pace { speed: None })), Duration::from_secs(10));
+        assert_eq!(last_arrival(&Timeline::new(pods, Pace { speed: None }, 42)), Duration::from_secs(10));
     }
 
     #[test]
     fn what_was_done_to_time_is_said() {
         let pods: Vec<TracePod> = (0..400).map(|i| pod(i * 1000, i * 1000 + 100)).collect();
         let said = "1 s is 11.1 h of the trace without its quiet stretches; pods live 1995 times as long";
-        assert_eq!(Timeline::new(pods, Pace { speed: None }).told(), said);
+        assert_eq!(Timeline::new(pods, Pace { speed: None }, 42).told(), said);
     }
 
     #[test]
     fn no_pods_and_pods_without_times_are_no_error() {
-        assert_eq!(Timeline::new(vec![], Pace { speed: None }).arrivals, []);
+        assert_eq!(Timeline::new(vec![], Pace { speed: None }, 42).arrivals, []);
         let timeless = TracePod { created: None, deleted: None, ..pod(0, 0) };
-        let timeline = Timeline::new(vec![timeless.clone(), timeless], Pace { speed: None });
+        let timeline = Timeline::new(vec![timeless.clone(), timeless], Pace { speed: None }, 42);
         assert_eq!(
             timeline.arrivals.iter().map(|it| (it.at, it.runs_for)).collect::<Vec<_>>(),
             [(Duration::ZERO, None); 2]

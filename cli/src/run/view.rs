@@ -36,7 +36,7 @@ fn draw_panels(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
     let (models, refusals, pools) = (story.models(), story.refusals(), story.pools());
     let queue = panels::Queue { reasons: story.wait_reasons(), gangs: story.gangs() };
     let wanted = Wanted {
-        models: models.len(),
+        models: models.len() + usize::from(story.special().is_some()),
         plugins: story.plugins().len(),
         refusals: refusals.len(),
         pools: pools.len(),
@@ -46,7 +46,7 @@ fn draw_panels(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
         match panel {
             Panel::Gpus => panels::gpus(frame, place, story, theme),
             Panel::Cpus => panels::cpus(frame, place, story, theme),
-            Panel::Models => panels::models(frame, place, &models, theme),
+            Panel::Models => panels::models(frame, place, story, &models, theme),
             Panel::Refusals => panels::refusals(frame, place, &refusals, theme),
             Panel::Pools => panels::pools(frame, place, &pools, theme),
             Panel::Queue => panels::queue(frame, place, story, &queue, theme),

@@ -52,7 +52,8 @@ impl Workload {
         );
         let title = pod_file.file_stem().unwrap_or_default().to_string_lossy().replace("_pod_list_", " ");
         let pods = sample(&all_pods, pods, seed, shape_of_pod);
-        Ok(Self { title, nodes: sample(&all_nodes, nodes, seed, shape_of_node), timeline: Timeline::new(pods, pace) })
+        let nodes = sample(&all_nodes, nodes, seed, shape_of_node);
+        Ok(Self { title, nodes, timeline: Timeline::new(pods, pace, seed) })
     }
 
     pub(super) fn plan(&self) -> Plan {

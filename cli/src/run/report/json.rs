@@ -47,8 +47,7 @@ impl Outcome {
     #[must_use]
     pub fn of(story: &Story) -> Self {
         let counts = story.counts();
-        let Counts { created, bound_cpu, bound_gpu, finished: _, waiting: _, refused: _, running: _, queued: _ } =
-            counts;
+        let Counts { created, bound_cpu, bound_gpu, .. } = counts;
         let plugin = |PluginFigures { name, digest, calls }: &PluginFigures| {
             (name.clone(), Plugin { digest: digest.clone(), calls: *calls })
         };

@@ -4,8 +4,11 @@
 
 use std::time::Duration;
 
-use crate::run::story::{At, Counts, Phase, StepState, Story};
-use crate::run::words::{clock, grouped, percent, seconds};
+use weir_model::Amount;
+use weir_model::dimension::GPU;
+
+use crate::run::story::{At, Counts, Phase, PoolLevel, PoolRow, StepState, Story, WaitReason};
+use crate::run::words::{clock, grouped, percent, seconds, special};
 
 /// How often there is a line about what goes on.
 const EVERY: Duration = Duration::from_secs(5);
@@ -35,6 +38,7 @@ impl Progress {
         }
         if story.now().saturating_sub(self.last) >= EVERY {
             lines.extend(going_on(story));
+            lines.extend(divided(story));
             self.last = story.now();
         }
         lines.iter().map(|line| format!("{:>6}  {line}", clock(story.now()))).collect()
@@ -88,11 +92,11 @@ fn going_on(story: &Story) -> Option<String> {
         }),
         Phase::Replaying => {
             let counts = story.counts();
-            let Counts { created, waiting, refused, running, .. } = counts;
+            let Counts { created, waiting, queued, refused, running, .. } = counts;
             let levels = story.levels();
             Some(format!(
-                "created {} of {}, placed {} ({:.0}/s), running {running}, waiting {waiting} ({refused} refused), \
-                 GPU {}, CPU {}",
+                "created {} of {}, placed {} ({:.0}/s), running {running}, waiting {waiting} ({queued} for \
+                 admission, {refused} refused), GPU {}, CPU {}",
                 grouped(created as u64),
                 grouped(story.plan().pods as u64),
                 grouped(counts.bound() as u64),
@@ -103,6 +107,37 @@ fn going_on(story: &Story) -> Option<String> {
         }
         Phase::Ended => None,
     }
+}
+
+/// How the cluster is divided, who waits and who holds special hardware, where there is such a thing.
+fn divided(story: &Story) -> Vec<String> {
+    if story.phase() != Phase::Replaying {
+        return Vec::new();
+    }
+    let gpus = |row: &PoolRow<'_>| row.figures.resources.get(GPU).copied();
+    let pool = |row: &PoolRow<'_>| {
+        let PoolLevel { reserved: _, entitlement, usage, demand, borrowed } = gpus(row)?;
+        let more = |amount: Amount, word: &str| match amount.is_zero() {
+            true => String::new(),
+            false => format!(" {word} {amount}"),
+        };
+        Some(format!("{} {usage}/{entitlement}{}{}", row.figures.name, more(demand, "+"), more(borrowed, "borrows")))
+    };
+    // Those that hold pods: a row that is followed by a deeper one is a sum.
+    let rows = story.pools();
+    let leaves =
+        rows.iter().enumerate().filter(|(at, row)| rows.get(at + 1).is_none_or(|next| next.depth <= row.depth));
+    let pools: Vec<String> = leaves.filter_map(|(_, row)| pool(row)).collect();
+    let reasons = story.wait_reasons().into_iter().map(|WaitReason { reason, pods }| {
+        format!("{pods} {}", reason.unwrap_or_else(|| "not looked at yet".to_owned()))
+    });
+    let reasons: Vec<String> = reasons.collect();
+    let lines = [
+        (!pools.is_empty()).then(|| format!("  GPUs used/entitled: {}", pools.join(", "))),
+        (!reasons.is_empty()).then(|| format!("  queue: {}", reasons.join(", "))),
+        story.special().map(|held| format!("  {}", special(&held))),
+    ];
+    lines.into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -166,7 +201,9 @@ mod tests {
             lines.extend(progress.lines(&story));
         }
         let line = |time: &str, rate: &str| {
-            format!("{time}  created 1 of 2, placed 1 ({rate}/s), running 1, waiting 0 (0 refused), GPU 25 %, CPU 0 %")
+            format!(
+                "{time}  created 1 of 2, placed 1 ({rate}/s), running 1, waiting 0 (0 for admission, 0 refused), GPU 25 %, CPU 0 %"
+            )
         };
         assert_eq!(
             lines,

@@ -3,14 +3,19 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::run::story::{Counts, Level, ModelRow, PluginFigures, Sample, Story};
-use crate::run::words::{clock, digest, fit, grouped, percent};
+use weir_model::Amount;
+use weir_model::dimension::GPU;
+
+use crate::run::story::{Counts, Level, ModelRow, PluginFigures, PoolRow, Sample, Story, WaitReason};
+use crate::run::words::{clock, digest, fit, grouped, percent, special};
 
 /// How a run ended, as lines of text no wider than 100 characters.
 #[must_use]
 pub fn summary(story: &Story) -> String {
     let mut text = String::new();
-    for block in [pods(story), allocation(story), models(story), refusals(story), plugins(story)] {
+    for block in
+        [pods(story), allocation(story), models(story), pools(story), waiting(story), refusals(story), plugins(story)]
+    {
         if !block.is_empty() {
             text.push_str(&block);
             text.push('\n');
@@ -21,7 +26,7 @@ pub fn summary(story: &Story) -> String {
 
 fn pods(story: &Story) -> String {
     let counts = story.counts();
-    let Counts { created, bound_cpu, bound_gpu, finished, waiting: _, refused: _, running: _, queued: _ } = counts;
+    let Counts { created, bound_cpu, bound_gpu, finished, .. } = counts;
     let rounded = match story.plan().rounded_up {
         0 => String::new(),
         some => format!("{} ask for a part of a GPU in the trace and got a whole one", number(some)),
@@ -89,9 +94,46 @@ fn models(story: &Story) -> String {
         return String::new();
     }
     let mut text = format!("GPU hosts        {:>9}  {:>9}  {:>9}\n", "hosts", "free", "GPUs used");
-    for ModelRow { model, hosts, free_hosts, gpus } in rows {
+    for ModelRow { model, special: _, hosts, free_hosts, gpus } in rows {
         let used = percent(gpus.used_ratio());
         let _ = writeln!(text, "  {:<14} {:>9}  {:>9}  {used:>9}", fit(&model, 14), number(hosts), number(free_hosts));
+    }
+    if let Some(held) = story.special() {
+        let _ = writeln!(text, "  {}", special(&held));
+    }
+    text
+}
+
+/// What each pool had at the most, of GPUs that are not special; pools that list none have no row.
+fn pools(story: &Story) -> String {
+    let rows = story.pools();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads = ["reserved", "most used", "borrowed", "admitted"];
+    let mut text = format!("pools (GPUs)     {:>9}  {:>9}  {:>9}  {:>9}\n", heads[0], heads[1], heads[2], heads[3]);
+    for PoolRow { depth, last: _, figures } in rows {
+        let most = story.most(&figures.name);
+        let reserved = figures.resources.get(GPU).map_or(Amount::ZERO, |level| level.reserved);
+        let [reserved, used, borrowed] =
+            [reserved, most.used, most.borrowed].map(|amount| grouped(amount.units().unsigned_abs()));
+        let name = fit(&format!("{}{}", "  ".repeat(depth), figures.name), 20);
+        let admitted = number(most.admitted);
+        let _ = writeln!(text, "  {name:<14} {reserved:>9}  {used:>9}  {borrowed:>9}  {admitted:>9}");
+    }
+    text
+}
+
+/// Why pods were not admitted.
+fn waiting(story: &Story) -> String {
+    let rows = story.wait_reasons();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("not admitted       {:>7}\n", "pods");
+    for WaitReason { reason, pods } in rows {
+        let reason = reason.unwrap_or_else(|| "not looked at".to_owned());
+        let _ = writeln!(text, "  {:>23}  {reason}", number(pods));
     }
     text
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use weir_model::Amount;
+use weir_model::dimension::GPU;
 
 use super::At;
 
@@ -23,6 +24,8 @@ pub struct PoolFigures {
 /// One dimension of a pool, in its base unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolLevel {
+    /// What is guaranteed to it.
+    pub reserved: Amount,
     /// What the pool may use now.
     pub entitlement: Amount,
     /// What its pods use.
@@ -31,6 +34,17 @@ pub struct PoolLevel {
     pub demand: Amount,
     /// The part of the entitlement that comes from others' reservations.
     pub borrowed: Amount,
+}
+
+/// The most that a pool had at any time, of GPUs that are not special.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Most {
+    /// What its pods used.
+    pub used: Amount,
+    /// What it borrowed.
+    pub borrowed: Amount,
+    /// Pods admitted in it and below, all together over the run.
+    pub admitted: usize,
 }
 
 /// A pool in the tree as it is drawn.
@@ -53,13 +67,29 @@ pub struct GangOf {
     pub size: usize,
 }
 
+/// Whether somebody who waits may get a turn by waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outlook {
+    /// When others end, or nobody has said yet.
+    #[default]
+    MayPass,
+    /// When the rest of its gang comes.
+    Incomplete,
+    /// Never as it is: it asks for more than there is, or than its pool may have.
+    ForGood,
+}
+
 /// A pod that waits for admission.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
     /// The reason of its condition; `None` where nobody has said one yet.
     pub reason: Option<String>,
+    /// Whether waiting may help.
+    pub outlook: Outlook,
     /// The gang that it waits with.
     pub gang: Option<GangOf>,
+    /// The pool that it asks.
+    pub pool: Option<String>,
 }
 
 /// How many pods wait for one reason.
@@ -91,10 +121,14 @@ pub(super) struct Admission {
     gates: BTreeMap<String, Gate>,
     /// When the first member of a gang that is not whole yet was seen.
     since: BTreeMap<String, At>,
+    most: BTreeMap<String, Most>,
 }
 
 impl Admission {
     pub(super) fn pool(&mut self, figures: PoolFigures) {
+        let PoolLevel { usage, borrowed, .. } = figures.resources.get(GPU).copied().unwrap_or_default();
+        let most = self.most.entry(figures.name.clone()).or_default();
+        (most.used, most.borrowed) = (most.used.max(usage), most.borrowed.max(borrowed));
         self.pools.insert(figures.name.clone(), figures);
     }
 
@@ -126,8 +160,33 @@ impl Admission {
         Some(gate)
     }
 
+    /// Counts an admission for its pool and every pool above.
+    pub(super) fn admitted(&mut self, gate: &Gate) {
+        let mut next = gate.pool.clone();
+        // No tree is as deep as it has pools; one that leads round in a circle ends here.
+        for _ in 0..=self.pools.len() {
+            let Some(pool) = next else { return };
+            self.most.entry(pool.clone()).or_default().admitted += 1;
+            next = self.pools.get(&pool).and_then(|figures| figures.parent.clone());
+        }
+    }
+
+    pub(super) fn most(&self, pool: &str) -> Most {
+        self.most.get(pool).copied().unwrap_or_default()
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.gates.len()
+    }
+
+    /// How many wait to whom nobody has said why.
+    pub(super) fn unexplained(&self) -> usize {
+        self.gates.values().filter(|gate| gate.reason.is_none()).count()
+    }
+
+    /// How many have this to expect.
+    pub(super) fn with(&self, outlook: Outlook) -> usize {
+        self.gates.values().filter(|gate| gate.outlook == outlook).count()
     }
 
     /// Reasons of most pods first, then by name.
@@ -197,7 +256,7 @@ mod tests {
 
     fn gate(reason: &str, gang: Option<(&str, usize)>) -> Gate {
         let gang = gang.map(|(name, size)| GangOf { name: name.into(), size });
-        Gate { reason: Some(reason.into()), gang }
+        Gate { reason: Some(reason.into()), gang, ..Gate::default() }
     }
 
     #[test]
@@ -213,6 +272,25 @@ mod tests {
         let rows: Vec<_> =
             admission.tree().into_iter().map(|row| (row.depth, row.figures.name.as_str(), row.last)).collect();
         assert_eq!(rows, [(0, "a", false), (0, "b", false), (1, "b-1", false), (1, "b-2", true), (0, "lost", true)]);
+    }
+
+    #[test]
+    fn what_a_pool_had_at_the_most_is_remembered_and_admissions_count_upwards() {
+        let mut admission = Admission::default();
+        let told = |admission: &mut Admission, usage, borrowed| {
+            let (usage, borrowed) = (Amount::new(usage), Amount::new(borrowed));
+            let level = PoolLevel { usage, borrowed, ..PoolLevel::default() };
+            admission.pool(PoolFigures { resources: [(GPU.to_owned(), level)].into(), ..pool("labs-a", Some("labs")) });
+        };
+        admission.pool(pool("labs", None));
+        for (usage, borrowed) in [(1, 0), (7, 3), (5, 4)] {
+            told(&mut admission, usage, borrowed);
+        }
+        let asks = Gate { pool: Some("labs-a".into()), ..Gate::default() };
+        admission.admitted(&asks);
+        admission.admitted(&asks);
+        assert_eq!(admission.most("labs-a"), Most { used: Amount::new(7), borrowed: Amount::new(4), admitted: 2 });
+        assert_eq!(admission.most("labs"), Most { admitted: 2, ..Most::default() });
     }
 
     #[test]

@@ -136,6 +136,8 @@ pub struct Node {
     pub name: String,
     /// The GPU model of its label; `None` for a CPU host.
     pub model: Option<String>,
+    /// Whether that model is kept for the pods that name it.
+    pub special: bool,
     /// Allocatable GPUs.
     pub gpus: Amount,
     /// Allocatable CPU in milli-CPU.
@@ -174,6 +176,10 @@ pub struct Pod {
     pub cpu_milli: Amount,
     /// GPU models it accepts; empty means any.
     pub models: Vec<String>,
+    /// The special model that it names, if it names one.
+    pub special: Option<String>,
+    /// Whether it ends by itself after a time.
+    pub ends: bool,
 }
 
 /// What a scheduler plugin did.

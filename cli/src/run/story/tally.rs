@@ -54,12 +54,25 @@ pub struct Levels {
 pub struct ModelRow {
     /// The model of the label; `unknown` where a GPU host carries none.
     pub model: String,
+    /// Whether it is kept for the pods that name it.
+    pub special: bool,
     /// Hosts of this model.
     pub hosts: usize,
     /// Hosts of this model no GPU of which is taken.
     pub free_hosts: usize,
     /// Its GPUs: all, and those taken. `demand` is what waiting pods ask for that accept this model alone.
     pub gpus: Level,
+}
+
+/// The GPUs of special models, kept for the pods that name them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Special {
+    /// All of them.
+    pub gpus: Amount,
+    /// Those held by pods that name the model they are on.
+    pub named: Amount,
+    /// Those held by other pods. There should be none.
+    pub general: Amount,
 }
 
 /// The nodes, and what is taken of them.
@@ -77,9 +90,19 @@ struct Host {
     /// `None` when the node is gone or was not seen yet.
     node: Option<Node>,
     gpus: Amount,
-    /// The pods that hold something here, by key, with the class that their CPU counts in. It is kept because
-    /// the node may change its class, or go, while they are on it.
-    pods: BTreeMap<String, HostClass>,
+    /// The pods that hold something here, by key.
+    pods: BTreeMap<String, Held>,
+}
+
+/// What a pod holds on a node.
+#[derive(Clone, Debug)]
+struct Held {
+    /// The class that its CPU counts in, which is kept because the node may change its class, or go, while the
+    /// pod is on it.
+    class: HostClass,
+    gpus: Amount,
+    /// The special model that it names.
+    names: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,12 +174,13 @@ impl Cluster {
     pub(super) fn takes(&mut self, pod: &Pod, node: &str) {
         let host = self.hosts.entry(node.to_owned()).or_default();
         let class = host.node.as_ref().map_or(HostClass::wanted_by(pod), HostClass::of);
-        host.pods.insert(pod.key.clone(), class);
+        host.pods.insert(pod.key.clone(), Held { class, gpus: pod.gpus, names: pod.special.clone() });
         self.hold(pod, node, class, Sign::Plus);
     }
 
     pub(super) fn gives_back(&mut self, pod: &Pod, node: &str) {
-        let Some(class) = self.hosts.get_mut(node).and_then(|host| host.pods.remove(&pod.key)) else { return };
+        let held = self.hosts.get_mut(node).and_then(|host| host.pods.remove(&pod.key));
+        let Some(Held { class, .. }) = held else { return };
         self.hold(pod, node, class, Sign::Minus);
         if self.hosts.get(node).is_some_and(|host| host.node.is_none() && host.pods.is_empty()) {
             self.hosts.remove(node);
@@ -178,12 +202,27 @@ impl Cluster {
         self.hosts.values().filter(|host| host.node.is_some()).count()
     }
 
+    pub(super) fn special(&self) -> Option<Special> {
+        let mut special: Option<Special> = None;
+        for host in self.hosts.values() {
+            let Some(node) = host.node.as_ref().filter(|node| node.special) else { continue };
+            let sum = special.get_or_insert_default();
+            sum.gpus += node.gpus;
+            for Held { class: _, gpus, names } in host.pods.values() {
+                let named = names.is_some() && *names == node.model;
+                Sign::Plus.apply(if named { &mut sum.named } else { &mut sum.general }, *gpus);
+            }
+        }
+        special
+    }
+
     pub(super) fn models(&self) -> Vec<ModelRow> {
         let mut rows: BTreeMap<&str, ModelRow> = BTreeMap::new();
         for host in self.hosts.values() {
             let Some(node) = host.node.as_ref().filter(|node| node.is_gpu_host()) else { continue };
             let model = node.model.as_deref().unwrap_or("unknown");
             let row = rows.entry(model).or_default();
+            row.special = node.special;
             row.hosts += 1;
             row.free_hosts += usize::from(host.gpus.is_zero());
             row.gpus.capacity += node.gpus;
@@ -223,8 +262,9 @@ mod tests {
     use super::*;
 
     fn node(name: &str, model: Option<&str>, gpus: i64, cores: i64) -> Node {
-        let model = model.map(Into::into);
-        Node { name: name.into(), model, gpus: Amount::new(gpus), cpu_milli: Amount::new(cores * 1000) }
+        let model: Option<String> = model.map(Into::into);
+        let special = model.as_deref() == Some("G3");
+        Node { name: name.into(), model, special, gpus: Amount::new(gpus), cpu_milli: Amount::new(cores * 1000) }
     }
 
     fn pod(key: &str, gpus: i64, cores: i64, models: &[&str]) -> Pod {
@@ -235,6 +275,8 @@ mod tests {
             gpus: Amount::new(gpus),
             cpu_milli: Amount::new(cores * 1000),
             models: models.iter().map(|&model| model.into()).collect(),
+            special: (models == ["G3"]).then(|| "G3".into()),
+            ends: true,
         }
     }
 
@@ -290,8 +332,33 @@ mod tests {
         cluster.waits(&pod("picky", 8, 6, &["G2"]));
         cluster.waits(&pod("either", 2, 6, &["G2", "T4"]));
         let rows = cluster.models();
-        let row = |model: &str, hosts, free_hosts, gpus| ModelRow { model: model.into(), hosts, free_hosts, gpus };
+        let row = |model: &str, hosts, free_hosts, gpus| ModelRow {
+            model: model.into(),
+            special: false,
+            hosts,
+            free_hosts,
+            gpus,
+        };
         assert_eq!(rows, [row("G2", 2, 1, level(16, 1, 8)), row("T4", 1, 1, level(2, 0, 0))]);
+    }
+
+    #[test]
+    fn special_hardware_is_counted_by_who_holds_it() {
+        let mut cluster = Cluster::default();
+        cluster.node_seen(node("t", Some("T4"), 2, 96));
+        assert_eq!(cluster.special(), None);
+        // One pod is told before its node, as a watch may.
+        cluster.takes(&pod("names it", 3, 1, &["G3"]), "g");
+        cluster.node_seen(node("g", Some("G3"), 8, 96));
+        cluster.takes(&pod("elsewhere", 1, 1, &["G3"]), "t");
+        let stray = pod("stray", 1, 1, &[]);
+        cluster.takes(&stray, "g");
+        let special = |named, general| {
+            Some(Special { gpus: Amount::new(8), named: Amount::new(named), general: Amount::new(general) })
+        };
+        assert_eq!(cluster.special(), special(3, 1));
+        cluster.gives_back(&stray, "g");
+        assert_eq!(cluster.special(), special(3, 0));
     }
 
     #[test]

@@ -9,12 +9,14 @@ fn at(seconds: u64) -> At {
 
 fn host(name: &str, gpus: i64) -> Event {
     let model = (gpus > 0).then(|| "T4".to_owned());
-    Event::NodeSeen(Node { name: name.into(), model, gpus: Amount::new(gpus), cpu_milli: Amount::new(32_000) })
+    let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(32_000));
+    Event::NodeSeen(Node { name: name.into(), model, special: false, gpus, cpu_milli })
 }
 
 fn created(key: &str, origin: Origin, gpus: i64) -> Event {
     let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(4_000));
-    Event::PodCreated(Pod { key: key.into(), name: key.into(), origin, gpus, cpu_milli, models: Vec::new() })
+    let (key, name, models) = (key.into(), key.into(), Vec::new());
+    Event::PodCreated(Pod { key, name, origin, gpus, cpu_milli, models, special: None, ends: true })
 }
 
 fn of_trace(key: &str, gpus: i64) -> Event {
@@ -176,6 +178,17 @@ fn a_pod_is_in_the_queue_until_its_gate_goes_and_that_is_told_once() {
     story.tell(at(67), Event::PodDeleted { pod: "a".into() });
     story.tell(at(67), example::queued("a", "WaitingForGang", None));
     assert_eq!(story.counts().queued, 1, "what is said of a pod that is gone is dropped");
+}
+
+#[test]
+fn it_is_known_who_waits_in_vain_and_who_ends_by_itself() {
+    let mut story = example::divided();
+    let gate = Gate { outlook: Outlook::ForGood, ..Gate::default() };
+    story.tell(at(66), example::pod("huge", 99, 1));
+    story.tell(at(66), Event::PodQueued { pod: "huge".into(), gate });
+    let counts = story.counts();
+    assert_eq!((counts.queued, counts.unexplained, counts.for_good, counts.incomplete), (4, 1, 1, 2));
+    assert_eq!((counts.running, counts.ending), (1, 1));
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn progress(story: &Story, theme: Theme, width: u16) -> Line<'static> {
 /// The figures, most important first; each is kept in one piece.
 fn figures(story: &Story, theme: Theme) -> Vec<Vec<Span<'static>>> {
     let counts = story.counts();
-    let Counts { created: _, bound_cpu, bound_gpu, finished, waiting, refused, queued, running } = counts;
+    let Counts { bound_cpu, bound_gpu, finished, waiting, refused, queued, running, .. } = counts;
     let figure = |name: &'static str, number: String, note: String| {
         vec![
             Span::styled(format!("{name} "), theme.quiet()),

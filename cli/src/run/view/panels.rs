@@ -13,8 +13,8 @@ pub(super) use admission::{Queue, pools, queue};
 
 use super::chart::{Chart, Moment};
 use super::{Theme, bar, split};
-use crate::run::story::{Level, Levels, ModelRow, Reason, StepState, Story, Tone};
-use crate::run::words::{clock, digest, fit, grouped, percent, rough, seconds};
+use crate::run::story::{Level, Levels, ModelRow, Reason, Special, StepState, Story, Tone};
+use crate::run::words::{clock, digest, fit, grouped, percent, rough, seconds, special};
 
 /// GPUs of all models: a gauge and the chart.
 pub(super) fn gpus(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
@@ -127,19 +127,26 @@ fn gauge_line(Gauge { name, level, style }: &Gauge, width: u16, theme: Theme) ->
     Line::from(spans)
 }
 
-/// GPU hosts by model: how many are free as a whole, and how full the model is.
-pub(super) fn models(frame: &mut Frame<'_>, area: Rect, rows: &[ModelRow], theme: Theme) {
+/// GPU hosts by model: how many are free as a whole, and how full the model is; below, who holds special ones.
+pub(super) fn models(frame: &mut Frame<'_>, area: Rect, story: &Story, rows: &[ModelRow], theme: Theme) {
     let free: usize = rows.iter().map(|row| row.free_hosts).sum();
     let all: usize = rows.iter().map(|row| row.hosts).sum();
     let title = format!("GPU hosts: {} of {} free", grouped(free as u64), grouped(all as u64));
-    let inner = framed(frame, area, &title, theme);
-    let widest = rows.iter().map(|row| row.model.chars().count()).max().unwrap_or(0).clamp(5, 14) as u16;
+    let mut inner = framed(frame, area, &title, theme);
+    if let Some(held) = story.special().filter(|_| inner.height > 2) {
+        inner.height -= 1;
+        let last = Rect { y: inner.bottom(), height: 1, ..inner };
+        let style = if held.general.is_zero() { theme.good() } else { theme.bad() };
+        frame.render_widget(Line::from(Span::styled(special_line(&held, inner.width), style)), last);
+    }
+    let names = rows.iter().map(|row| marked(&row.model, row.special).chars().count());
+    let widest = names.max().unwrap_or(0).clamp(5, 14) as u16;
     let columns = [Constraint::Length(widest), Constraint::Length(11), Constraint::Length(11), Constraint::Fill(1)];
     let bar_width = inner.width.saturating_sub(widest + 11 + 11 + 3);
-    let body = rows.iter().map(|ModelRow { model, hosts, free_hosts, gpus }| {
+    let body = rows.iter().map(|ModelRow { model, special, hosts, free_hosts, gpus }| {
         let of = |part: u64, all: u64| right(format!("{} / {}", grouped(part), grouped(all)));
         Row::new([
-            Line::from(Span::raw(fit(model, widest.into()))),
+            Line::from(fit(&marked(model, *special), widest.into())),
             of(*free_hosts as u64, *hosts as u64),
             of(gpus.used.units().unsigned_abs(), gpus.capacity.units().unsigned_abs()),
             Line::from(bar(gpus.used_ratio(), bar_width, theme.gpu(), theme)),
@@ -147,6 +154,22 @@ pub(super) fn models(frame: &mut Frame<'_>, area: Rect, rows: &[ModelRow], theme
     });
     let head = [Line::from("model"), right("free hosts".into()), right("GPUs used".into()), Line::default()];
     frame.render_widget(Table::new(body, columns).header(Row::new(head).style(theme.quiet())), inner);
+}
+
+/// A model's name, with a mark where it is special.
+fn marked(model: &str, special: bool) -> String {
+    if special { format!("{model} {SPECIAL}") } else { model.to_owned() }
+}
+
+/// What special hardware is marked with.
+const SPECIAL: char = '◆';
+
+/// Who holds the special GPUs, in as many words as there is room for.
+fn special_line(held: &Special, width: u16) -> String {
+    let Special { gpus, named, general } = held;
+    let long = format!("{SPECIAL} {}", special(held));
+    let short = format!("{SPECIAL} {gpus} special: {named} named, {general} general");
+    if long.chars().count() <= width.into() { long } else { short }
 }
 
 /// Why pods wait.

@@ -96,7 +96,8 @@ fn labels(rows: &[PoolRow<'_>]) -> Vec<String> {
 }
 
 fn figures(row: &PoolRow<'_>, resource: &str, theme: Theme) -> [Line<'static>; 4] {
-    let Some(PoolLevel { entitlement, usage, demand, borrowed }) = row.figures.resources.get(resource) else {
+    let Some(PoolLevel { reserved: _, entitlement, usage, demand, borrowed }) = row.figures.resources.get(resource)
+    else {
         return std::array::from_fn(|_| right("–".to_owned()).style(theme.quiet()));
     };
     let show = |amount: &Amount| {

@@ -1,0 +1,81 @@
+//! The watches that a run is told and judged by: nodes, pods, pools and the record of rounds.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::task::JoinSet;
+use weir_api::{AdmissionRound, ResourcePool};
+
+use super::say;
+use crate::run::load::Loads;
+use crate::run::objects;
+use crate::run::observe::Observer;
+use crate::run::special::SpecialModels;
+use crate::run::story::Event;
+
+/// Watches until it is dropped, and tells what happens.
+pub(super) struct Watch {
+    observer: Arc<Mutex<Observer>>,
+    heard: Arc<Notify>,
+    _tasks: JoinSet<()>,
+}
+
+impl Watch {
+    pub(super) fn begin(client: &Client, tell: &UnboundedSender<Event>, special: &SpecialModels, loads: Loads) -> Self {
+        let observer = Arc::new(Mutex::new(Observer::new(special, loads)));
+        let heard = Arc::new(Notify::new());
+        let mut tasks = JoinSet::new();
+        let ears = Ears { tell: tell.clone(), observer: Arc::clone(&observer), heard: Arc::clone(&heard) };
+        let nodes: Api<Node> = Api::all(client.clone());
+        let pods: Api<Pod> = Api::namespaced(client.clone(), objects::NAMESPACE);
+        let pools: Api<ResourcePool> = Api::all(client.clone());
+        let rounds: Api<AdmissionRound> = Api::all(client.clone());
+        tasks.spawn(ears.clone().listen(nodes, |observer, event| observer.node(event)));
+        tasks.spawn(ears.clone().listen(pods, |observer, event| observer.pod(event)));
+        tasks.spawn(ears.clone().listen(pools, |observer, event| observer.pool(event)));
+        tasks.spawn(ears.listen(rounds, |observer, event| {
+            observer.round(event);
+            Vec::new()
+        }));
+        Self { observer, heard, _tasks: tasks }
+    }
+
+    /// What the watches came to so far.
+    pub(super) async fn observer(&self) -> MutexGuard<'_, Observer> {
+        self.observer.lock().await
+    }
+
+    /// Returns when something more was told.
+    pub(super) async fn heard(&self) {
+        self.heard.notified().await;
+    }
+}
+
+#[derive(Clone)]
+struct Ears {
+    tell: UnboundedSender<Event>,
+    observer: Arc<Mutex<Observer>>,
+    heard: Arc<Notify>,
+}
+
+impl Ears {
+    /// Takes in whatever happens to objects of one kind, for ever.
+    async fn listen<K>(self, api: Api<K>, take: fn(&mut Observer, &watcher::Event<K>) -> Vec<Event>)
+    where
+        K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+    {
+        let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+        while let Some(event) = events.next().await {
+            // Errors are the watcher's own to mend: it comes back with a new list.
+            let Ok(event) = event else { continue };
+            take(&mut *self.observer.lock().await, &event).into_iter().for_each(|event| say(&self.tell, event));
+            self.heard.notify_one();
+        }
+    }
+}
