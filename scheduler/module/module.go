@@ -32,20 +32,29 @@ type Module struct {
 	// Imports are the functions that the module wants from its host, as "module.function".
 	Imports []string
 
+	// Version is what the module says of itself; empty if it says nothing.
+	Version string
+
 	// Pure says that the module declares that what it answers depends on its configuration, the pod and the node of the
 	// call, and on nothing else, and that it imports nothing which could make that a lie. It may still keep things in its
 	// memory between calls: that they do not change an answer is its word.
 	Pure bool
 
 	bytes []byte
+
+	// memory is the most bytes that the module's memory may grow to, 0 if it does not say; tables is the same for the
+	// entries of its largest table. metering is nil for a module that is not packed.
+	memory, tables uint64
+	metering       *metering
 }
 
 // about is what a module says of itself in the custom section "weir.dev/guest", as JSON. The plain extension does not
 // look there, and a module without the section is an ordinary guest.
 type about struct {
 	// ABI is the version of what this host and our SDK agree on beyond the extension's own interface.
-	ABI  int  `json:"abi"`
-	Pure bool `json:"pure"`
+	ABI     int    `json:"abi"`
+	Version string `json:"version"`
+	Pure    bool   `json:"pure"`
 }
 
 const (
@@ -117,10 +126,9 @@ func Parse(ctx context.Context, source string, bytes []byte) (*Module, error) {
 	if _, ok := compiled.ExportedMemories()["memory"]; !ok {
 		return nil, fmt.Errorf("%s exports no memory named \"memory\"; the host could not hand it anything", source)
 	}
-	sum := sha256.Sum256(bytes)
 	module := &Module{
 		Source:  source,
-		Digest:  "sha256:" + hex.EncodeToString(sum[:]),
+		Digest:  DigestOf(bytes),
 		Exports: map[string]bool{},
 		bytes:   bytes,
 	}
@@ -134,7 +142,16 @@ func Parse(ctx context.Context, source string, bytes []byte) (*Module, error) {
 	if err := module.readAbout(compiled.CustomSections()); err != nil {
 		return nil, err
 	}
+	if err := module.readBounds(compiled); err != nil {
+		return nil, err
+	}
 	return module, nil
+}
+
+// DigestOf is the digest of a module's bytes.
+func DigestOf(bytes []byte) string {
+	sum := sha256.Sum256(bytes)
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 func (m *Module) readAbout(sections []api.CustomSection) error {
@@ -150,7 +167,7 @@ func (m *Module) readAbout(sections []api.CustomSection) error {
 			return fmt.Errorf("%s was built for version %d of %s and this scheduler knows version %d; build it with the SDK of the same release",
 				m.Source, says.ABI, aboutSection, knownABI)
 		}
-		m.Pure = says.Pure
+		m.Pure, m.Version = says.Pure, says.Version
 	}
 	for _, imported := range m.Imports {
 		if m.Pure && !pureImports[imported] {

@@ -1,22 +1,50 @@
 package slot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/json"
 
 	"weir.dev/scheduler/guestview"
+	"weir.dev/scheduler/module"
+	"weir.dev/scheduler/origin"
 )
 
 // Args are the `args` of a plugin in the scheduler's configuration. The first three are the extension's own.
 type Args struct {
-	// GuestURL is where the module is: file:///path/to/plugin.wasm, or configmap://namespace/name/key for one in the
-	// binaryData of a ConfigMap. Both are watched, and what changes there is put in force while the scheduler runs.
+	// GuestURL is where the module is: file:///path/to/plugin.wasm, configmap://namespace/name/key for one in the
+	// binaryData of a ConfigMap, https://host/path, or oci://registry/repository@sha256:digest. What changes there is put in
+	// force while the scheduler runs.
 	GuestURL string `json:"guestURL"`
+
+	// Digest, as sha256: and 64 hexadecimal digits, is what the module must have. Without one an http:// URL is refused,
+	// and a module at https:// is asked for again every PollEvery, 30 seconds if nothing is said.
+	Digest    string          `json:"digest"`
+	PollEvery metav1.Duration `json:"pollEvery"`
+
+	// PublicKey is an ed25519 key in PEM. With it, every module must have a signature of that key beside it: under its own
+	// name and .sig in a file, a ConfigMap or on a web server, in the annotation weir.dev/signature in a registry.
+	PublicKey string `json:"publicKey"`
+
+	// MaxMemory is the most memory that one instance of the module may declare, 16Mi if nothing is said.
+	MaxMemory resource.Quantity `json:"maxMemory"`
+
+	// AllowUnmetered lets a module in that nothing stops if it never returns.
+	AllowUnmetered bool `json:"allowUnmetered"`
+
+	// Mode is Active, or Shadow for a plugin whose answers are only counted: the slot answers as if it were not there.
+	Mode string `json:"mode"`
+
+	// ShadowURL is where a candidate is looked for that runs in the shadow of the module in force. Where GuestURL is a file
+	// or a ConfigMap's key and this says nothing, it is the same with .shadow behind it; there need not be one.
+	ShadowURL string `json:"shadowURL"`
 
 	// GuestConfig is handed to the guest as it is; the guest says what may be in it.
 	GuestConfig string `json:"guestConfig"`
@@ -52,16 +80,19 @@ func parseArgs(raw runtime.Object) (Args, error) {
 	}
 	strict, err := json.UnmarshalStrict(unknown.Raw, &args)
 	if err = errors.Join(append(strict, err)...); err != nil {
-		return args, fmt.Errorf("args: %w (known are guestURL, guestConfig, guestConfigMap, logSeverity, nodeAnnotations, loadFreshFor, unsafePoints)", err)
+		return args, fmt.Errorf("args: %w (known are %s)", err, knownArgs)
 	}
 	return args, args.validate()
 }
+
+const knownArgs = "guestURL, digest, pollEvery, publicKey, maxMemory, allowUnmetered, mode, shadowURL, guestConfig, guestConfigMap, " +
+	"logSeverity, nodeAnnotations, loadFreshFor, unsafePoints"
 
 func (a Args) validate() error {
 	if a.GuestURL == "" {
 		return errors.New("args.guestURL is required, for example file:///plugins/gpu-filter.wasm")
 	}
-	if err := a.validateSources(); err != nil {
+	if err := errors.Join(a.validateSources(), a.validateBounds()); err != nil {
 		return err
 	}
 	if a.LogSeverity < 0 || a.LogSeverity > 3 {
@@ -84,17 +115,67 @@ func (a Args) validate() error {
 }
 
 func (a Args) validateSources() error {
+	var errs []error
+	check := func(_ any, err error) { errs = append(errs, err) }
+	check(origin.Parse("args.guestURL", a.GuestURL, origin.Options{}))
+	if a.ShadowURL != "" {
+		check(origin.Parse("args.shadowURL", a.ShadowURL, origin.Options{}))
+	}
 	if a.GuestConfigMap != "" {
-		if _, err := parseName("args.guestConfigMap", a.GuestConfigMap); err != nil {
-			return err
+		check(origin.ParseName("args.guestConfigMap", a.GuestConfigMap))
+	}
+	if a.Digest != "" {
+		check(module.ParseDigest("args.digest", a.Digest))
+	}
+	if a.PublicKey != "" {
+		check(module.ParsePublicKey("args.publicKey", a.PublicKey))
+	}
+	for field, url := range map[string]string{"guestURL": a.GuestURL, "shadowURL": a.ShadowURL} {
+		if strings.HasPrefix(url, "http://") && a.PublicKey == "" && (a.Digest == "" || field == "shadowURL") {
+			errs = append(errs, fmt.Errorf("args.%s %q: anybody on the way could change it; use https, or set args.publicKey or, for guestURL, args.digest", field, url))
 		}
 	}
-	if place, ok := strings.CutPrefix(a.GuestURL, configMapScheme); ok {
-		_, _, err := parseKey("args.guestURL", place)
-		return err
+	if a.PollEvery.Duration < 0 {
+		errs = append(errs, fmt.Errorf("args.pollEvery is %v; expected a time such as 30s", a.PollEvery.Duration))
 	}
-	if !strings.HasPrefix(a.GuestURL, "file://") {
-		return fmt.Errorf("args.guestURL %q: expected file:///path or configmap://namespace/name/key", a.GuestURL)
+	return errors.Join(errs...)
+}
+
+func (a Args) validateBounds() error {
+	if a.MaxMemory.Sign() < 0 {
+		return fmt.Errorf("args.maxMemory is %s; expected an amount such as 16Mi", a.MaxMemory.String())
 	}
-	return nil
+	switch a.Mode {
+	case "", ModeActive:
+		return nil
+	case ModeShadow:
+		if len(a.UnsafePoints) > 0 || a.ShadowURL != "" {
+			return errors.New("args.mode is Shadow: such a plugin is asked at prefilter, filter, prescore and score only and has no shadow of its own; leave unsafePoints and shadowURL out")
+		}
+		return nil
+	}
+	return fmt.Errorf("args.mode is %q; expected Active or Shadow", a.Mode)
+}
+
+const (
+	defaultPoll   = 30 * time.Second
+	defaultMemory = 16 << 20
+)
+
+func (a Args) pollEvery() time.Duration { return cmp.Or(a.PollEvery.Duration, defaultPoll) }
+
+func (a Args) shadowURL() string {
+	scheme, _, _ := strings.Cut(a.GuestURL, "://")
+	if a.ShadowURL == "" && a.Mode != ModeShadow && (scheme == "file" || scheme == "configmap") {
+		return a.GuestURL + shadowSuffix
+	}
+	return a.ShadowURL
+}
+
+func (a Args) bounds() module.Bounds {
+	bounds := module.Bounds{Memory: cmp.Or(uint64(a.MaxMemory.Value()), defaultMemory)}
+	if a.AllowUnmetered {
+		bounds.Metering = module.MeteringOptional
+	}
+	return bounds
 }

@@ -27,7 +27,7 @@ func BenchmarkFilter(b *testing.B) {
 		off  bool
 	}{{"remembered", false}, {"called", true}} {
 		s, err := NewHost(clock.RealClock{}, RecheckOneIn).newSlot(context.Background(), "GPUFilter",
-			Args{GuestURL: ourModules(b)["gpu-filter"]}, handle)
+			Args{AllowUnmetered: true, GuestURL: ourModules(b)["gpu-filter"]}, handle)
 		if err != nil {
 			b.Fatal(err)
 		}

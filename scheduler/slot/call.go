@@ -21,10 +21,8 @@ func (v *version) call(ctx context.Context, at point, sight sight, run func(*ins
 	status, broken := guarded(taken, run)
 	strayed = taken.handle.strayed
 	if broken {
+		status = framework.AsStatus(taken.guest.explained(v.module, status.AsError()))
 		v.pool.discard(taken)
-		if v.onTrap != nil {
-			v.onTrap()
-		}
 	} else {
 		v.pool.giveBack(taken)
 	}
@@ -35,6 +33,9 @@ func (v *version) call(ctx context.Context, at point, sight sight, run func(*ins
 		if broken {
 			m.trapped()
 		}
+	}
+	if broken && v.onTrap != nil {
+		v.onTrap(v, fmt.Sprintf("at %s: %v", at, status.AsError()))
 	}
 	if status.Code() == framework.Error {
 		status = framework.AsStatus(fmt.Errorf("plugin %s (%s) at %s: %w", v.plugin, v.module.ShortDigest(), at, status.AsError()))

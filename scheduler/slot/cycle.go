@@ -22,6 +22,9 @@ type cycle struct {
 	// row is what was answered about such pods before; nil when answers are not remembered.
 	row *row
 
+	// sampled is not nil in a cycle of which the shadow gets to see something.
+	sampled *sampled
+
 	// filter and score are where answers are counted.
 	filter, score *pointMetrics
 }
@@ -52,6 +55,9 @@ func (s *slot) begin(state *framework.CycleState, pod *v1.Pod) *cycle {
 		return kept
 	} else {
 		began.version = kept.version
+	}
+	if shadow := s.shadow.Load(); shadow != nil {
+		began.sampled = shadow.sample(pod, s.host.tell)
 	}
 	if memo := began.version.memo; memo != nil {
 		told := s.host.tell(pod)

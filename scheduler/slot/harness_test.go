@@ -39,7 +39,7 @@ func cluster(t testing.TB, nodes []*v1.Node, pods ...*v1.Pod) framework.Handle {
 // start loads a guest into a slot named Test.
 func start(t testing.TB, guest *wasmtest.Module, handle framework.Handle) framework.Plugin {
 	t.Helper()
-	return startWith(t, Args{GuestURL: guest.Write(t)}, handle)
+	return startWith(t, Args{AllowUnmetered: true, GuestURL: guest.Write(t)}, handle)
 }
 
 func startWith(t testing.TB, args Args, handle framework.Handle) framework.Plugin {

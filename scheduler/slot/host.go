@@ -1,6 +1,7 @@
 package slot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -16,11 +17,12 @@ import (
 
 	"weir.dev/scheduler/guestview"
 	"weir.dev/scheduler/load"
+	"weir.dev/scheduler/report"
 )
 
 // Host is what the slots of one scheduler process share: the views of the nodes and the samples of their load.
 type Host struct {
-	clock clock.PassiveClock
+	clock clock.Clock
 	loads *load.Store
 	slots atomic.Int64 // how many were made
 
@@ -33,6 +35,11 @@ type Host struct {
 	mu       sync.Mutex
 	watching bool
 	caches   map[string]*guestview.Cache
+	live     []*slot
+
+	// identity is who reports; the writer is nil while nothing is reported.
+	identity *report.Identity
+	writer   atomic.Pointer[report.Writer]
 }
 
 // RecheckOneIn is of how many remembered answers one is asked for again in production: rare enough to cost nothing, and
@@ -41,7 +48,7 @@ const RecheckOneIn = 10_000
 
 // NewHost is a host without slots. The clock judges which samples of load are fresh. Of so many remembered answers one
 // is asked for again and compared: 1 is each, for tests, and 0 none.
-func NewHost(clock clock.PassiveClock, recheckOneIn uint64) *Host {
+func NewHost(clock clock.Clock, recheckOneIn uint64) *Host {
 	registerMetrics()
 	return &Host{clock: clock, recheckOneIn: recheckOneIn, loads: load.NewStore(clock), caches: map[string]*guestview.Cache{}}
 }
@@ -65,6 +72,57 @@ func (h *Host) New(ctx context.Context, name string, args Args, handle framework
 		return nil, err
 	}
 	return masked(s), nil
+}
+
+// ReportAs makes the host report, from its first slot on, what its slots have in force.
+func (h *Host) ReportAs(identity report.Identity) { h.identity = &identity }
+
+// enter makes a slot part of the report, and leave takes it out.
+func (h *Host) enter(ctx context.Context, s *slot) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.live = append(h.live, s)
+	if h.identity == nil || h.writer.Load() != nil || s.handle.KubeConfig() == nil {
+		h.changed()
+		return nil
+	}
+	client, err := report.Connect(s.handle.KubeConfig())
+	if err != nil {
+		return fmt.Errorf("reporting what is in force: %w", err)
+	}
+	writer := report.NewWriter(*h.identity, client, h.clock, h.Report)
+	h.writer.Store(writer)
+	go writer.Run(ctx)
+	return nil
+}
+
+func (h *Host) leave(s *slot) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.live = slices.DeleteFunc(h.live, func(each *slot) bool { return each == s })
+	h.changed()
+}
+
+// changed lets the report be written soon.
+func (h *Host) changed() {
+	if writer := h.writer.Load(); writer != nil {
+		writer.Changed()
+	}
+}
+
+// Report is what all slots have in force, by plugin and then profile.
+func (h *Host) Report() []report.Plugin {
+	h.mu.Lock()
+	live := slices.Clone(h.live)
+	h.mu.Unlock()
+	rows := make([]report.Plugin, 0, len(live))
+	for _, s := range live {
+		rows = append(rows, s.report())
+	}
+	slices.SortFunc(rows, func(a, b report.Plugin) int {
+		return cmp.Or(cmp.Compare(a.Plugin, b.Plugin), cmp.Compare(a.Profile, b.Profile))
+	})
+	return rows
 }
 
 // views is the cache of views with this much detail. Slots that tell the same share one, so that a node which changed

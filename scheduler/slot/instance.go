@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	wasm "sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/plugin"
 
@@ -18,6 +21,42 @@ import (
 type instance struct {
 	plugin framework.Plugin
 	handle *guestHandle
+	guest  *witness
+}
+
+// witness learns which module of the runtime an instance is: the extension keeps that to itself, and tells the context
+// that a module is compiled with of the call of its _start. A module without _start stays unknown.
+type witness struct{ module api.Module }
+
+// NewFunctionListener implements experimental.FunctionListenerFactory. Only _start is listened to, so that no call costs
+// anything.
+func (w *witness) NewFunctionListener(function api.FunctionDefinition) experimental.FunctionListener {
+	if !slices.Contains(function.ExportNames(), "_start") {
+		return nil
+	}
+	return experimental.FunctionListenerFunc(func(_ context.Context, module api.Module, _ api.FunctionDefinition, _ []uint64, _ experimental.StackIterator) {
+		w.module = module
+	})
+}
+
+// outOfFuelName is a global of a packed module that is not 0 when it has used up the fuel of a call.
+const outOfFuelName = "weir_out_of_fuel"
+
+// outOfFuel says whether the last trap came from the module's metering.
+func (w *witness) outOfFuel() bool {
+	if w.module == nil {
+		return false
+	}
+	spent := w.module.ExportedGlobal(outOfFuelName)
+	return spent != nil && spent.Get() != 0
+}
+
+// explained is a trap in the words of whoever has to do something about it.
+func (w *witness) explained(m *module.Module, trap error) error {
+	if trap == nil || !w.outOfFuel() {
+		return trap
+	}
+	return fmt.Errorf("ran out of fuel, of which a call has %d; the module loops, or needs to be packed with more", m.FuelPerCall())
 }
 
 func (i *instance) close() {
@@ -77,11 +116,12 @@ func instantiate(ctx context.Context, name string, m *module.Module, config wasm
 	}()
 	err = m.WithFile(func(url string) error {
 		config.GuestURL = url
-		plugin, err := wasm.NewFromConfig(ctx, name, config, handle)
+		guest := new(witness)
+		plugin, err := wasm.NewFromConfig(experimental.WithFunctionListenerFactory(ctx, guest), name, config, handle)
 		if err != nil {
-			return fmt.Errorf("loading %s: %w", m.Source, err)
+			return fmt.Errorf("loading %s: %w", m.Source, guest.explained(m, err))
 		}
-		loaded = &instance{plugin: plugin, handle: handle}
+		loaded = &instance{plugin: plugin, handle: handle, guest: guest}
 		return nil
 	})
 	return loaded, err

@@ -53,6 +53,9 @@ type mask struct{ filter, postFilter, score, preScore, lifecycle bool }
 // masked gives the slot the methods of its module's points and no others.
 func masked(s *slot) framework.Plugin {
 	has := s.current.Load().points
+	if s.muted {
+		has.postFilter = false // whatever it answers would end the chain of PostFilter plugins
+	}
 	switch (mask{has.filter, has.postFilter, has.score, has.preScore, has.lifecycle}) {
 	case mask{filter: true}:
 		return struct {

@@ -31,7 +31,7 @@ func counter() *wasmtest.Module {
 // remembering starts a slot that trusts its memo (0), or asks for one in so many remembered answers again.
 func remembering(t testing.TB, guest *wasmtest.Module, handle framework.Handle, recheckOneIn uint64) *slot {
 	t.Helper()
-	s, err := NewHost(clock.RealClock{}, recheckOneIn).newSlot(context.Background(), t.Name(), Args{GuestURL: guest.Write(t)}, handle)
+	s, err := NewHost(clock.RealClock{}, recheckOneIn).newSlot(context.Background(), t.Name(), Args{AllowUnmetered: true, GuestURL: guest.Write(t)}, handle)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func ourModules(t testing.TB) map[string]string {
 func TestOurOwnModulesLoadAndArePure(t *testing.T) {
 	for name, url := range ourModules(t) {
 		t.Run(name, func(t *testing.T) {
-			startWith(t, Args{GuestURL: url}, cluster(t, nil))
+			startWith(t, Args{AllowUnmetered: true, GuestURL: url}, cluster(t, nil))
 			m, err := module.ReadFile(t.Context(), url)
 			if err != nil {
 				t.Fatal(err)
@@ -59,8 +59,8 @@ func TestOurModulesReadWhatTheHostTells(t *testing.T) {
 	urls := ourModules(t)
 	gpuPod, cpuPod := podOn("p", "", "nvidia.com/gpu", "1"), podOn("p", "", "cpu", "1")
 
-	gpu := startWith(t, Args{GuestURL: urls["gpu-filter"]}, handle)
-	sku := startWith(t, Args{GuestURL: urls["sku-exclusion-filter"], GuestConfig: `{"models":[{"model":"G3","gpusPerHost":8}]}`}, handle)
+	gpu := startWith(t, Args{AllowUnmetered: true, GuestURL: urls["gpu-filter"]}, handle)
+	sku := startWith(t, Args{AllowUnmetered: true, GuestURL: urls["sku-exclusion-filter"], GuestConfig: `{"models":[{"model":"G3","gpusPerHost":8}]}`}, handle)
 	for _, test := range []struct {
 		what   string
 		plugin framework.Plugin
@@ -79,7 +79,7 @@ func TestOurModulesReadWhatTheHostTells(t *testing.T) {
 		}
 	}
 
-	pack := startWith(t, Args{GuestURL: urls["binpack-score"]}, handle).(framework.ScorePlugin)
+	pack := startWith(t, Args{AllowUnmetered: true, GuestURL: urls["binpack-score"]}, handle).(framework.ScorePlugin)
 	used, err1 := pack.Score(t.Context(), framework.NewCycleState(), gpuPod, "general")
 	empty, err2 := pack.Score(t.Context(), framework.NewCycleState(), gpuPod, "special")
 	if !err1.IsSuccess() || !err2.IsSuccess() || used <= empty {

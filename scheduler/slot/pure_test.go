@@ -41,7 +41,7 @@ func real() (*v1.Node, *v1.Pod) {
 func TestAPureGuestIsToldOfANodeOnlyWhatPlacementNeeds(t *testing.T) {
 	n, p := real()
 	handle := cluster(t, []*v1.Node{n})
-	plugin := startWith(t, Args{GuestURL: wasmtest.NodeEcho().Pure().Write(t), NodeAnnotations: []string{"asked"}}, handle)
+	plugin := startWith(t, Args{AllowUnmetered: true, GuestURL: wasmtest.NodeEcho().Pure().Write(t), NodeAnnotations: []string{"asked"}}, handle)
 
 	got := told(t, filterWith(plugin, p, info(t, handle, "a")))
 
@@ -86,7 +86,7 @@ func TestAModuleThatDeclaresItselfPureAndImportsMoreIsRefused(t *testing.T) {
 	guest.Import("wasi_snapshot_preview1", "random_get", []wasmtest.ValueType{wasmtest.I32, wasmtest.I32}, []wasmtest.ValueType{wasmtest.I32})
 	guest.Func("filter", []wasmtest.ValueType{wasmtest.I32}, wasmtest.Const(0)).Pure()
 
-	_, err := newPlugin("Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
+	_, err := newPlugin("Test", Args{AllowUnmetered: true, GuestURL: guest.Write(t)}, cluster(t, nil))
 
 	if err == nil || !strings.Contains(err.Error(), "wasi_snapshot_preview1.random_get") {
 		t.Errorf("got %v, want a refusal that names the import", err)
@@ -96,7 +96,7 @@ func TestAModuleThatDeclaresItselfPureAndImportsMoreIsRefused(t *testing.T) {
 func TestAModuleOfAnotherABIIsRefused(t *testing.T) {
 	guest := wasmtest.NodeEcho().Custom("weir.dev/guest", []byte(`{"abi":2,"pure":true}`))
 
-	_, err := newPlugin("Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
+	_, err := newPlugin("Test", Args{AllowUnmetered: true, GuestURL: guest.Write(t)}, cluster(t, nil))
 
 	if err == nil || !strings.Contains(err.Error(), "version 2") {
 		t.Errorf("got %v, want a refusal that names the version", err)
@@ -105,7 +105,7 @@ func TestAModuleOfAnotherABIIsRefused(t *testing.T) {
 
 func TestEveryCallIsCountedByItsAnswer(t *testing.T) {
 	handle := cluster(t, []*v1.Node{node("trap"), node("sound")})
-	plugin, err := newPlugin("Counted", Args{GuestURL: trapper().Write(t)}, handle)
+	plugin, err := newPlugin("Counted", Args{AllowUnmetered: true, GuestURL: trapper().Write(t)}, handle)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestBadInputIsRefusedWithItsNameAndWhatToDo(t *testing.T) {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return `{"guestURL":"file://` + path + `"}`
+		return `{"allowUnmetered":true,"guestURL":"file://` + path + `"}`
 	}
 	sound := wasmtest.NodeEcho().Bytes()
 	for name, test := range map[string]struct{ args, want string }{
@@ -117,7 +117,7 @@ func TestThePluginHasTheInterfacesOfTheModulesExportsAndNoOthers(t *testing.T) {
 				}
 				guest.Func(export, results[export], result)
 			}
-			plugin := startWith(t, Args{GuestURL: guest.Write(t), UnsafePoints: []string{"permit"}}, cluster(t, nil))
+			plugin := startWith(t, Args{AllowUnmetered: true, GuestURL: guest.Write(t), UnsafePoints: []string{"permit"}}, cluster(t, nil))
 			if got := interfaces(plugin); got != want {
 				t.Errorf("it has %q, want %q", got, want)
 			}

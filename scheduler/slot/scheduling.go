@@ -14,12 +14,22 @@ import (
 // The extension points of the scheduling cycle. Each hands the call to the extension, or answers what the module
 // answered before; what the guest may see of the cluster is all that differs.
 
-func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod) (result *framework.PreFilterResult, _ *framework.Status) {
+func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod) (*framework.PreFilterResult, *framework.Status) {
 	c := s.cycle(state, pod)
 	s.forgetGoneNodes(c.version.views)
 	if !c.version.points.preFilter {
 		return nil, nil
 	}
+	if s.muted {
+		c.saw(pointPreFilter, nil, nil)
+		return nil, nil
+	}
+	result, status := s.preFilter(ctx, c, state)
+	c.saw(pointPreFilter, status, nil)
+	return result, status
+}
+
+func (s *slot) preFilter(ctx context.Context, c *cycle, state *framework.CycleState) (result *framework.PreFilterResult, _ *framework.Status) {
 	if known := s.rememberedOnce(c, pointPreFilter, preFilterOf); known != nil {
 		return nil, known.status()
 	}
@@ -34,7 +44,7 @@ func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *
 }
 
 func (s *slot) PreFilterExtensions() framework.PreFilterExtensions {
-	if !s.current.Load().points.preFilterExtensions {
+	if !s.current.Load().points.preFilterExtensions || s.muted {
 		return nil
 	}
 	return s
@@ -58,6 +68,18 @@ func (s *slot) RemovePod(ctx context.Context, state *framework.CycleState, pod *
 
 func (s *slot) Filter(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {
 	c := s.cycle(state, pod)
+	if s.muted {
+		c.sawNode(pointFilter, node, 0, nil)
+		return nil
+	}
+	status := s.filter(ctx, c, state, node)
+	if c.sampled != nil {
+		c.sawNode(pointFilter, node, 0, status)
+	}
+	return status
+}
+
+func (s *slot) filter(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) *framework.Status {
 	key, view := c.version.views.Key(node)
 	if c.row != nil {
 		if known := s.remembered(c, c.filter, &c.row.filter, key); known != nil {
@@ -87,6 +109,16 @@ func (s *slot) PostFilter(ctx context.Context, state *framework.CycleState, pod 
 
 func (s *slot) PreScore(ctx context.Context, state *framework.CycleState, pod *v1.Pod, nodes []*framework.NodeInfo) *framework.Status {
 	c := s.cycle(state, pod)
+	if s.muted {
+		c.saw(pointPreScore, nil, nodes)
+		return nil
+	}
+	status := s.preScore(ctx, c, state, nodes)
+	c.saw(pointPreScore, status, nodes)
+	return status
+}
+
+func (s *slot) preScore(ctx context.Context, c *cycle, state *framework.CycleState, nodes []*framework.NodeInfo) *framework.Status {
 	if known := s.rememberedOnce(c, pointPreScore, preScoreOf); known != nil {
 		return known.status()
 	}
@@ -99,12 +131,25 @@ func (s *slot) PreScore(ctx context.Context, state *framework.CycleState, pod *v
 	return status
 }
 
-func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.Pod, name string) (score int64, status *framework.Status) {
+func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.Pod, name string) (int64, *framework.Status) {
 	c := s.cycle(state, pod)
 	node, err := s.handle.SnapshotSharedLister().NodeInfos().Get(name)
 	if err != nil {
 		return 0, framework.AsStatus(err)
 	}
+	if s.muted {
+		c.sawNode(pointScore, node, 0, nil)
+		return 0, nil
+	}
+	score, status := s.score(ctx, c, state, node)
+	if c.sampled != nil {
+		c.sawNode(pointScore, node, score, status)
+	}
+	return score, status
+}
+
+func (s *slot) score(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) (score int64, status *framework.Status) {
+	name := node.Node().Name
 	key, view := c.version.views.Key(node)
 	if c.row != nil {
 		if known := s.remembered(c, c.score, &c.row.score, key); known != nil {
@@ -125,7 +170,7 @@ func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.P
 }
 
 func (s *slot) ScoreExtensions() framework.ScoreExtensions {
-	if !s.current.Load().points.normalizeScore {
+	if !s.current.Load().points.normalizeScore || s.muted {
 		return nil
 	}
 	return s

@@ -7,7 +7,10 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"weir.dev/scheduler/guestview"
 )
 
 // selfTest makes one cycle with a pod and a node that nobody has, before the module is put in force. What the module
@@ -15,9 +18,38 @@ import (
 // understand its settings, is refused with its own words.
 func (v *version) selfTest(ctx context.Context) error {
 	pod, node := probePod(), probeNode()
+	return v.tryOut(ctx, pod, node, v.views.Detail().View(node))
+}
+
+// fewNodes are enough to find a module that cannot read what a real cluster has.
+const fewNodes = 8
+
+// selfTestOnCaptured asks a candidate about the pod that was asked about last and some nodes as they were told last. It
+// needs no scheduling cycle, so it may run at any time.
+func (v *version) selfTestOnCaptured(ctx context.Context, last *toldPod) error {
+	if last == nil {
+		return nil
+	}
+	pod := last.of
+	if v.module.Pure {
+		pod = last.told
+	}
+	for i, view := range v.views.AllCaptured() {
+		if i == fewNodes {
+			break
+		}
+		if err := v.tryOut(ctx, pod, view.Info, view); err != nil {
+			return fmt.Errorf("about pod %s and node %s: %w", klog.KObj(last.of), view.Info.Node().Name, err)
+		}
+	}
+	return nil
+}
+
+// tryOut makes one cycle.
+func (v *version) tryOut(ctx context.Context, pod *v1.Pod, node *framework.NodeInfo, view *guestview.View) error {
 	name := node.Node().Name
 	state := framework.NewCycleState()
-	probe := sight{current: v.views.Detail().View(node)}
+	probe := sight{current: view}
 	steps := []struct {
 		at  point
 		run func(framework.Plugin) *framework.Status

@@ -24,6 +24,9 @@ type slot struct {
 	args   Args
 	handle framework.Handle
 
+	// muted slots answer as if there were no plugin: args.mode is Shadow.
+	muted bool
+
 	// current is the version that the next cycle will use.
 	current atomic.Pointer[version]
 
@@ -33,44 +36,84 @@ type slot struct {
 	last     atomic.Pointer[cycle]
 	starting sync.Mutex
 
-	// sources is where module and configuration come from. reloading is held while a candidate is tried; previous is
-	// what was in force before the current version, refused the candidate that was refused last and refusal the words for
-	// it. outgoing are versions that
-	// were replaced and may still have calls in flight; it belongs to starting.
+	// sources is where module and configuration come from. following ends when the slot is closed.
 	sources   *sources
-	reloading sync.Mutex
-	previous  *recipe
-	refused   *recipe
-	refusal   string
-	outgoing  []*version
-	traps     trapWindow
+	following context.Context
 	stop      context.CancelFunc
+
+	// reloading is held while a candidate is tried. To it belong: previous, what was in force before the current version;
+	// rolledBack, the digest of a module that lies at its source and is not taken again; refused, what was tried in vain,
+	// and refusal, the last words about it; revision, of the ConfigMap whose content is in force; and shadowed, the version
+	// that the shadow is compared with.
+	reloading  sync.Mutex
+	previous   *recipe
+	rolledBack string
+	refused    refusals
+	refusal    string
+	revision   string
+	shadowed   *version
+
+	// outgoing are versions that were replaced and may still have calls in flight; it belongs to starting.
+	outgoing []*version
+
+	traps   trapWindow
+	history history
+
+	// shadow is the candidate that is compared with the current version; nil if there is none.
+	shadow atomic.Pointer[shadow]
 }
 
 // newSlot loads what the args name and follows it until the context ends or the slot is closed.
 func (h *Host) newSlot(ctx context.Context, name string, args Args, handle framework.Handle) (*slot, error) {
-	from := &sources{args: args, handle: handle}
-	first, err := from.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	v, err := h.newVersion(ctx, name, args, first, handle)
-	if err != nil {
-		return nil, err
-	}
-	following, stop := context.WithCancel(ctx)
 	s := &slot{
-		host: h, name: name, args: args, handle: handle, sources: from, stop: stop,
+		host: h, name: name, args: args, handle: handle, muted: args.Mode == ModeShadow,
 		key: framework.StateKey(fmt.Sprintf("weir.dev/slot-%d", h.slots.Add(1))),
 	}
-	s.putInForce(v)
-	klog.FromContext(ctx).Info("Loaded plugin", "plugin", name, "source", v.module.Source, "digest", v.module.Digest, "pure", v.module.Pure)
-	if err := from.follow(following, func() { s.reload(following) }); err != nil {
-		stop()
-		v.pool.retire()
+	s.following, s.stop = context.WithCancel(ctx)
+	if err := s.load(); err != nil {
+		s.stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+// load puts in force what is at the sources, and follows them.
+func (s *slot) load() (err error) {
+	if s.sources, err = newSources(s.args, s.handle); err != nil {
+		return err
+	}
+	var first recipe
+	if first.module, err = s.sources.readModule(s.following); err != nil {
+		return err
+	}
+	if first.config, first.revision, err = s.sources.readConfig(s.following); err != nil {
+		return err
+	}
+	v, err := s.host.newVersion(s.following, s.name, s.args, first, s.guestsHandle())
+	if err != nil {
+		return err
+	}
+	s.history.loaded(s.host.clock.Now(), v)
+	s.putInForce(s.following, v)
+	v.showInfo(s.mode())
+	s.noteRevision(first.revision)
+	klog.FromContext(s.following).Info("Loaded plugin", "plugin", s.name, "source", v.module.Source, "digest", v.module.Digest, "pure", v.module.Pure)
+	err = s.sources.follow(s.following, func() { s.reload(s.following) })
+	if err == nil {
+		err = s.host.enter(s.following, s)
+	}
+	if err != nil {
+		v.pool.retire()
+	}
+	return err
+}
+
+// guestsHandle is what the slot's modules get of the scheduler.
+func (s *slot) guestsHandle() framework.Handle {
+	if s.muted {
+		return mutedHandle{s.handle}
+	}
+	return s.handle
 }
 
 // Name is the plugin's name in the scheduler's configuration.
@@ -81,9 +124,12 @@ func (s *slot) Close() error {
 	s.stop()
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	s.host.leave(s)
+	s.endShadow(context.Background())
 	v := s.current.Load()
 	v.pool.retire()
-	v.forgetInfo(s.args.GuestConfigMap)
+	v.forgetInfo(s.mode())
+	s.noteRevision("")
 	return nil
 }
 

@@ -144,7 +144,7 @@ func TestOutsideTheCycleAGuestSeesTheNodesThatWereCaptured(t *testing.T) {
 		Func("prebind", i32, host.ReadCurrentNode(), host.Answer(2)).
 		Func("bind", i32, wasmtest.Const(5))
 	handle := &noSnapshot{Handle: cluster(t, []*v1.Node{node("a")}, podOn("p1", "a", "cpu", "1")), t: t, inCycle: true}
-	plugin := startWith(t, Args{GuestURL: guest.Write(t), UnsafePoints: []string{"prebind", "bind"}}, handle)
+	plugin := startWith(t, Args{AllowUnmetered: true, GuestURL: guest.Write(t), UnsafePoints: []string{"prebind", "bind"}}, handle)
 	pod := podOn("p", "")
 	if status := filterWith(plugin, pod, info(t, handle, "a")); !status.IsSuccess() {
 		t.Fatal(status.AsError())
@@ -161,7 +161,7 @@ func TestOutsideTheCycleAGuestSeesTheNodesThatWereCaptured(t *testing.T) {
 func TestAModuleThatTrapsInItsSelfTestIsRefusedWithItsReason(t *testing.T) {
 	guest := wasmtest.New().Func("filter", []wasmtest.ValueType{wasmtest.I32}, wasmtest.Trap)
 
-	_, err := newPlugin("Test", Args{GuestURL: guest.Write(t)}, cluster(t, nil))
+	_, err := newPlugin("Test", Args{AllowUnmetered: true, GuestURL: guest.Write(t)}, cluster(t, nil))
 
 	if err == nil || !strings.Contains(err.Error(), "self-test") || !strings.Contains(err.Error(), "unreachable") {
 		t.Errorf("got %v, want a refusal that says why", err)
@@ -173,7 +173,7 @@ func TestSettingsThatTheGuestRefusesStopTheStartWithTheGuestsWords(t *testing.T)
 	m, host := wasmtest.WithHost()
 	guest := m.Func("filter", []wasmtest.ValueType{wasmtest.I32},
 		wasmtest.Const(1024), wasmtest.Const(60000), host.Config, host.Answer(1))
-	args := Args{GuestURL: guest.Write(t), GuestConfig: "settings: unknown key gpuNamse"}
+	args := Args{AllowUnmetered: true, GuestURL: guest.Write(t), GuestConfig: "settings: unknown key gpuNamse"}
 
 	_, err := newPlugin("Test", args, cluster(t, nil))
 

@@ -2,30 +2,18 @@ package slot
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
-	"time"
 
-	"github.com/fsnotify/fsnotify"
-	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/tools/cache"
-	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
 	"weir.dev/scheduler/module"
+	"weir.dev/scheduler/origin"
 )
 
-// configMapScheme is of modules in the binaryData of a ConfigMap.
-const configMapScheme = "configmap://"
-
-// recipe is what a version is made of.
+// recipe is what a version is made of. It never changes.
 type recipe struct {
 	module *module.Module
 	config string
@@ -39,55 +27,101 @@ func (r recipe) same(other recipe) bool {
 	return r.module.Digest == other.module.Digest && r.config == other.config
 }
 
-// sources is where a slot's module and configuration come from. It reads and watches, and decides nothing.
+// sources is where a slot's module, its candidate and its configuration come from. It reads, follows and holds a module
+// to the slot's bounds; it puts nothing in force.
 type sources struct {
-	args   Args
-	handle framework.Handle
+	args       Args
+	key        ed25519.PublicKey // nil if no signature is asked for
+	configMaps *origin.ConfigMaps
 
-	// informers hold the ConfigMaps that are followed.
-	informers map[types.NamespacedName]cache.SharedIndexInformer
+	module origin.Origin
+
+	// candidate is where a module for the shadow would be, at shadowURL; nil if there is no such place.
+	candidate origin.Origin
+	shadowURL string
+
+	// parsed is the last module of each URL, for a source is read again whenever anything beside it has changed.
+	parsed map[string]*module.Module
 }
 
-// read gets what is there now.
-func (s *sources) read(ctx context.Context) (recipe, error) {
-	var got recipe
+// shadowSuffix and the URL of a file or of a ConfigMap's key is where a candidate for the shadow is looked for.
+const shadowSuffix = ".shadow"
+
+func newSources(args Args, handle framework.Handle) (*sources, error) {
+	s := &sources{args: args, configMaps: origin.NewConfigMaps(handle.ClientSet()), parsed: map[string]*module.Module{}}
+	options := origin.Options{ConfigMaps: s.configMaps}
 	var err error
-	if got.module, err = s.readModule(ctx); err != nil {
-		return got, err
+	if args.PublicKey != "" {
+		options.Signature = origin.SignatureWanted
+		if s.key, err = module.ParsePublicKey("args.publicKey", args.PublicKey); err != nil {
+			return nil, err
+		}
 	}
-	got.config, got.revision, err = s.readConfig(ctx)
-	return got, err
+	if args.Digest == "" {
+		options.PollEvery = args.pollEvery()
+	}
+	if s.module, err = origin.Parse("args.guestURL", args.GuestURL, options); err != nil {
+		return nil, err
+	}
+	if s.shadowURL = args.shadowURL(); s.shadowURL != "" {
+		options.PollEvery = args.pollEvery()
+		s.candidate, err = origin.Parse("args.shadowURL", s.shadowURL, options)
+	}
+	return s, err
 }
 
+// readModule gets the module that is at guestURL now.
 func (s *sources) readModule(ctx context.Context) (*module.Module, error) {
-	place, isConfigMap := strings.CutPrefix(s.args.GuestURL, configMapScheme)
-	if !isConfigMap {
-		return module.ReadFile(ctx, s.args.GuestURL)
+	return s.admitted(ctx, s.module, s.args.GuestURL, s.args.Digest)
+}
+
+// readCandidate gets the module for the shadow; nil if there is none.
+func (s *sources) readCandidate(ctx context.Context) (*module.Module, error) {
+	if s.candidate == nil {
+		return nil, nil
 	}
-	name, key, err := parseKey("args.guestURL", place)
+	found, err := s.admitted(ctx, s.candidate, s.shadowURL, "")
+	if errors.Is(err, origin.ErrMissing) {
+		return nil, nil
+	}
+	return found, err
+}
+
+// admitted is a module that may be loaded, judged by its bytes alone: none of its code has run.
+func (s *sources) admitted(ctx context.Context, from origin.Origin, url, digest string) (*module.Module, error) {
+	blob, err := from.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	holder, err := s.configMap(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("guestURL %q: %w", s.args.GuestURL, err)
+	read := s.parsed[url]
+	if read == nil || read.Digest != module.DigestOf(blob.Bytes) {
+		if read, err = module.Parse(ctx, url, blob.Bytes); err != nil {
+			return nil, err
+		}
+		s.parsed[url] = read
 	}
-	bytes, ok := holder.BinaryData[key]
-	if !ok {
-		return nil, fmt.Errorf("guestURL %q: the ConfigMap has no %q in its binaryData", s.args.GuestURL, key)
+	if digest != "" && read.Digest != digest {
+		return nil, fmt.Errorf("%s is %s and args.digest asks for %s", url, read.Digest, digest)
 	}
-	return module.Parse(ctx, s.args.GuestURL, bytes)
+	if s.key != nil {
+		if err := read.SignedBy(s.key, blob.Signature); err != nil {
+			return nil, err
+		}
+	}
+	return read, read.Within(s.args.bounds())
 }
 
+// readConfig gets the configuration, and the resourceVersion of the ConfigMap that it came from: empty if it came from
+// the args.
 func (s *sources) readConfig(ctx context.Context) (config, revision string, err error) {
 	if s.args.GuestConfigMap == "" {
 		return s.args.GuestConfig, "", nil
 	}
-	name, err := parseName("args.guestConfigMap", s.args.GuestConfigMap)
+	name, err := origin.ParseName("args.guestConfigMap", s.args.GuestConfigMap)
 	if err != nil {
 		return "", "", err
 	}
-	holder, err := s.configMap(ctx, name)
+	holder, err := s.configMaps.Get(ctx, name)
 	if apierrors.IsNotFound(err) {
 		return s.args.GuestConfig, "", nil
 	}
@@ -104,19 +138,6 @@ func (s *sources) readConfig(ctx context.Context) (config, revision string, err 
 	return config, holder.ResourceVersion, nil
 }
 
-// configMap is the ConfigMap as it was last seen, or asked for if it is not followed yet.
-func (s *sources) configMap(ctx context.Context, name types.NamespacedName) (*v1.ConfigMap, error) {
-	followed, ok := s.informers[name]
-	if !ok || !followed.HasSynced() {
-		return s.handle.ClientSet().CoreV1().ConfigMaps(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
-	}
-	found, exists, err := followed.GetStore().GetByKey(name.String())
-	if err != nil || !exists {
-		return nil, errors.Join(err, apierrors.NewNotFound(v1.Resource("configmaps"), name.String()))
-	}
-	return found.(*v1.ConfigMap), nil
-}
-
 // follow calls changed, from one goroutine, whenever something may have changed at the sources, until the context ends.
 func (s *sources) follow(ctx context.Context, changed func()) error {
 	signal := make(chan struct{}, 1)
@@ -126,13 +147,8 @@ func (s *sources) follow(ctx context.Context, changed func()) error {
 		default: // one that is not taken yet stands for this one too
 		}
 	}
-	if err := s.followConfigMaps(ctx, notify); err != nil {
+	if err := s.followAll(ctx, notify); err != nil {
 		return err
-	}
-	if path, ok := strings.CutPrefix(s.args.GuestURL, "file://"); ok {
-		if err := followFile(ctx, path, notify); err != nil {
-			return fmt.Errorf("watching %s: %w", path, err)
-		}
 	}
 	notify() // for what changed between the first reading and now
 	go func() {
@@ -148,91 +164,22 @@ func (s *sources) follow(ctx context.Context, changed func()) error {
 	return nil
 }
 
-func (s *sources) followConfigMaps(ctx context.Context, notify func()) error {
-	s.informers = map[types.NamespacedName]cache.SharedIndexInformer{}
-	if place, ok := strings.CutPrefix(s.args.GuestURL, configMapScheme); ok {
-		name, _, err := parseKey("args.guestURL", place)
-		if err != nil {
+// followAll follows the candidate only where following the module does not do so already.
+func (s *sources) followAll(ctx context.Context, notify func()) error {
+	if err := s.module.Follow(ctx, notify); err != nil {
+		return err
+	}
+	if s.candidate != nil && s.args.ShadowURL != "" {
+		if err := s.candidate.Follow(ctx, notify); err != nil {
 			return err
 		}
-		s.informers[name] = nil
 	}
-	if s.args.GuestConfigMap != "" {
-		name, err := parseName("args.guestConfigMap", s.args.GuestConfigMap)
-		if err != nil {
-			return err
-		}
-		s.informers[name] = nil
+	if s.args.GuestConfigMap == "" {
+		return nil
 	}
-	for name := range s.informers {
-		informer := informers.NewSharedInformerFactoryWithOptions(s.handle.ClientSet(), 0,
-			informers.WithNamespace(name.Namespace),
-			informers.WithTweakListOptions(func(options *metav1.ListOptions) {
-				options.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name.Name).String()
-			})).Core().V1().ConfigMaps().Informer()
-		handler := cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(any) { notify() },
-			UpdateFunc: func(_, _ any) { notify() },
-			DeleteFunc: func(any) { notify() },
-		}
-		if _, err := informer.AddEventHandler(handler); err != nil {
-			return err
-		}
-		s.informers[name] = informer
-		go informer.Run(ctx.Done())
-	}
-	return nil
-}
-
-// settle is how long a file must be left alone before it is read: a module that is copied in place, and not renamed into
-// its place, is written in pieces.
-const settle = 10 * time.Millisecond
-
-// followFile watches the folder, for a file that is replaced by a rename, or by a link as kubelets do it, is another
-// file each time.
-func followFile(ctx context.Context, path string, notify func()) error {
-	watcher, err := fsnotify.NewWatcher()
+	name, err := origin.ParseName("args.guestConfigMap", s.args.GuestConfigMap)
 	if err != nil {
 		return err
 	}
-	if err := watcher.Add(filepath.Dir(path)); err != nil {
-		return errors.Join(err, watcher.Close())
-	}
-	go func() {
-		defer watcher.Close()
-		quiet := time.NewTimer(0)
-		<-quiet.C
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-watcher.Events:
-				quiet.Reset(settle)
-			case err := <-watcher.Errors:
-				klog.FromContext(ctx).Error(err, "Watching a plugin's folder; it is read anew", "path", path)
-				quiet.Reset(settle)
-			case <-quiet.C:
-				notify()
-			}
-		}
-	}()
-	return nil
-}
-
-// parseName reads namespace/name.
-func parseName(field, text string) (types.NamespacedName, error) {
-	parts := strings.Split(text, "/")
-	if len(parts) != 2 || parts[0] == "" || parts[1] == "" {
-		return types.NamespacedName{}, fmt.Errorf("%s is %q; expected namespace/name", field, text)
-	}
-	return types.NamespacedName{Namespace: parts[0], Name: parts[1]}, nil
-}
-
-// parseKey reads namespace/name/key.
-func parseKey(field, text string) (types.NamespacedName, string, error) {
-	parts := strings.Split(text, "/")
-	if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
-		return types.NamespacedName{}, "", fmt.Errorf("%s is %q; expected %snamespace/name/key", field, configMapScheme+text, configMapScheme)
-	}
-	return types.NamespacedName{Namespace: parts[0], Name: parts[1]}, parts[2], nil
+	return s.configMaps.Follow(ctx, name, notify)
 }

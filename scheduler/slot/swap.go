@@ -5,15 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// What becomes of a candidate, as weir_plugin_swaps_total has it.
+// What becomes of a candidate, as weir_plugin_swaps_total and the report have it.
 const (
 	swapInForce    = "InForce"
 	swapRefused    = "Refused"
@@ -21,53 +23,90 @@ const (
 )
 
 // reload tries what is at the sources now, if that is not what is in force. A candidate that cannot be used changes
-// nothing: the version in force stays, and an event, a metric and the log say why.
+// nothing: the version in force stays, and an event, a metric, the report and the log say why.
 func (s *slot) reload(ctx context.Context) {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	if ctx.Err() != nil {
 		return
 	}
-	candidate, err := s.sources.read(ctx)
-	if err != nil {
-		s.refuse(ctx, err)
-		return
-	}
+	s.replaceBy(ctx, s.wanted(ctx))
+	s.reloadShadow(ctx)
+}
+
+// wanted is what is at the sources. What cannot be read there, or was rolled back, is wanted as it is in force: a module
+// that is broken must not keep a configuration from coming into force, nor the other way round.
+func (s *slot) wanted(ctx context.Context) (wanted recipe) {
 	inForce := s.current.Load()
-	if candidate.same(inForce.recipe) {
-		s.note(inForce, candidate.revision)
+	var errs [2]error
+	switch wanted.module, errs[0] = s.sources.readModule(ctx); {
+	case errs[0] != nil, wanted.module.Digest == s.rolledBack:
+		wanted.module = inForce.module
+	default:
+		s.rolledBack = ""
+	}
+	if wanted.config, wanted.revision, errs[1] = s.sources.readConfig(ctx); errs[1] != nil {
+		wanted.config, wanted.revision = inForce.recipe.config, s.revision
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		s.refuse(ctx, "", err)
+	} else if wanted.same(inForce.recipe) {
+		s.refusal = "" // if it goes wrong again, that is news
+	}
+	return wanted
+}
+
+// replaceBy puts what is wanted in force, or at least the wanted configuration with the module in force.
+func (s *slot) replaceBy(ctx context.Context, wanted recipe) {
+	inForce := s.current.Load()
+	if wanted.same(inForce.recipe) {
+		s.noteRevision(wanted.revision)
 		return
 	}
-	if s.refused != nil && candidate.same(*s.refused) {
-		return // it was rolled back, or refused, and nothing but its surroundings has changed
+	if !s.refused.has(wanted) {
+		err := s.try(ctx, wanted)
+		if err == nil {
+			s.previous = &inForce.recipe
+			s.replaced(ctx, swapInForce, inForce, "")
+			return
+		}
+		s.refused.add(wanted)
+		s.refuse(ctx, wanted.module.Digest, err)
 	}
-	if err := s.try(ctx, candidate); err != nil {
-		s.refused = &candidate
-		s.refuse(ctx, err)
-		return
+	if wanted.config != inForce.recipe.config && wanted.module.Digest != inForce.module.Digest {
+		s.replaceBy(ctx, recipe{module: inForce.module, config: wanted.config, revision: wanted.revision})
 	}
-	s.previous, s.refused = &inForce.recipe, nil
-	s.replaced(ctx, swapInForce, inForce, "")
 }
 
 // try puts a candidate in force if it can be used in this slot.
 func (s *slot) try(ctx context.Context, candidate recipe) error {
-	inForce := s.current.Load()
-	v, err := s.host.newVersion(ctx, s.name, s.args, candidate, s.handle)
+	v, err := s.prepare(ctx, candidate, s.guestsHandle())
 	if err != nil {
 		return err
 	}
-	if err := sameInterfaces(ctx, inForce, v); err != nil {
-		v.pool.retire()
-		return err
-	}
-	inForce.forgetInfo(s.args.GuestConfigMap)
-	s.putInForce(v)
+	inForce := s.current.Load()
+	s.putInForce(ctx, v)
+	s.noteRevision(candidate.revision)
+	inForce.forgetInfo(s.mode())
+	v.showInfo(s.mode())
 	s.starting.Lock()
 	s.outgoing = append(s.outgoing, inForce)
 	s.starting.Unlock()
-	s.refusal = ""
+	s.refused, s.refusal = nil, ""
 	return nil
+}
+
+// prepare loads a candidate and does everything to it that can be done before it is in force.
+func (s *slot) prepare(ctx context.Context, candidate recipe, handle framework.Handle) (*version, error) {
+	v, err := s.host.newVersion(ctx, s.name, s.args, candidate, handle)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(sameInterfaces(ctx, s.current.Load(), v), v.selfTestOnCaptured(ctx, s.host.told.Load())); err != nil {
+		v.pool.retire()
+		return nil, err
+	}
+	return v, nil
 }
 
 // sameInterfaces holds a candidate to what kube-scheduler asked at its start and never asks again: at which points to
@@ -89,10 +128,12 @@ func sameInterfaces(ctx context.Context, inForce, candidate *version) error {
 }
 
 // putInForce lets the next cycle begin with this version. Cycles that have begun end with the one they began with.
-func (s *slot) putInForce(v *version) {
+func (s *slot) putInForce(ctx context.Context, v *version) {
 	v.onTrap = s.trapped
-	v.showInfo(s.args.GuestConfigMap)
 	s.current.Store(v)
+	if s.muted {
+		s.watch(ctx, v, s.args.GuestURL)
+	}
 }
 
 // retireOutgoing frees the versions before the one with which a cycle begins now. Its caller holds starting.
@@ -101,6 +142,21 @@ func (s *slot) retireOutgoing() {
 		old.pool.retire()
 	}
 	s.outgoing = nil
+}
+
+// refusals are the recipes that were tried in vain since something was put in force.
+type refusals map[[2]string]bool
+
+// mostRefusals keeps them from growing while somebody edits.
+const mostRefusals = 100
+
+func (r refusals) has(of recipe) bool { return r[[2]string{of.module.Digest, of.config}] }
+
+func (r *refusals) add(of recipe) {
+	if *r == nil || len(*r) >= mostRefusals {
+		*r = refusals{}
+	}
+	(*r)[[2]string{of.module.Digest, of.config}] = true
 }
 
 // trapWindow is when the current version trapped last.
@@ -131,7 +187,9 @@ func (w *trapWindow) add(now time.Time) bool {
 }
 
 // trapped is called from scheduling goroutines, which do not wait for a module to be loaded.
-func (s *slot) trapped() {
+func (s *slot) trapped(v *version, reason string) {
+	s.history.trapped(s.host.clock.Now(), v.module.Digest, reason)
+	s.host.changed()
 	if s.traps.add(s.host.clock.Now()) {
 		go s.rollBack(context.Background())
 	}
@@ -148,29 +206,37 @@ func (s *slot) rollBack(ctx context.Context) {
 		return
 	}
 	if err := s.try(ctx, *s.previous); err != nil {
-		s.refuse(ctx, fmt.Errorf("rolling back: %w", err))
+		s.refuse(ctx, s.previous.module.Digest, fmt.Errorf("rolling back: %w", err))
 		return
 	}
-	s.previous, s.refused = nil, &bad.recipe
+	s.previous = nil
+	s.refused.add(bad.recipe)
+	if now := s.current.Load(); now.module.Digest != bad.module.Digest {
+		s.rolledBack = bad.module.Digest
+	}
 	s.replaced(ctx, swapRolledBack, bad, fmt.Sprintf(" because that trapped %d times within %v", trapsToRollBack, trapsWithin))
 }
 
 func (s *slot) replaced(ctx context.Context, result string, old *version, why string) {
 	now := s.current.Load()
+	s.history.swapped(s.host.clock.Now(), result, old, now, strings.TrimPrefix(why, " "))
+	s.host.changed()
 	swapsTotal.WithLabelValues(s.name, result).Inc()
 	klog.FromContext(ctx).Info("Replaced plugin", "plugin", s.name, "result", result, "before", old.module.Digest,
-		"now", now.module.Digest, "revision", now.recipe.revision)
+		"now", now.module.Digest)
 	s.event(v1.EventTypeNormal, "PluginReplaced", fmt.Sprintf("Plugin %s: %s is in force instead of %s%s",
 		s.name, now.module.ShortDigest(), old.module.ShortDigest(), why))
 	s.activateRejected(ctx)
 }
 
 // refuse says why nothing changes, once for each reason: any change in a folder makes all that is in it be looked at.
-func (s *slot) refuse(ctx context.Context, reason error) {
+func (s *slot) refuse(ctx context.Context, digest string, reason error) {
 	if reason.Error() == s.refusal {
 		return
 	}
 	s.refusal = reason.Error()
+	s.history.refused(s.host.clock.Now(), digest, s.refusal)
+	s.host.changed()
 	swapsTotal.WithLabelValues(s.name, swapRefused).Inc()
 	inForce := s.current.Load()
 	klog.FromContext(ctx).Error(reason, "Refused a candidate for a plugin; the version in force stays", "plugin", s.name, "inForce", inForce.module.Digest)
@@ -216,24 +282,23 @@ func (s *slot) activateRejected(ctx context.Context) {
 	s.handle.Activate(klog.FromContext(ctx), waiting)
 }
 
-// note takes over a revision of the ConfigMap that changes nothing for the guest.
-func (s *slot) note(inForce *version, revision string) {
-	if inForce.recipe.revision == revision {
+// noteRevision takes over the resourceVersion of the ConfigMap whose content is in force.
+func (s *slot) noteRevision(revision string) {
+	if s.revision == revision {
 		return
 	}
-	inForce.forgetInfo(s.args.GuestConfigMap)
-	inForce.recipe.revision = revision
-	inForce.showInfo(s.args.GuestConfigMap)
-}
-
-func (v *version) showInfo(configMap string) {
-	pluginInfo.WithLabelValues(v.plugin, v.module.Digest, "Active").Set(1)
-	if v.recipe.revision != "" {
-		configInfo.WithLabelValues(v.plugin, configMap, v.recipe.revision).Set(1)
+	configInfo.DeleteLabelValues(s.name, s.args.GuestConfigMap, s.revision)
+	if revision != "" {
+		configInfo.WithLabelValues(s.name, s.args.GuestConfigMap, revision).Set(1)
 	}
+	s.revision = revision
+	s.history.configured(revision)
+	s.host.changed()
 }
 
-func (v *version) forgetInfo(configMap string) {
-	pluginInfo.DeleteLabelValues(v.plugin, v.module.Digest, "Active")
-	configInfo.DeleteLabelValues(v.plugin, configMap, v.recipe.revision)
+func (v *version) showInfo(mode string) {
+	pluginInfo.WithLabelValues(v.plugin, v.module.Digest, mode).Set(1)
+}
+func (v *version) forgetInfo(mode string) {
+	pluginInfo.DeleteLabelValues(v.plugin, v.module.Digest, mode)
 }

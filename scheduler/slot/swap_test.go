@@ -87,6 +87,7 @@ func startSwapping(t *testing.T, guest *wasmtest.Module, args Args, objects ...*
 		file:     filepath.Join(t.TempDir(), "guest.wasm"),
 		recorder: events.NewFakeRecorder(1000), client: client, awake: make(chan string, 1000),
 	}
+	args.AllowUnmetered = true
 	if args.GuestURL == "" {
 		s.replace(t, guest.Bytes())
 		args.GuestURL = "file://" + s.file
@@ -231,8 +232,8 @@ func TestAConfigMapIsTheConfigurationNowAndWhenItChangesAndWhileThereIsNoneTheAr
 		t.Fatal(err)
 	}
 	s.event(t)
-	if got := s.ask(t, "a").Message(); got != "second" || s.current.Load().recipe.revision != "2" {
-		t.Errorf("the guest's configuration is %q of revision %s", got, s.current.Load().recipe.revision)
+	if got := s.ask(t, "a").Message(); got != "second" || s.report().ConfigRevision != "2" {
+		t.Errorf("the guest's configuration is %q of revision %s", got, s.report().ConfigRevision)
 	}
 
 	if err := configs.Delete(t.Context(), "special-hardware", metav1.DeleteOptions{}); err != nil {
@@ -247,7 +248,7 @@ func TestAConfigMapIsTheConfigurationNowAndWhenItChangesAndWhileThereIsNoneTheAr
 func TestAModuleInAConfigMapIsFollowedToo(t *testing.T) {
 	holder := configMap("plugins", "1", "")
 	holder.BinaryData = map[string][]byte{"filter.wasm": answering("old").Bytes()}
-	s := startSwapping(t, nil, Args{GuestURL: "configmap://weir-system/plugins/filter.wasm"}, holder)
+	s := startSwapping(t, nil, Args{AllowUnmetered: true, GuestURL: "configmap://weir-system/plugins/filter.wasm"}, holder)
 	if got := s.ask(t, "a").Message(); got != "old" {
 		t.Fatalf("it says %q", got)
 	}

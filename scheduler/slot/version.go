@@ -24,7 +24,7 @@ type version struct {
 	recipe recipe
 
 	// onTrap is told of each trap; nil until the version is in force.
-	onTrap  func()
+	onTrap  func(of *version, reason string)
 	metrics map[point]*pointMetrics
 }
 

@@ -24,12 +24,22 @@ const recheckVariable = "WEIR_RECHECK_ONE_IN"
 
 func main() {
 	host := slot.NewHost(clock.RealClock{}, recheckOneIn())
+	host.ReportAs(startup.Identity(os.Args[1:], hostname()))
 	reach := new(startup.Reach)
 	var plugins []app.Option
 	for _, name := range startup.GuestNames(os.Args[1:]) {
 		plugins = append(plugins, app.WithPlugin(name, reach.Before(host.Factory(name))))
 	}
 	os.Exit(cli.Run(app.NewSchedulerCommand(plugins...)))
+}
+
+// hostname is empty where the kernel does not know it; the report then has another name.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 func recheckOneIn() uint64 {

@@ -105,8 +105,8 @@ func rowsOf(ctx context.Context, plugins, others string, handle framework.Handle
 		if err != nil {
 			return nil, fmt.Errorf("%w; `make plugins` builds it", err)
 		}
-		called, err1 := asked.New(ctx, guest.name, slot.Args{GuestURL: url, LogSeverity: errorsOnly}, handle)
-		remembered, err2 := trusting.New(ctx, guest.name, slot.Args{GuestURL: url, LogSeverity: errorsOnly}, handle)
+		called, err1 := asked.New(ctx, guest.name, slot.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
+		remembered, err2 := trusting.New(ctx, guest.name, slot.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
 		plain, err3 := wasm.NewFromConfig(ctx, guest.name, wasm.PluginConfig{GuestURL: url, LogSeverity: errorsOnly}, handle)
 		if err := errors.Join(err1, err2, err3); err != nil {
 			return nil, err

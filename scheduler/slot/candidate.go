@@ -1,0 +1,110 @@
+package slot
+
+import (
+	"context"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"weir.dev/scheduler/report"
+)
+
+// The modes of a slot, and of a module in weir_plugin_info and in the report.
+const (
+	// ModeActive is a module that decides.
+	ModeActive = "Active"
+	// ModeShadow is one that is only asked, beside the one that decides. A slot whose args have this mode answers as if
+	// there were no plugin; what its module would have answered is compared with that.
+	ModeShadow = "Shadow"
+)
+
+func (s *slot) mode() string {
+	if s.muted {
+		return ModeShadow
+	}
+	return ModeActive
+}
+
+// reloadShadow looks for a candidate beside the module in force. Its caller holds reloading.
+func (s *slot) reloadShadow(ctx context.Context) {
+	if s.muted {
+		return // the slot's own module is the candidate
+	}
+	inForce := s.current.Load()
+	found, err := s.sources.readCandidate(ctx)
+	if err != nil {
+		s.refuseShadow(ctx, "", err)
+		return
+	}
+	if found == nil || found.Digest == inForce.module.Digest {
+		s.endShadow(ctx)
+		return
+	}
+	wanted := recipe{module: found, config: inForce.recipe.config}
+	if running := s.shadow.Load(); running != nil && running.candidate.recipe.same(wanted) && s.shadowed == inForce {
+		return
+	}
+	if s.refused.has(wanted) {
+		return
+	}
+	candidate, err := s.prepare(ctx, wanted, mutedHandle{s.handle})
+	if err != nil {
+		s.refused.add(wanted)
+		s.refuseShadow(ctx, found.Digest, err)
+		return
+	}
+	s.endShadow(ctx)
+	s.watch(ctx, candidate, s.sources.shadowURL)
+}
+
+// watch compares a candidate with what is in force from now on.
+func (s *slot) watch(ctx context.Context, candidate *version, source string) {
+	if running := s.shadow.Swap(s.startShadow(s.following, candidate, source)); running != nil {
+		running.end()
+	}
+	s.shadowed = s.current.Load()
+	klog.FromContext(ctx).Info("Runs a candidate in the shadow", "plugin", s.name, "candidate", candidate.module.Digest)
+	s.history.noted(s.host.clock.Now(), report.EventShadowed, candidate.module.Digest, "")
+	s.host.changed()
+}
+
+func (s *slot) endShadow(ctx context.Context) {
+	running := s.shadow.Swap(nil)
+	if running == nil {
+		return
+	}
+	running.end()
+	sums := running.report()
+	reason := fmt.Sprintf("%d of %d answers were different", sums.Disagreements, sums.Comparisons)
+	klog.FromContext(ctx).Info("Ended the shadow of a plugin", "plugin", s.name, "candidate", sums.Digest, "because", reason)
+	s.history.noted(s.host.clock.Now(), report.EventShadowEnded, sums.Digest, reason)
+	s.host.changed()
+}
+
+func (s *slot) refuseShadow(ctx context.Context, digest string, reason error) {
+	s.endShadow(ctx)
+	s.refuse(ctx, digest, fmt.Errorf("for the shadow: %w", reason))
+}
+
+// mutedHandle is the scheduler's handle without the ways in which a guest could be noticed through it.
+type mutedHandle struct{ framework.Handle }
+
+func (mutedHandle) EventRecorder() events.EventRecorder                                        { return silence{} }
+func (mutedHandle) GetWaitingPod(types.UID) framework.WaitingPod                               { return nil }
+func (mutedHandle) IterateOverWaitingPods(func(framework.WaitingPod))                          {}
+func (mutedHandle) RejectWaitingPod(types.UID) bool                                            { return false }
+func (mutedHandle) Activate(klog.Logger, map[string]*v1.Pod)                                   {}
+func (mutedHandle) AddNominatedPod(klog.Logger, *framework.PodInfo, *framework.NominatingInfo) {}
+func (mutedHandle) DeleteNominatedPodIfExists(*v1.Pod)                                         {}
+func (mutedHandle) UpdateNominatedPod(klog.Logger, *v1.Pod, *framework.PodInfo)                {}
+
+// silence takes events and tells nobody.
+type silence struct{}
+
+func (silence) Eventf(runtime.Object, runtime.Object, string, string, string, string, ...interface{}) {
+}
