@@ -25,10 +25,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("admission", &["policy/", "api"]),
     ("agent", &["api", "policy/model"]),
     ("local", &["policy/model"]),
-    ("cli", &["policy/", "simulator", "api", "local", "dashboard"]),
+    ("packer", &[]),
+    ("cli", &["policy/", "simulator", "api", "local", "dashboard", "packer"]),
     ("dashboard", &["policy/", "simulator"]),
     ("tests/agreement", &["sdk", "plugins/"]),
-    ("tests", &["policy/", "sdk", "api", "simulator", "admission", "agent", "local", "cli"]),
+    ("tests", &["policy/", "sdk", "api", "simulator", "admission", "agent", "local", "cli", "packer"]),
 ];
 
 /// Where a key of ours may be spelled out: the registry, and the words of dimensions and nodes that the
