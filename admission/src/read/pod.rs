@@ -143,6 +143,7 @@ pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Opt
         }),
         size: wish.size,
         at_most: None,
+        part: None,
     });
     Some(Seen::Managed(Box::new(Pod {
         uid,

@@ -201,7 +201,7 @@ fn claimants(pods: u64, size: Size) -> Vec<Event> {
         Size::Single => 1,
     });
     let key = GangKey { namespace: "default".into(), name: "claimant".into(), owner: None };
-    let gang = Membership { gang: Arc::new(key), size: pods as u32, at_most: None };
+    let gang = Membership { gang: Arc::new(key), size: pods as u32, at_most: None, part: None };
     let claimant = |at| {
         let gang = matches!(size, Size::Hosts).then(|| gang.clone());
         Event::Pod(Pod { gang, priority: 0, ..pod(1_000_000 + at, "production", &shape, None) })
@@ -298,7 +298,7 @@ fn everything() -> Vec<Event> {
         let shape = if in_gang { &shapes[0] } else { &shapes[dice.below(8) as usize] };
         let name = &names[(which % 900) as usize];
         let key = |gang: u64| GangKey { namespace: "default".into(), name: format!("gang-{gang}"), owner: None };
-        let gang = in_gang.then(|| Membership { gang: Arc::new(key(at / 80)), size: 8, at_most: None });
+        let gang = in_gang.then(|| Membership { gang: Arc::new(key(at / 80)), size: 8, at_most: None, part: None });
         let one = Pod { pool: Arc::clone(name), priority: 0, ..pod(number, "", shape, None) };
         events.push(Event::Pod(Pod { gang, ..one }));
     }

@@ -256,6 +256,7 @@ impl Queue {
                 self.unfile_gang(gang);
                 self.gangs[gang as usize].admitted_whole();
             }
+            Unit::Group(gang, first) => self.unfile_group(gang, first),
         }
         let mut nodes = nodes.to_vec();
         let mut pods = Vec::with_capacity(members.len());

@@ -270,8 +270,8 @@ impl Queue {
     pub(crate) fn restore_claim(&mut self, recorded: &RecordedClaim) {
         let first = recorded.claimant.iter().find_map(|&uid| self.pods.find(uid));
         let Some(record) = first.and_then(|pod| self.pods.record(pod)) else { return };
-        let unit = match (record.gang, record.rank) {
-            (Some((gang, _)), Rank::Ordinary) if record.ask.is_none() => Unit::Gang(gang),
+        let unit = match (first, record.rank) {
+            (Some(first), Rank::Ordinary) => self.unit_of(first),
             _ => first.map_or(Unit::Pod(u32::MAX), Unit::Pod),
         };
         let Some((_, ask, _)) = self.stands(unit) else { return };
@@ -299,6 +299,10 @@ impl Queue {
             }
             Unit::Gang(gang) => {
                 let (pool, ask, place) = self.gangs[gang as usize].place()?;
+                Some((self.leaf_named(pool)?, *ask, *place))
+            }
+            Unit::Group(gang, first) => {
+                let (pool, ask, place) = self.gangs[gang as usize].place_of_group(first)?;
                 Some((self.leaf_named(pool)?, *ask, *place))
             }
         }

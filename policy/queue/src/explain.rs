@@ -199,6 +199,18 @@ pub enum Explanation {
         /// How many of its pods still have to go.
         left: u32,
     },
+    /// What says how large its gang is cannot be asked now.
+    GangUnknown {
+        /// The sentence.
+        what: String,
+    },
+    /// It is more than its gang needs, and the gang does not have all that it needs yet.
+    Elastic {
+        /// How many of those that it needs were admitted.
+        admitted: u32,
+        /// How many it needs.
+        size: u32,
+    },
     /// A gate that somebody else has to remove.
     OtherGate {
         /// The gate's name.
@@ -252,7 +264,9 @@ impl Explanation {
             Self::Limit { .. } | Self::MaxWorkload { .. } => Reason::ExceedsMaxQuota,
             Self::Placement { .. } | Self::NeverPlaced { .. } | Self::OtherGate { .. } => Reason::WaitingForPlacement,
             Self::Preemption { .. } => Reason::WaitingForPreemption,
-            Self::Gang { .. } | Self::GangLeaving { .. } => Reason::WaitingForGang,
+            Self::Gang { .. } | Self::GangLeaving { .. } | Self::GangUnknown { .. } | Self::Elastic { .. } => {
+                Reason::WaitingForGang
+            }
             Self::PoolNotFound { .. } => Reason::PoolNotFound,
             Self::PoolNotLeaf { .. } => Reason::PoolNotLeaf,
             Self::PoolHeld { .. } => Reason::PoolHeld,
@@ -294,6 +308,13 @@ impl fmt::Display for Explanation {
             Self::Behind { pool, head } => write!(f, "waits behind pod {head}, the head of {pool}"),
             Self::Gang { created, size } => write!(f, "{created} of {size} members are there"),
             Self::GangLeaving { left } => write!(f, "its gang is being evicted; {left} pods still have to go"),
+            Self::GangUnknown { what } => f.write_str(what),
+            Self::Elastic { admitted, size } => {
+                write!(
+                    f,
+                    "is more than its gang needs, which goes first; {admitted} of {size} that it needs are admitted"
+                )
+            }
             Self::OtherGate { gate } => write!(f, "the scheduling gate {gate:?} has to be removed first"),
             Self::PoolNotFound { pool } => write!(f, "there is no pool {pool:?}; create it or name another"),
             Self::PoolNotLeaf { pool } => write!(f, "{pool} has pools under it; name one of those"),

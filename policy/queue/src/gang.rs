@@ -6,7 +6,7 @@
 //! that it left.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::explain::Explanation;
@@ -26,8 +26,10 @@ pub(crate) struct Gang {
     pub(crate) at_most: Option<u32>,
     /// Whether it was admitted whole, so that members may be replaced one by one.
     pub(crate) whole: bool,
-    /// The number of its members that were bound at the same time, at most: whether it ever ran whole.
-    pub(crate) most_bound: u32,
+    /// Whether all that it needs was bound at the same time once.
+    pub(crate) ran_whole: bool,
+    /// How many of those that it needs now it has had at once since it was admitted.
+    held: u32,
     /// Whether all of it is being evicted.
     pub(crate) evicting: bool,
     /// Since when it has no live pod.
@@ -35,7 +37,21 @@ pub(crate) struct Gang {
     /// Since when it stands in the queue; kept while a member is written anew.
     since: Option<crate::Time>,
     /// Its place in the queue.
-    filed: Option<(Arc<str>, AskId, Place)>,
+    filed: Option<Filed>,
+    /// Who stands there, where that is not every member: of a gang with parts those that it needs.
+    piece: Option<Vec<u32>>,
+    /// Elastic pods that wait for one place together, by the first of them.
+    pub(crate) groups: BTreeMap<u32, Group>,
+}
+
+/// A place in the queue of a pool, in the bucket of an ask.
+pub(crate) type Filed = (Arc<str>, AskId, Place);
+
+/// Elastic pods that go together.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) pods: Vec<u32>,
+    pub(crate) filed: Filed,
 }
 
 impl Gang {
@@ -45,11 +61,14 @@ impl Gang {
             members: BTreeSet::new(),
             at_most: None,
             whole: false,
-            most_bound: 0,
+            ran_whole: false,
+            held: 0,
             evicting: false,
             empty_since: None,
             since: None,
             filed: None,
+            piece: None,
+            groups: BTreeMap::new(),
         }
     }
 
@@ -59,8 +78,29 @@ impl Gang {
     }
 
     /// Where it stands, if it waits whole.
-    pub(crate) const fn place(&self) -> Option<&(Arc<str>, AskId, Place)> {
+    pub(crate) const fn place(&self) -> Option<&Filed> {
         self.filed.as_ref()
+    }
+
+    /// Where elastic pods of it stand that go together, by the first of them.
+    pub(crate) fn place_of_group(&self, first: u32) -> Option<&Filed> {
+        self.groups.get(&first).map(|group| &group.filed)
+    }
+
+    /// Who stands in the queue in one piece.
+    pub(crate) fn in_one_piece(&self) -> Vec<u32> {
+        let stands = |pod: &u32| self.piece.as_ref().is_none_or(|piece| piece.contains(pod));
+        self.members.iter().copied().filter(stands).collect()
+    }
+
+    /// The elastic pods that go together with this one.
+    pub(crate) fn group(&self, first: u32) -> &[u32] {
+        self.groups.get(&first).map_or(&[], |group| &group.pods)
+    }
+
+    /// A gang of which nobody is left was never there.
+    pub(crate) const fn begin_anew(&mut self) {
+        (self.evicting, self.whole, self.ran_whole, self.held) = (false, false, false, 0);
     }
 }
 
@@ -94,6 +134,8 @@ impl Queue {
             self.lines[leaf.index()].remove(ask, &place);
             self.eligible.stale.insert(leaf);
         }
+        let groups: Vec<u32> = self.gangs[gang as usize].groups.keys().copied().collect();
+        groups.into_iter().for_each(|first| self.unfile_group(gang, first));
         let filed = |pod: &u32| self.pods.record(*pod).is_some_and(|record| record.ask.is_some());
         let alone: Vec<u32> = self.gangs[gang as usize].members.iter().copied().filter(filed).collect();
         alone.into_iter().for_each(|pod| self.unfile_pod(pod));
@@ -123,7 +165,7 @@ impl Queue {
     }
 
     /// Puts a pod into its queue, or aside if something is in its way.
-    fn file_pod(&mut self, pod: u32, rank: Rank) {
+    pub(crate) fn file_pod(&mut self, pod: u32, rank: Rank) {
         let Some(record) = self.pods.record(pod).filter(|record| record.waits()) else { return };
         if let Some(why) = self.in_the_way(record) {
             self.set_alarm(pod);
@@ -152,7 +194,7 @@ impl Queue {
     }
 
     /// What keeps a single pod from being considered, whatever its pool has left.
-    fn in_the_way(&self, record: &PodRecord) -> Option<Explanation> {
+    pub(crate) fn in_the_way(&self, record: &PodRecord) -> Option<Explanation> {
         let Some(pool) = self.pools.tree.find(&record.pool) else {
             return Some(Explanation::PoolNotFound { pool: record.pool.as_ref().to_owned() });
         };
@@ -176,27 +218,32 @@ impl Queue {
         // that succeeded.
         let anew = gang.whole && roll.staying + roll.leaving == 0 && roll.size > 0 && roll.waiting.len() >= roll.size;
         if (gang.evicting && !all_leave) || anew {
-            (gang.evicting, gang.whole, gang.most_bound) = (false, false, 0);
+            gang.begin_anew();
         }
         gang.whole |= roll.staying > 0 && !all_leave;
+        gang.held = if gang.whole { gang.held.max(roll.needed).min(roll.size as u32) } else { 0 };
+        let lost = gang.held.saturating_sub(roll.needed) as usize;
         if gang.whole && !all_leave {
             for (at, &pod) in roll.waiting.iter().enumerate() {
+                // Who comes on top of what a gang had stands in the queue like everybody else.
+                let rank = if roll.has_parts && at >= lost { Rank::Ordinary } else { Rank::Replacement };
                 match self.surplus(&roll, at) {
-                    None => self.file_pod(pod, Rank::Replacement),
+                    None => self.file_pod(pod, rank),
                     Some(why) => self.tell([pod], &why),
                 }
             }
         } else if let Some(why) = self.gang_in_the_way(number, &roll) {
             roll.waiting.iter().for_each(|&pod| self.set_alarm(pod));
             self.gangs[number as usize].since = None;
-            self.tell(roll.waiting, &why);
+            self.tell(roll.waiting.iter().copied(), &why);
         } else {
             self.file_whole(number, &roll);
         }
+        self.file_elastic(number, &roll);
     }
 
     /// Who of a gang is there.
-    fn roll(&self, number: u32) -> Roll {
+    pub(crate) fn roll(&self, number: u32) -> Roll {
         let mut roll = Roll::default();
         for &pod in &self.gangs[number as usize].members {
             let Some(record) = self.pods.record(pod) else { continue };
@@ -208,13 +255,15 @@ impl Queue {
             }
         }
         roll.waiting.sort_unstable_by_key(|&pod| self.pods.record(pod).map(place_of));
+        self.divide(number, &mut roll);
         roll
     }
 
     /// What is said to the waiting pod at this position of a gang that runs, if there is no place for it.
     fn surplus(&self, roll: &Roll, at: usize) -> Option<Explanation> {
-        let Roll { size, staying, leaving, waiting: _ } = roll;
-        (at + staying + leaving >= *size).then(|| Explanation::Misconfigured {
+        let Roll { size, staying, leaving, has_parts, .. } = roll;
+        let full = !has_parts && at + staying + leaving >= *size;
+        full.then(|| Explanation::Misconfigured {
             what: format!(
                 "the gang announces {size} members and all of them are there; raise the number or delete this pod"
             ),
@@ -235,7 +284,9 @@ impl Queue {
         let entry = Entry { unit: Unit::Gang(number), since };
         self.lines[leaf.index()].insert(ask, place, entry);
         self.eligible.stale.insert(leaf);
-        self.gangs[number as usize].filed = Some((pool, ask, place));
+        let gang = &mut self.gangs[number as usize];
+        gang.piece = roll.has_parts.then(|| roll.waiting.clone());
+        gang.filed = Some((pool, ask, place));
     }
 
     /// What keeps a pod from standing in a queue; `None` if it does, or if nobody knows it.
@@ -243,6 +294,9 @@ impl Queue {
         let record = self.pods.record(pod)?;
         let Some((number, _)) = record.gang else { return self.in_the_way(record) };
         let (gang, roll) = (&self.gangs[number as usize], self.roll(number));
+        if let Some(why) = self.elastic_in_the_way(number, &roll, pod) {
+            return why;
+        }
         if gang.whole && !(gang.evicting && roll.leaving > 0) {
             let at = roll.waiting.iter().position(|&one| one == pod)?;
             return self.surplus(&roll, at).or_else(|| self.in_the_way(record));
@@ -291,15 +345,23 @@ impl Queue {
 
 /// Who of a gang is there.
 #[derive(Clone, Debug, Default)]
-struct Roll {
+pub(crate) struct Roll {
     /// How many members it announces.
-    size: usize,
+    pub(crate) size: usize,
     /// Admitted, and not on the way out.
-    staying: usize,
+    pub(crate) staying: usize,
     /// Admitted, and on the way out.
-    leaving: usize,
-    /// Waiting, in their order.
-    waiting: Vec<u32>,
+    pub(crate) leaving: usize,
+    /// Waiting, in their order; of a gang that has parts, those that it needs.
+    pub(crate) waiting: Vec<u32>,
+    /// Whether it has parts, so that it may have more members than it needs.
+    pub(crate) has_parts: bool,
+    /// How many of those that it needs are admitted, on the way out or not.
+    pub(crate) needed: u32,
+    /// Waiting beyond what it needs: each entry goes together.
+    pub(crate) elastic: Vec<Vec<u32>>,
+    /// Waiting beyond what it needs, and fewer than go together: with how many that would be.
+    pub(crate) lacking: Vec<(u32, Vec<u32>)>,
 }
 
 /// The place of a pod in its queue.
@@ -313,5 +375,6 @@ fn obstacle(obstacle: &Obstacle) -> Explanation {
         Obstacle::Misconfigured(what) => Explanation::Misconfigured { what: what.clone() },
         Obstacle::PoolNotAllowed(namespace) => Explanation::PoolNotAllowed { namespace: namespace.clone() },
         Obstacle::UnknownModel(model) => Explanation::UnknownModel { model: model.clone() },
+        Obstacle::GangUnknown(what) => Explanation::GangUnknown { what: what.clone() },
     }
 }

@@ -75,6 +75,7 @@ impl Queue {
             priority: pod.priority,
             shape,
             gang,
+            part: pod.gang.and_then(|membership| membership.part),
             preemptible: pod.preemptible,
             controlled: pod.controlled,
             ask: None,
@@ -93,7 +94,7 @@ impl Queue {
             gang.empty_since = None;
         }
         self.enter(number);
-        self.note_bound(gang.map(|(gang, _)| gang));
+        self.note_bound(gang);
         self.file(number);
     }
 
@@ -102,7 +103,7 @@ impl Queue {
         let Some(record) = self.pods.record(number) else { return false };
         let gang = record.gang.map(|(number, size)| {
             let gang = &self.gangs[number as usize];
-            (&gang.key, size, gang.at_most)
+            (&gang.key, size, gang.at_most, record.part.as_ref())
         });
         record.waits()
             && pod.phase == Phase::Waiting
@@ -114,7 +115,11 @@ impl Queue {
             && record.shape == shape
             && record.back_off_until == pod.back_off_until
             && record.obstacle.as_deref() == pod.obstacle.as_ref()
-            && gang == pod.gang.as_ref().map(|Membership { gang, size, at_most }| (gang, (*size).max(1), *at_most))
+            && gang
+                == pod
+                    .gang
+                    .as_ref()
+                    .map(|Membership { gang, size, at_most, part }| (gang, (*size).max(1), *at_most, part.as_ref()))
     }
 
     /// What a pod is now, given what it was: an admission that was decided stands until its gate is seen gone.
@@ -178,7 +183,7 @@ impl Queue {
         gang.empty_since = Some(self.now);
         // Without an owner nothing tells a second gang of the name from the first.
         if gang.evicting || gang.key.owner.is_none() {
-            (gang.whole, gang.evicting, gang.most_bound) = (false, false, 0);
+            gang.begin_anew();
         }
     }
 
@@ -300,15 +305,15 @@ impl Queue {
         }
     }
 
-    /// Remembers how many members of a gang ran at once.
-    fn note_bound(&mut self, gang: Option<u32>) {
-        let Some(gang) = gang else { return };
+    /// Remembers whether all that a gang needs ran at once.
+    fn note_bound(&mut self, gang: Option<(u32, u32)>) {
+        let Some((gang, size)) = gang else { return };
         let bound = |pod: &&u32| {
             self.pods.record(**pod).and_then(|record| record.running()).is_some_and(|running| running.bound)
         };
-        let count = self.gangs[gang as usize].members.iter().filter(bound).count() as u32;
-        let gang = &mut self.gangs[gang as usize];
-        gang.most_bound = gang.most_bound.max(count);
+        let count = self.needed_among(self.gangs[gang as usize].members.iter().filter(bound).copied());
+        // One that ran whole and announces more members since has not ceased to have run whole.
+        self.gangs[gang as usize].ran_whole |= count >= size;
     }
 
     fn unmanaged(&mut self, uid: Uid, node: &str, shape: &Arc<PodShape>) {

@@ -48,7 +48,7 @@ impl Queue {
             }
             let (gang, waited) = (record.gang, self.waited(pod));
             let (pods, placed, of) = match gang {
-                Some((gang, size)) if self.gangs[gang as usize].most_bound < size => {
+                Some((gang, size)) if !self.gangs[gang as usize].ran_whole => {
                     let members = self.running_members(gang);
                     let bound = |pod: &&u32| {
                         self.pods.record(**pod).and_then(|record| record.running()).is_some_and(|running| running.bound)

@@ -34,6 +34,7 @@
 //! | B2 order, patience, Strict, whose turn it is | `order`, `turn`, `admit`, `claim` |
 //! | B3, B4 entitlement and reservation | `admit` |
 //! | B5 gangs and replacements; B5a intents that are void | `gang`, `intake` |
+//! | B5 gangs that may have more pods than they need (Ray clusters) | `parts` |
 //! | B6 what fits where | `place`, `nodes`, `selector` |
 //! | B7 placement timeout | `kills` |
 //! | B9 loans | `loan` |
@@ -106,6 +107,7 @@ mod ledger;
 mod loan;
 mod nodes;
 mod order;
+mod parts;
 mod place;
 mod plan;
 mod pod;

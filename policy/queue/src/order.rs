@@ -18,8 +18,10 @@ use crate::why::Why;
 pub(crate) enum Unit {
     /// A pod, by its number.
     Pod(u32),
-    /// A gang, by its number.
+    /// A gang, by its number; where it has parts, what it needs of each.
     Gang(u32),
+    /// Elastic pods of a gang that go together, by the numbers of the gang and of the first of them.
+    Group(u32, u32),
 }
 
 /// The place of a unit in its queue; the smallest goes first.

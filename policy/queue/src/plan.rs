@@ -201,8 +201,8 @@ impl<'q> Plan<'q> {
 
     /// Whether a victim may be taken for a claimant, as things stand in the plan.
     pub(crate) fn may_take(&self, case: Case, victim: usize) -> bool {
-        let Victim { leaf, amounts, budgets, loss, .. } = &self.victims[victim];
-        if budgets.iter().any(|&(budget, count)| i64::from(count) > self.budgets[budget]) {
+        let Victim { leaf, amounts, loss, .. } = &self.victims[victim];
+        if !self.budgets_allow(victim) {
             return false;
         }
         let asked = &self.queue.shapes.ask_of(case.ask).amounts;
@@ -217,6 +217,27 @@ impl<'q> Plan<'q> {
             let mut between = tree.path(*leaf).take_while(|pool| !tree.path(case.leaf).any(|above| above == *pool));
             between.all(|pool| self.queue.over(pool, dim) + self.change.exact(pool, dim) > 0 && (self.ripe)(pool, dim))
         })
+    }
+
+    /// Whether every budget allows a victim and all who go with it.
+    fn budgets_allow(&self, victim: usize) -> bool {
+        let Victim { budgets, along, .. } = &self.victims[victim];
+        if along.is_empty() {
+            return budgets.iter().all(|&(budget, count)| i64::from(count) <= self.budgets[budget]);
+        }
+        let mut needed: BTreeMap<usize, i64> = BTreeMap::new();
+        for at in self.with_all(victim) {
+            for &(budget, count) in &self.victims[at].budgets {
+                *needed.entry(budget).or_default() += i64::from(count);
+            }
+        }
+        needed.into_iter().all(|(budget, count)| count <= self.budgets[budget])
+    }
+
+    /// Those who go with a victim and are not gone yet, and then itself.
+    pub(crate) fn with_all(&self, victim: usize) -> impl Iterator<Item = usize> + '_ {
+        let along = self.victims[victim].along.iter().copied().filter(|&at| !self.gone[at]);
+        along.chain([victim])
     }
 
     fn within_pool(&self, case: Case) -> bool {
@@ -267,8 +288,7 @@ impl<'q> Plan<'q> {
                     !self.gone[at] && !victim.amounts.amount(dim).is_zero() && under(victim) && self.may_take(case, at)
                 };
                 let Some(cheapest) = (0..self.victims.len()).find(helps) else { return false };
-                self.take(cheapest);
-                served.victims.push(cheapest);
+                served.victims.extend(self.take_all(cheapest));
             }
         }
         true
@@ -279,8 +299,13 @@ impl<'q> Plan<'q> {
         let path: Vec<PoolId> = self.queue.pools.tree.path(case.leaf).collect();
         let amounts = &self.queue.shapes.ask_of(case.ask).amounts;
         let mut order = served.victims.clone();
-        order.sort_unstable_by_key(|&at| Reverse(self.victims[at].loss));
+        order.sort_unstable_by_key(|&at| Reverse((self.victims[at].loss.needed, self.victims[at].loss)));
         for victim in order {
+            // Nobody stays who is of no use without somebody that goes.
+            let bound = |&at: &usize| self.gone[at] && self.victims[at].along.contains(&victim);
+            if served.victims.iter().any(bound) {
+                continue;
+            }
             self.restore(victim);
             let mut touched = self.victims[victim].nodes.iter();
             let room = touched.all(|&(_, node)| self.rows[node.index()].is_sound());
@@ -309,7 +334,14 @@ impl<'q> Plan<'q> {
         }
     }
 
-    pub(crate) fn take(&mut self, victim: usize) {
+    /// Takes a victim with those who go with it, and says who all went.
+    pub(crate) fn take_all(&mut self, victim: usize) -> Vec<usize> {
+        let all: Vec<usize> = self.with_all(victim).filter(|&at| !self.gone[at]).collect();
+        all.iter().for_each(|&at| self.take(at));
+        all
+    }
+
+    fn take(&mut self, victim: usize) {
         self.shift(victim, 1);
         self.gone[victim] = true;
     }

@@ -112,6 +112,21 @@ pub struct Membership {
     pub size: u32,
     /// How many pods the owner ever has at once (a Job's parallelism), where that is known.
     pub at_most: Option<u32>,
+    /// The part of the gang that it belongs to, where only so many pods of each part are needed; without,
+    /// every member is.
+    pub part: Option<Arc<Part>>,
+}
+
+/// One kind of pods of a gang that may have more of them than it needs, such as a worker group of a Ray
+/// cluster. What all parts need together is the size of the gang.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name within the gang.
+    pub name: String,
+    /// How many pods of it belong to the gang's size. Those beyond are elastic.
+    pub needed: u32,
+    /// How many elastic pods are admitted and evicted together, at least 1: the hosts of one worker.
+    pub step: u32,
 }
 
 /// How far a pod is. One that Succeeded or Failed holds nothing: report it as gone.
@@ -185,6 +200,8 @@ pub enum Obstacle {
     PoolNotAllowed(String),
     /// A GPU model that is neither in the list nor on a node.
     UnknownModel(String),
+    /// What says how large its gang is cannot be asked now; the sentence says why.
+    GangUnknown(String),
 }
 
 /// What a pod asks for and where it may run: equal for all pods of a template, and kept once.

@@ -238,8 +238,9 @@ impl Queue {
             if let Some(gang) = unit.gang {
                 self.unfile_gang(gang);
                 self.gangs[gang as usize].evicting = true;
-                unit.pods.iter().take(1).for_each(|&pod| self.file(pod));
             }
+            // A pod alone stands nowhere any more, a member's gang may stand elsewhere now.
+            unit.pods.iter().take(1).for_each(|&pod| self.file(pod));
         }
         let fact = |(budget, taken): (usize, u32)| {
             let crate::event::Budget { name, allowed, pods: _ } = &self.budgets[budget];

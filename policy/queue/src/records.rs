@@ -10,7 +10,7 @@ use crate::Time;
 use crate::explain::Reason;
 use crate::nodes::NodeId;
 use crate::order::Rank;
-use crate::pod::{Grounds, Obstacle, Uid};
+use crate::pod::{Grounds, Obstacle, Part, Uid};
 use crate::shape::{AskId, ShapeId};
 
 /// What is remembered of a pod; small, because there are a hundred thousand of them.
@@ -23,6 +23,8 @@ pub(crate) struct PodRecord {
     pub(crate) shape: ShapeId,
     /// Its gang, with the size that it announces.
     pub(crate) gang: Option<(u32, u32)>,
+    /// The part of the gang that it belongs to, where the gang has parts.
+    pub(crate) part: Option<Arc<Part>>,
     pub(crate) preemptible: bool,
     pub(crate) controlled: bool,
     /// The bucket it stands in; of a gang that waits whole, none.

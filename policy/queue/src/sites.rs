@@ -115,8 +115,7 @@ impl<'q> Plan<'q> {
                 continue;
             }
             for victim in victims {
-                self.take(victim);
-                served.victims.push(victim);
+                served.victims.extend(self.take_all(victim));
             }
             self.free(shape, node, -1);
             served.nodes.push((shape, node));
@@ -157,7 +156,10 @@ impl<'q> Plan<'q> {
             }
         }
         let mut cost = Cost::default();
-        chosen.iter().for_each(|&victim| cost.add(&self.victims[victim]));
+        let mut all: Vec<usize> = chosen.iter().flat_map(|&victim| self.with_all(victim)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.iter().for_each(|&victim| cost.add(&self.victims[victim]));
         Some((cost, chosen))
     }
 

@@ -279,7 +279,8 @@ impl Queue {
     pub(crate) fn members(&self, unit: Unit) -> Vec<u32> {
         match unit {
             Unit::Pod(pod) => vec![pod],
-            Unit::Gang(gang) => self.gangs[gang as usize].members.iter().copied().collect(),
+            Unit::Gang(gang) => self.gangs[gang as usize].in_one_piece(),
+            Unit::Group(gang, first) => self.gangs[gang as usize].group(first).to_vec(),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Who may be taken, and in which order (C1, C2).
 //!
-//! A unit is a pod or a whole gang. It may be taken only if all of it is preemptible, none of it is going
+//! A unit is a pod or a whole gang; of a gang with parts, what it does not need goes by itself and goes first,
+//! and the rest takes along what of that is left. It may be taken only if all of it is preemptible, none of it is going
 //! already, on an excluded node, younger than its pool's minimum run time or under a budget that does not
 //! allow it, and only while every pool between it and the claimant's common ancestor is above its
-//! entitlement in a dimension that both ask for. Loans go first, then the lowest priority, then whoever loses
-//! the least work.
+//! entitlement in a dimension that both ask for. Loans go first, then the lowest priority, then what a gang
+//! does not need, then whoever loses the least work.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
@@ -19,8 +20,11 @@ use crate::state::Queue;
 #[derive(Clone, Debug)]
 pub(crate) struct Victim {
     pub(crate) pods: Vec<u32>,
+    /// The gang that goes with it, whole.
     pub(crate) gang: Option<u32>,
     pub(crate) leaf: PoolId,
+    /// The positions of those that go with it among all victims: what its gang has and does not need.
+    pub(crate) along: Vec<usize>,
     /// What all of it counts for.
     pub(crate) amounts: ResourceVec,
     /// Where it is.
@@ -36,6 +40,8 @@ pub(crate) struct Loss {
     /// False for a loan.
     pub(crate) own: bool,
     pub(crate) priority: i32,
+    /// False for what a gang has and does not need.
+    pub(crate) needed: bool,
     /// Milliseconds of run time × what it holds of its main resource.
     pub(crate) work: i128,
     pub(crate) uid: Uid,
@@ -48,17 +54,37 @@ impl Queue {
         let mut seen = BTreeSet::new();
         for leaf in leaves {
             for &pod in &self.lines[leaf.index()].admitted {
-                let gang = self.pods.record(pod).and_then(|record| record.gang);
-                let pods = match gang {
-                    Some((gang, _)) if seen.insert(gang) => self.running_members(gang),
-                    Some(_) => continue,
-                    None => vec![pod],
-                };
-                victims.extend(self.victim(leaf, pods, gang.map(|(gang, _)| gang)));
+                match self.pods.record(pod).and_then(|record| record.gang) {
+                    Some((gang, _)) if seen.insert(gang) => self.victims_of(leaf, gang, &mut victims),
+                    Some(_) => {}
+                    None => victims.extend(self.victim(leaf, vec![pod], None)),
+                }
             }
         }
         victims.sort_unstable_by_key(|victim| victim.loss);
+        let of = |victim: &Victim| self.pods.record(*victim.pods.first()?)?.gang.map(|(gang, _)| gang);
+        let mut extras: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (at, victim) in victims.iter().enumerate().filter(|(_, victim)| !victim.loss.needed) {
+            of(victim).into_iter().for_each(|gang| extras.entry(gang).or_default().push(at));
+        }
+        for victim in &mut victims {
+            victim.along = victim.gang.and_then(|gang| extras.get(&gang).cloned()).unwrap_or_default();
+        }
         victims
+    }
+
+    /// What of a gang may be taken: what it does not need bit by bit, and all of it if all of it may go.
+    fn victims_of(&self, leaf: PoolId, gang: u32, victims: &mut Vec<Victim>) {
+        let (elastic, needed) = self.elastic_and_needed(gang);
+        let before = victims.len();
+        let count = elastic.len();
+        for pods in elastic {
+            let victim = self.victim(leaf, pods, None);
+            victims.extend(victim.map(|victim| Victim { loss: Loss { needed: false, ..victim.loss }, ..victim }));
+        }
+        if victims.len() - before == count {
+            victims.extend(self.victim(leaf, needed, Some(gang)));
+        }
     }
 
     pub(crate) fn running_members(&self, gang: u32) -> Vec<u32> {
@@ -69,9 +95,9 @@ impl Queue {
     /// These pods as one victim, if all of them may be taken.
     fn victim(&self, leaf: PoolId, pods: Vec<u32>, gang: Option<u32>) -> Option<Victim> {
         let first = self.pods.record(*pods.first()?)?.uid;
-        let loss = Loss { own: false, priority: i32::MIN, work: 0, uid: first };
+        let loss = Loss { own: false, priority: i32::MIN, needed: true, work: 0, uid: first };
         let (amounts, nodes, budgets) = (ResourceVec::new(), Vec::new(), Vec::new());
-        let mut victim = Victim { pods, gang, leaf, amounts, nodes, budgets, loss };
+        let mut victim = Victim { pods, gang, leaf, along: Vec::new(), amounts, nodes, budgets, loss };
         let min_runtime = self.pools.settings(leaf).min_runtime;
         for &pod in &victim.pods {
             let record = self.pods.record(pod)?;
@@ -89,7 +115,7 @@ impl Queue {
             victim.amounts.add(&running.counted);
             victim.nodes.push((record.shape, node));
             let weight = i128::from(self.shapes.shape_of(record.shape).weight);
-            let Loss { own, priority, work, uid } = &mut victim.loss;
+            let Loss { own, priority, needed: _, work, uid } = &mut victim.loss;
             *own |= running.grounds != Grounds::OnLoan;
             *priority = (*priority).max(record.priority);
             *work += i128::try_from(ran.as_millis()).unwrap_or(i128::MAX / 2).saturating_mul(weight);

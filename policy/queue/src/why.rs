@@ -3,7 +3,6 @@
 use weir_model::{Amount, Dim, PoolId};
 
 use crate::explain::{Explanation, Reason};
-use crate::order::Unit;
 use crate::place::Shortfall;
 use crate::pod::Uid;
 use crate::state::Queue;
@@ -75,9 +74,9 @@ impl Queue {
 
     pub(crate) fn explain_pod(&self, pod: u32) -> Option<Explanation> {
         let record = self.pods.record(pod).filter(|record| record.waits())?;
-        let alone = Unit::Pod(pod);
-        let unit = if record.ask.is_some() { alone } else { record.gang.map_or(alone, |(gang, _)| Unit::Gang(gang)) };
-        let Some((leaf, ask, _)) = self.stands(unit) else { return self.aside(pod) };
+        let unit = self.unit_of(pod);
+        let stands = self.stands(unit).filter(|_| record.ask.is_some() || self.members(unit).contains(&pod));
+        let Some((leaf, ask, _)) = stands else { return self.aside(pod) };
         if let Some(claim) = self.claims.iter().find(|claim| claim.unit == unit && !claim.victims.is_empty()) {
             return Some(Explanation::Preemption { victims: self.to_go(claim) });
         }

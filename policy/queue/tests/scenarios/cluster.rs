@@ -89,12 +89,14 @@ pub(crate) struct Job {
     pub(crate) pods: u32,
     /// How many pods the gang announces; 0 for single pods.
     pub(crate) gang: u32,
+    /// Where the gang has a head and workers: how many elastic workers go together.
+    pub(crate) step: Option<u32>,
     pub(crate) preemptible: bool,
     pub(crate) priority: i32,
 }
 
 pub(crate) fn job(pool: &str, shape: PodShape) -> Job {
-    Job { pool: pool.into(), shape, pods: 1, gang: 0, preemptible: true, priority: 0 }
+    Job { pool: pool.into(), shape, pods: 1, gang: 0, step: None, preemptible: true, priority: 0 }
 }
 
 impl Job {
@@ -103,6 +105,10 @@ impl Job {
     }
     pub(crate) fn gang(self, size: u32) -> Self {
         Self { pods: size, gang: size, ..self }
+    }
+    /// A head and workers, of which only so many pods are needed that the gang has this size.
+    pub(crate) fn needs(self, size: u32, step: u32) -> Self {
+        Self { gang: size, step: Some(step), ..self }
     }
     pub(crate) fn firm(self) -> Self {
         Self { preemptible: false, ..self }
@@ -155,12 +161,16 @@ impl Cluster {
 
     /// Creates the pods of a job; they are seen in the next step.
     pub(crate) fn submit(&mut self, name: &str, job: Job) {
-        let Job { pool, shape, pods, gang, preemptible, priority } = job;
+        let Job { pool, shape, pods, gang, step, preemptible, priority } = job;
         let shape = Arc::new(shape);
         let owner = Uid::new(1 << 100 | self.next);
-        for _ in 0..pods {
+        for at in 0..pods {
             let key = GangKey { namespace: "default".into(), name: name.into(), owner: Some(owner) };
-            let membership = Membership { gang: Arc::new(key), size: gang, at_most: None };
+            let part = step.map(|step| match at {
+                0 => Part { name: "head".into(), needed: 1, step: 1 },
+                _ => Part { name: "workers".into(), needed: gang - 1, step },
+            });
+            let membership = Membership { gang: Arc::new(key), size: gang, at_most: None, part: part.map(Arc::new) };
             let uid = self.uid();
             let pod = Pod {
                 uid,

@@ -146,7 +146,7 @@ fn gangs_of_one_name_with_two_owners_are_two_gangs() {
     for uid in cluster.jobs["other"].clone() {
         let mut pod = cluster.pods[&uid].clone();
         let key = GangKey { namespace: "default".into(), name: "one".into(), owner: Some(Uid::new(9)) };
-        pod.gang = Some(Membership { gang: Arc::new(key), size: 2, at_most: None });
+        pod.gang = Some(Membership { gang: Arc::new(key), size: 2, at_most: None, part: None });
         cluster.change(pod);
     }
     cluster.settle(1);

@@ -7,5 +7,6 @@ mod capacity;
 mod cluster;
 mod gangs;
 mod order;
+mod parts;
 mod properties;
 mod taking;

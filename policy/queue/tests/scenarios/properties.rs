@@ -9,10 +9,27 @@ use weir_queue::{Cause, Config, Decision, Event, Grounds, Phase, PoolConfig, Str
 
 use crate::cluster::*;
 
+/// What the pods of a job say of a gang.
+#[derive(Clone, Copy, Debug)]
+enum Announced {
+    Nothing,
+    All,
+    /// At most so many of them, the others are elastic and go so many at a time.
+    Some(u32, u32),
+}
+
+fn announced() -> impl Strategy<Value = Announced> {
+    prop_oneof![
+        2 => Just(Announced::Nothing),
+        1 => Just(Announced::All),
+        1 => (1..5_u32, 1..3_u32).prop_map(|(size, step)| Announced::Some(size, step)),
+    ]
+}
+
 /// Something that happens to the cluster.
 #[derive(Clone, Debug)]
 enum Happening {
-    Submit { pool: usize, gpus: i64, pods: u32, gang: bool, preemptible: bool, priority: i32 },
+    Submit { pool: usize, gpus: i64, pods: u32, gang: Announced, preemptible: bool, priority: i32 },
     Finish(usize),
     Lose(usize),
     Cordon(usize),
@@ -49,7 +66,7 @@ fn tree(limit_of_a2: i64) -> Vec<PoolConfig> {
 }
 
 fn submission() -> impl Strategy<Value = Happening> {
-    (0..LEAVES.len(), 1..=8_i64, 1..=6_u32, any::<bool>(), 0..4_u8, 0..3).prop_map(
+    (0..LEAVES.len(), 1..=8_i64, 1..=6_u32, announced(), 0..4_u8, 0..3).prop_map(
         |(pool, gpus, pods, gang, firm, priority)| Happening::Submit {
             pool,
             gpus,
@@ -83,7 +100,11 @@ impl Happening {
         match *self {
             Self::Submit { pool, gpus, pods, gang, preemptible, priority } => {
                 let job = Job { preemptible, priority, ..job(LEAVES[pool], asks(&[(GPU, gpus)])) };
-                let job = if gang { job.gang(pods) } else { job.times(pods) };
+                let job = match gang {
+                    Announced::Nothing => job.times(pods),
+                    Announced::All => job.gang(pods),
+                    Announced::Some(size, step) => job.times(pods).needs(size.min(pods), step),
+                };
                 cluster.submit(&format!("job-{number}"), job);
             }
             Self::Finish(which) => {
