@@ -14,7 +14,7 @@
 //! │ └ speech-research       12 %
 //! └ ranking    10 %
 //!   ├ ranking-production     7 %
-//!   └ ranking-research       3 %   takes more pods than that, and borrows
+//!   └ ranking-research       3 %   takes more pods than that and borrows, but may never have more than 4 %
 //! ```
 
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ struct Leaf {
     reserved: i64,
     /// What it reserves of its organisation's special model, in hundredths.
     of_special: i64,
+    /// What it may have at most of general GPUs, in hundredths of what there is; `None` where nothing bounds it.
+    at_most: Option<i64>,
     /// Its part of the pods, against those of the others.
     pods: u64,
     use_: Use,
@@ -58,6 +60,7 @@ const LEAVES: [Leaf; 6] = [
         organisation: "vision",
         reserved: 30,
         of_special: 50,
+        at_most: None,
         pods: 25,
         use_: Use::Production,
     },
@@ -66,6 +69,7 @@ const LEAVES: [Leaf; 6] = [
         organisation: "vision",
         reserved: 20,
         of_special: 50,
+        at_most: None,
         pods: 25,
         use_: Use::Research,
     },
@@ -74,6 +78,7 @@ const LEAVES: [Leaf; 6] = [
         organisation: "speech",
         reserved: 18,
         of_special: 60,
+        at_most: None,
         pods: 12,
         use_: Use::Production,
     },
@@ -82,6 +87,7 @@ const LEAVES: [Leaf; 6] = [
         organisation: "speech",
         reserved: 12,
         of_special: 40,
+        at_most: None,
         pods: 13,
         use_: Use::Research,
     },
@@ -90,6 +96,7 @@ const LEAVES: [Leaf; 6] = [
         organisation: "ranking",
         reserved: 7,
         of_special: 0,
+        at_most: None,
         pods: 5,
         use_: Use::Production,
     },
@@ -98,10 +105,14 @@ const LEAVES: [Leaf; 6] = [
         organisation: "ranking",
         reserved: 3,
         of_special: 0,
+        at_most: Some(4),
         pods: 20,
         use_: Use::Research,
     },
 ];
+
+/// No limit is below this many GPUs, or there would be pods and gangs that could never run in a small cluster.
+const LEAST_LIMIT: i64 = 32;
 
 /// Whose a special model is.
 const SPECIAL: [(&str, &str); 2] = [("vision", "G3"), ("speech", "V100M32")];
@@ -126,7 +137,7 @@ pub fn tree(nodes: &[TraceNode]) -> Vec<ResourcePool> {
         let spec = ResourcePoolSpec {
             parent: Some(leaf.organisation.to_owned()),
             defaults: Some(defaults),
-            resources: resources(&Reserved::of(leaf, nodes)),
+            resources: limited(leaf, nodes, resources(&Reserved::of(leaf, nodes))),
             ..ResourcePoolSpec::default()
         };
         pools.push(ResourcePool::new(leaf.name, spec));
@@ -180,6 +191,16 @@ fn resources(reserved: &Reserved) -> Vec<PoolResource> {
         PoolResource { name: name.clone(), reservation: Some(Quantity(text)), ..PoolResource::default() }
     };
     reserved.iter().map(resource).collect()
+}
+
+/// Bounds what a leaf may borrow, where it is bounded.
+fn limited(leaf: &Leaf, nodes: &[TraceNode], mut resources: Vec<PoolResource>) -> Vec<PoolResource> {
+    let general = |node: &&TraceNode| !SPECIAL.iter().any(|(_, special)| node.model.as_deref() == Some(*special));
+    let gpus: i64 = nodes.iter().filter(general).map(|node| node.gpus).sum();
+    if let (Some(hundredths), Some(gpu)) = (leaf.at_most, resources.iter_mut().find(|it| it.name == GPU)) {
+        gpu.limit = Some(Quantity((gpus * hundredths / 100).max(LEAST_LIMIT).to_string()));
+    }
+    resources
 }
 
 /// A pod of the trace and when it comes.
@@ -356,6 +377,10 @@ mod tests {
         assert_eq!([of("vision", "sku.weir.dev/G3"), of("speech", "sku.weir.dev/V100M32")], [312, 203]);
         assert_eq!(of("speech", "cpu"), 5_548_800);
         assert_eq!(of("ranking", "sku.weir.dev/G3"), 0);
+        let research = pools.iter().find(|pool| pool.metadata.name.as_deref() == Some("ranking-research")).unwrap();
+        let limits: Vec<_> =
+            research.spec.resources.iter().filter_map(|it| it.limit.as_ref().map(|at| &*at.0)).collect();
+        assert_eq!((limits, of("ranking-research", "nvidia.com/gpu")), (vec!["227"], 170));
     }
 
     #[test]
