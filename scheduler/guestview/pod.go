@@ -43,6 +43,26 @@ func Pod(real *v1.Pod) *v1.Pod {
 	}
 }
 
+// PackedPodKey is the annotation of a pod without a name that holds the message of the pod which a pure guest is told of.
+// A pod that exists has a name: whoever writes the annotation to one is not believed.
+const PackedPodKey = "pod.weir.dev/packed"
+
+// PackedPod puts the message of what Pod builds into an annotation of a pod that has nothing else, for the same reason as
+// a node's: the extension writes a pod down anew at each call.
+func PackedPod(message string) *v1.Pod {
+	return &v1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{PackedPodKey: message}}}
+}
+
+// UnpackedPod is the pod that a guest reads out of what it is handed.
+func UnpackedPod(handed *v1.Pod) (*v1.Pod, error) {
+	message, isPacked := handed.Annotations[PackedPodKey]
+	if handed.Name != "" || !isPacked {
+		return handed, nil
+	}
+	told := &v1.Pod{}
+	return told, told.Unmarshal([]byte(message))
+}
+
 // containers keeps what a container needs of a node.
 func containers(real []v1.Container) []v1.Container {
 	if real == nil {

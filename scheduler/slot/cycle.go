@@ -100,11 +100,12 @@ func (h *Host) tell(pod *v1.Pod) *toldPod {
 		return last
 	}
 	built := &toldPod{of: pod, told: guestview.Pod(pod)}
-	bytes, err := built.told.Marshal()
-	if err != nil {
+	if bytes, err := built.told.Marshal(); err != nil {
 		klog.Background().Error(err, "A pod cannot be written down", "pod", klog.KObj(pod))
+	} else {
+		built.bytes = string(bytes)
+		built.told = guestview.PackedPod(built.bytes)
 	}
-	built.bytes = string(bytes)
 	h.told.Store(built)
 	return built
 }

@@ -13,6 +13,7 @@ import (
 	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 
+	"weir.dev/scheduler/guestview"
 	"weir.dev/scheduler/internal/wasmtest"
 )
 
@@ -21,6 +22,10 @@ func toldPodOf(t *testing.T, status *framework.Status) *v1.Pod {
 	pod := &v1.Pod{}
 	if err := pod.Unmarshal([]byte(status.Message())); err != nil {
 		t.Fatalf("the guest was told no pod: %v (status %v)", err, status.Code())
+	}
+	pod, err := guestview.UnpackedPod(pod)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return pod
 }

@@ -284,6 +284,17 @@ fn a_pod_that_is_missing_or_no_pod_is_an_error_with_the_name_of_the_call() {
 }
 
 #[test]
+fn a_pod_is_read_out_of_its_wrapping_and_nobody_can_wrap_one_that_exists() {
+    let told = pod("").label("nodes", "a").build();
+    let message = String::from_utf8(told.protobuf().to_vec()).unwrap();
+    let wrapped = |name: &str| pod(name).annotation("pod.weir.dev/packed", &message).label("nodes", "none").build();
+    assert_eq!(wrapped("").labels().get("nodes"), Some("none"), "as bytes it is what it is");
+    let seen = |pod: Pod| FakeHost::new().pod(pod).pre_filter(&Puppet::default());
+    assert_eq!(seen(wrapped("")), Ok(PreFilterResult::Only(vec!["a".into()])));
+    assert_eq!(seen(wrapped("liar")), Ok(PreFilterResult::Only(vec!["none".into()])));
+}
+
+#[test]
 #[should_panic(expected = "the plugin called `currentPod`, which this test did not set")]
 fn a_question_that_the_test_did_not_foresee_panics() {
     FakeHost::new().filter(&Puppet::default(), "n");

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use kube_scheduler_guest::{Node, Plugin, Pod, PreScore, Score, Status, export, klog};
 use serde::Deserialize;
-use weir_model::dimension;
+use weir_model::{Amount, dimension};
 use weir_placement::gpu::GpuNames;
 use weir_placement::load::{LoadSettings, NodeLoad, Occupancy, PodLoad, Sample};
 use weir_placement::score;
@@ -80,20 +80,24 @@ impl PreScore for LoadAwareScore {
 
 impl Score for LoadAwareScore {
     fn score(&self, pod: &Pod, node: &Node) -> Result<i32, Status> {
-        if node.requested(dimension::CPU).is_none() {
+        let Some(requested) = node.requested(dimension::CPU) else {
             BLIND.info();
             return Ok(score::Score::NEUTRAL.points().into());
-        }
-        let load = NodeLoad { cpu: occupancy(node, dimension::CPU), memory: occupancy(node, dimension::MEMORY) };
+        };
+        let memory = node.requested(dimension::MEMORY).unwrap_or_default();
+        let load = NodeLoad {
+            cpu: occupancy(node, dimension::CPU, requested),
+            memory: occupancy(node, dimension::MEMORY, memory),
+        };
         let pod = PodLoad { cpu: pod.request(dimension::CPU), memory: pod.request(dimension::MEMORY) };
         Ok(self.load.score(&load, &pod).points().into())
     }
 }
 
-/// What the host says of one resource of the node. What it does not say is nothing requested and no sample.
-fn occupancy(node: &Node, resource: &str) -> Occupancy {
-    let requested = node.requested(resource).unwrap_or_default();
-    let sample = node.load(resource).zip(node.load_sampled_requested(resource));
+/// What the host says of one resource of the node, of which so much is requested. What it does not say is no
+/// sample.
+fn occupancy(node: &Node, resource: &str, requested: Amount) -> Occupancy {
+    let sample = node.load(resource).and_then(|used| Some((used, node.load_sampled_requested(resource)?)));
     Occupancy {
         allocatable: node.allocatable().amount(resource),
         requested,

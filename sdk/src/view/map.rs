@@ -28,22 +28,18 @@ impl<'a> Texts<'a> {
     /// The value of a key.
     #[must_use]
     pub fn get(self, key: &str) -> Option<&'a str> {
-        self.entries().find_map(|entry| entry.value_of(key.as_bytes())).map(Message::as_text)
+        self.owner.value_in_map(self.number, key.as_bytes()).map(Message::as_text)
     }
 
     /// All keys and values, in the order in which the host wrote them.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.entries().map(|entry| (entry.entry_key().as_text(), entry.entry_value().as_text()))
+        self.owner.messages(self.number).map(Message::entry).map(|(key, value)| (key.as_text(), value.as_text()))
     }
 
     /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(self) -> bool {
-        self.entries().next().is_none()
-    }
-
-    fn entries(self) -> impl Iterator<Item = Message<'a>> + use<'a> {
-        self.owner.messages(self.number)
+        !self.owner.has(self.number)
     }
 }
 
@@ -70,8 +66,7 @@ impl<'a> Quantities<'a> {
     /// The quantity of a resource as it is written.
     #[must_use]
     pub fn text(self, resource: &str) -> Option<&'a str> {
-        let quantity = self.owner.messages(self.number).find_map(|entry| entry.value_of(resource.as_bytes()))?;
-        Some(quantity.text(1))
+        self.owner.value_in_map(self.number, resource.as_bytes()).map(Message::only_text)
     }
 
     /// The quantity of a resource as a number.
@@ -96,7 +91,7 @@ impl<'a> Quantities<'a> {
 
     /// All resources with their quantities as they are written.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        self.owner.messages(self.number).map(|entry| (entry.entry_key().as_text(), entry.entry_value().text(1)))
+        self.owner.messages(self.number).map(Message::entry).map(|(key, value)| (key.as_text(), value.only_text()))
     }
 
     /// Whether no resource is listed.

@@ -3,6 +3,7 @@
 mod affinity;
 mod map;
 mod node;
+mod object;
 mod pod;
 pub(crate) mod wire;
 

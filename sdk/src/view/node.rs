@@ -6,7 +6,8 @@ use core::cell::OnceCell;
 
 use weir_model::{Amount, NodeView, node_state};
 
-use super::wire::{Index, Message};
+use super::object::Object;
+use super::wire::{Index, Message, Positions, positions};
 use super::{Quantities, Texts};
 use crate::host::{self, Call, CurrentNodeName, NamedNode};
 
@@ -27,18 +28,15 @@ use crate::host::{self, Call, CurrentNodeName, NamedNode};
 #[derive(Debug, Default)]
 pub struct Node {
     name: OnceCell<String>,
-    bytes: OnceCell<Vec<u8>>,
-    metadata: Index<{ METADATA.len() }>,
-    status: Index<{ STATUS.len() }>,
+    object: OnceCell<Object>,
+    status: Index<4>,
 }
 
-/// Fields of ObjectMeta and their positions in the index.
-const METADATA: [u32; 2] = [11, 12];
-const LABELS: usize = 0;
-const ANNOTATIONS: usize = 1;
+/// The annotation in which a host hands over the node as it made it before.
+const PACKED: &str = "node.weir.dev/packed";
 
 /// Fields of NodeStatus and their positions in the index.
-const STATUS: [u32; 4] = [1, 2, 4, 8];
+const IN_STATUS: Positions = positions([1, 2, 4, 8]);
 const CAPACITY: usize = 0;
 const ALLOCATABLE: usize = 1;
 const CONDITIONS: usize = 2;
@@ -53,21 +51,21 @@ impl Node {
     /// A node from the bytes of its protobuf message, for tests and for tools outside a scheduler.
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
-        let name = String::from(Message(&bytes).message(1).text(1));
-        Self { name: OnceCell::from(name), bytes: OnceCell::from(bytes), ..Self::default() }
+        let object = Object::new(bytes);
+        Self { name: OnceCell::from(String::from(object.name())), object: object.into(), ..Self::default() }
     }
 
     /// The bytes of its protobuf message, empty if it was never read.
     #[cfg(not(target_family = "wasm"))]
     #[must_use]
     pub fn protobuf(&self) -> &[u8] {
-        self.bytes.get().map_or(&[], Vec::as_slice)
+        self.object.get().map_or(&[], Object::bytes)
     }
 
     /// The bytes of the node, empty if it was never read.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn into_protobuf(self) -> Vec<u8> {
-        self.bytes.into_inner().unwrap_or_default()
+        self.object.into_inner().map(Object::into_bytes).unwrap_or_default()
     }
 
     /// `metadata.name`. Asking for it does not fetch the node.
@@ -84,25 +82,25 @@ impl Node {
     /// `metadata.labels`.
     #[must_use]
     pub fn labels(&self) -> Texts<'_> {
-        Texts::new(self.metadata(LABELS), 11)
+        self.object().labels()
     }
 
     /// `metadata.annotations`. A host that tells what is requested on a node and how busy it is, does so
     /// here, under `node.weir.dev/`.
     #[must_use]
     pub fn annotations(&self) -> Texts<'_> {
-        Texts::new(self.metadata(ANNOTATIONS), 12)
+        self.object().annotations()
     }
 
     /// `spec.unschedulable`: somebody has cordoned the node.
     #[must_use]
     pub fn unschedulable(&self) -> bool {
-        self.spec().int(4) != 0
+        self.object().spec().int(4) != 0
     }
 
     /// `spec.taints`.
     pub fn taints(&self) -> impl Iterator<Item = Taint<'_>> {
-        self.spec().messages(5).map(Taint)
+        self.object().spec().messages(5).map(Taint)
     }
 
     /// `status.capacity`: what the node has, whether it can give it at the moment or not.
@@ -160,40 +158,20 @@ impl Node {
         node_state::load_sampled_requested(self, resource)
     }
 
-    fn metadata(&self, position: usize) -> Message<'_> {
-        self.metadata.part(self.message().message(1), METADATA, position)
-    }
-
-    fn spec(&self) -> Message<'_> {
-        self.message().message(2)
-    }
-
     fn status(&self, position: usize) -> Message<'_> {
-        self.status.part(self.message().message(3), STATUS, position)
+        self.object().status_part(&self.status, &IN_STATUS, position)
     }
 
-    fn message(&self) -> Message<'_> {
-        Message(self.bytes.get_or_init(|| {
+    fn object(&self) -> &Object {
+        self.object.get_or_init(|| {
             let name = self.name();
             let bytes = host::ask(NamedNode(name));
             if bytes.is_empty() {
                 host::fail(NamedNode::NAME, &format_args!("the host knows no node `{name}`"));
             }
-            unpacked(bytes)
-        }))
+            Object::new(bytes).unpacked(PACKED)
+        })
     }
-}
-
-/// The annotation in which a host hands over the node's message as it made it before. The extension would
-/// write all labels down anew at each call, sorted, which takes longer than the rest of the call together.
-const PACKED: &[u8] = b"node.weir.dev/packed";
-
-fn unpacked(bytes: Vec<u8>) -> Vec<u8> {
-    packed(Message(&bytes)).map(|node| node.0.to_vec()).unwrap_or(bytes)
-}
-
-fn packed(node: Message<'_>) -> Option<Message<'_>> {
-    node.message(1).messages(METADATA[ANNOTATIONS]).find_map(|annotation| annotation.value_of(PACKED))
 }
 
 impl NodeView for Node {
@@ -282,27 +260,5 @@ impl<'a> ContainerImage<'a> {
     #[must_use]
     pub fn size_bytes(self) -> i64 {
         self.0.int(2)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::string::String;
-
-    use super::unpacked;
-    use crate::testing::node;
-
-    #[test]
-    fn a_node_that_the_host_packed_is_read_out_of_its_annotation() {
-        let told = node("n1").label("zone", "a").build().into_protobuf();
-        let text = String::from_utf8(told.clone()).unwrap();
-        let packed = node("n1").annotation("node.weir.dev/packed", &text).build().into_protobuf();
-        assert_eq!(unpacked(packed), told);
-    }
-
-    #[test]
-    fn any_other_node_is_read_as_it_is() {
-        let told = node("n1").label("zone", "a").annotation("node.weir.dev/requested.cpu", "0").build().into_protobuf();
-        assert_eq!(unpacked(told.clone()), told);
     }
 }

@@ -6,7 +6,8 @@ use core::cell::OnceCell;
 use weir_model::view::{PodView, TermView};
 use weir_model::{Amount, ContainerShape, PodShape, Resources, requests};
 
-use super::wire::{Index, Message};
+use super::object::Object;
+use super::wire::{Index, Message, Positions, positions};
 use super::{PodTerm, Preference, Quantities, Taint, Term, Texts};
 use crate::host::{self, Call, CurrentPod, TargetPod};
 
@@ -23,21 +24,16 @@ use crate::host::{self, Call, CurrentPod, TargetPod};
 /// ```
 #[derive(Debug, Default)]
 pub struct Pod {
-    bytes: OnceCell<Vec<u8>>,
-    metadata: Index<{ METADATA.len() }>,
-    spec: Index<{ SPEC.len() }>,
+    object: OnceCell<Object>,
+    spec: Index<8>,
 }
 
-/// Fields of ObjectMeta and their positions in the index.
-const METADATA: [u32; 5] = [1, 3, 5, 11, 12];
-const NAME: usize = 0;
-const NAMESPACE: usize = 1;
-const UID: usize = 2;
-const LABELS: usize = 3;
-const ANNOTATIONS: usize = 4;
+/// The annotation in which a host hands over the pod as it made it before. Whoever creates a pod can write it
+/// too, and is not believed: a pod that exists has a name, the wrapping has none.
+const PACKED: &str = "pod.weir.dev/packed";
 
 /// Fields of PodSpec and their positions in the index.
-const SPEC: [u32; 8] = [2, 7, 18, 20, 22, 25, 32, 40];
+const IN_SPEC: Positions = positions([2, 7, 18, 20, 22, 25, 32, 40]);
 const CONTAINERS: usize = 0;
 const NODE_SELECTOR: usize = 1;
 const AFFINITY: usize = 2;
@@ -62,50 +58,50 @@ impl Pod {
     /// A pod from the bytes of its protobuf message, for tests and for tools outside a scheduler.
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
-        Self { bytes: OnceCell::from(bytes), ..Self::default() }
+        Self { object: Object::new(bytes).into(), ..Self::default() }
     }
 
     /// The bytes of its protobuf message, empty if it was never read.
     #[cfg(not(target_family = "wasm"))]
     #[must_use]
     pub fn protobuf(&self) -> &[u8] {
-        self.bytes.get().map_or(&[], Vec::as_slice)
+        self.object.get().map_or(&[], Object::bytes)
     }
 
     /// The bytes of the pod, empty if it was never read.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn into_protobuf(self) -> Vec<u8> {
-        self.bytes.into_inner().unwrap_or_default()
+        self.object.into_inner().map(Object::into_bytes).unwrap_or_default()
     }
 
     /// `metadata.name`. Empty where the host leaves it out, as it does for plugins that are declared pure.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.metadata(NAME).text(1)
+        self.object().name()
     }
 
     /// `metadata.namespace`.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        self.metadata(NAMESPACE).text(3)
+        self.object().namespace()
     }
 
     /// `metadata.uid`. Empty where the host leaves it out, as [`Pod::name`].
     #[must_use]
     pub fn uid(&self) -> &str {
-        self.metadata(UID).text(5)
+        self.object().uid()
     }
 
     /// `metadata.labels`.
     #[must_use]
     pub fn labels(&self) -> Texts<'_> {
-        Texts::new(self.metadata(LABELS), 11)
+        self.object().labels()
     }
 
     /// `metadata.annotations`.
     #[must_use]
     pub fn annotations(&self) -> Texts<'_> {
-        Texts::new(self.metadata(ANNOTATIONS), 12)
+        self.object().annotations()
     }
 
     /// `spec.nodeSelector`.
@@ -162,13 +158,13 @@ impl Pod {
     /// `spec.nodeName`; empty until the pod is placed.
     #[must_use]
     pub fn node_name(&self) -> &str {
-        self.whole_spec().text(10)
+        self.object().spec().text(10)
     }
 
     /// `spec.schedulerName`.
     #[must_use]
     pub fn scheduler_name(&self) -> &str {
-        self.whole_spec().text(19)
+        self.object().spec().text(19)
     }
 
     /// `spec.priority`, which the API server fills in; 0 when it is absent.
@@ -189,26 +185,19 @@ impl Pod {
         })
     }
 
-    fn metadata(&self, position: usize) -> Message<'_> {
-        self.metadata.part(self.message().message(1), METADATA, position)
-    }
-
     fn spec(&self, position: usize) -> Message<'_> {
-        self.spec.part(self.whole_spec(), SPEC, position)
+        self.object().spec_part(&self.spec, &IN_SPEC, position)
     }
 
-    fn whole_spec(&self) -> Message<'_> {
-        self.message().message(2)
-    }
-
-    fn message(&self) -> Message<'_> {
-        Message(self.bytes.get_or_init(|| {
+    fn object(&self) -> &Object {
+        self.object.get_or_init(|| {
             let bytes = host::ask(CurrentPod);
             if bytes.is_empty() {
                 host::fail(CurrentPod::NAME, &"the host has no pod for this call");
             }
-            bytes
-        }))
+            let object = Object::new(bytes);
+            if object.name().is_empty() { object.unpacked(PACKED) } else { object }
+        })
     }
 }
 
