@@ -111,10 +111,15 @@ func startBounded(t *testing.T, guest *wasmtest.Module, args Args, objects ...*v
 // replace puts a module in the file's place by a rename.
 func (s *swapping) replace(t *testing.T, module []byte) {
 	t.Helper()
-	if err := os.WriteFile(s.file+".new", module, 0o600); err != nil {
+	s.put(t, s.file, module)
+}
+
+func (s *swapping) put(t *testing.T, file string, module []byte) {
+	t.Helper()
+	if err := os.WriteFile(file+".new", module, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(s.file+".new", s.file); err != nil {
+	if err := os.Rename(file+".new", file); err != nil {
 		t.Fatal(err)
 	}
 }
