@@ -86,9 +86,16 @@ func (s *slot) endShadow(ctx context.Context) {
 	s.host.changed()
 }
 
+// refuseShadow says why nothing is compared, once for each reason.
 func (s *slot) refuseShadow(ctx context.Context, digest string, reason error) {
 	s.endShadow(ctx)
-	s.refuse(ctx, digest, fmt.Errorf("for the shadow: %w", reason))
+	reason = fmt.Errorf("for the shadow: %w", reason)
+	if reason.Error() == s.shadowRefusal {
+		return
+	}
+	s.shadowRefusal = reason.Error()
+	s.history.noted(s.host.clock.Now(), report.EventRefused, digest, s.shadowRefusal)
+	s.complain(ctx, reason)
 }
 
 // mutedHandle is the scheduler's handle without the ways in which a guest could be noticed through it.

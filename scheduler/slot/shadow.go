@@ -119,6 +119,9 @@ func (c *cycle) sawNode(at point, node *framework.NodeInfo, score int64, answer 
 }
 
 func verdictOf(score int64, status *framework.Status) verdict {
+	if status == nil { // it has no Reasons
+		return verdict{score: score}
+	}
 	return verdict{code: status.Code(), reasons: status.Reasons(), score: score}
 }
 

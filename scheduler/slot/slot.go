@@ -41,17 +41,17 @@ type slot struct {
 	following context.Context
 	stop      context.CancelFunc
 
-	// reloading is held while a candidate is tried. To it belong: previous, what was in force before the current version;
-	// rolledBack, the digest of a module that lies at its source and is not taken again; refused, what was tried in vain,
-	// and refusal, the last words about it; revision, of the ConfigMap whose content is in force; and shadowed, the version
-	// that the shadow is compared with.
-	reloading  sync.Mutex
-	previous   *recipe
-	rolledBack string
-	refused    refusals
-	refusal    string
-	revision   string
-	shadowed   *version
+	// reloading is held while a candidate is tried. All that follows belongs to it. previous is what was in force before
+	// the current version, rolledBack the digest of a module that lies at its source and is not taken again, revision that
+	// of the ConfigMap whose content is in force, shadowed the version that the shadow is compared with. refused is what was
+	// tried in vain; refusal and shadowRefusal are the last words about it.
+	reloading              sync.Mutex
+	previous               *recipe
+	rolledBack             string
+	revision               string
+	shadowed               *version
+	refused                refusals
+	refusal, shadowRefusal string
 
 	// outgoing are versions that were replaced and may still have calls in flight; it belongs to starting.
 	outgoing []*version

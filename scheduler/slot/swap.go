@@ -236,6 +236,10 @@ func (s *slot) refuse(ctx context.Context, digest string, reason error) {
 	}
 	s.refusal = reason.Error()
 	s.history.refused(s.host.clock.Now(), digest, s.refusal)
+	s.complain(ctx, reason)
+}
+
+func (s *slot) complain(ctx context.Context, reason error) {
 	s.host.changed()
 	swapsTotal.WithLabelValues(s.name, swapRefused).Inc()
 	inForce := s.current.Load()

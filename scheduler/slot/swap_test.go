@@ -77,6 +77,13 @@ func (h swapHandle) Activate(_ klog.Logger, pods map[string]*v1.Pod) {
 
 func startSwapping(t *testing.T, guest *wasmtest.Module, args Args, objects ...*v1.ConfigMap) *swapping {
 	t.Helper()
+	args.AllowUnmetered = true
+	return startBounded(t, guest, args, objects...)
+}
+
+// startBounded is startSwapping for modules that are held to all bounds.
+func startBounded(t *testing.T, guest *wasmtest.Module, args Args, objects ...*v1.ConfigMap) *swapping {
+	t.Helper()
 	client := fake.NewSimpleClientset()
 	for _, object := range objects {
 		if err := client.Tracker().Add(object); err != nil {
@@ -87,7 +94,6 @@ func startSwapping(t *testing.T, guest *wasmtest.Module, args Args, objects ...*
 		file:     filepath.Join(t.TempDir(), "guest.wasm"),
 		recorder: events.NewFakeRecorder(1000), client: client, awake: make(chan string, 1000),
 	}
-	args.AllowUnmetered = true
 	if args.GuestURL == "" {
 		s.replace(t, guest.Bytes())
 		args.GuestURL = "file://" + s.file
@@ -105,10 +111,15 @@ func startSwapping(t *testing.T, guest *wasmtest.Module, args Args, objects ...*
 // replace puts a module in the file's place by a rename.
 func (s *swapping) replace(t *testing.T, module []byte) {
 	t.Helper()
-	if err := os.WriteFile(s.file+".new", module, 0o600); err != nil {
+	s.put(t, s.file, module)
+}
+
+func (s *swapping) put(t *testing.T, file string, module []byte) {
+	t.Helper()
+	if err := os.WriteFile(file+".new", module, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(s.file+".new", s.file); err != nil {
+	if err := os.Rename(file+".new", file); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -321,4 +332,12 @@ func TestTwoHundredSwapsUnderLoadGiveNoErrorAndNoCycleWithTwoVersions(t *testing
 	}
 	stop()
 	load.Wait()
+}
+
+// update puts a ConfigMap in the place of the one of its name.
+func (s *swapping) update(t *testing.T, object *v1.ConfigMap) {
+	t.Helper()
+	if _, err := s.client.CoreV1().ConfigMaps(object.Namespace).Update(t.Context(), object, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }

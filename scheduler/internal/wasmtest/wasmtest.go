@@ -39,6 +39,9 @@ type Module struct {
 	minPages uint32
 	maxPages uint32
 	custom   []Code
+
+	// globalName is under which name the global is exported; empty if it is not.
+	globalName string
 }
 
 // New is a module with one page of memory that may grow to 16.
@@ -122,6 +125,9 @@ func (m *Module) Bytes() []byte {
 	section(out, 5, slices.Concat(Code{0x01, 0x01}, uleb(uint64(m.minPages)), uleb(uint64(m.maxPages))))
 	section(out, 6, Code{0x01, byte(I32), 0x01, 0x41, 0x00, 0x0b})
 	exports := []Code{slices.Concat(text("memory"), Code{0x02, 0x00})}
+	if m.globalName != "" {
+		exports = append(exports, slices.Concat(text(m.globalName), Code{0x03, 0x00}))
+	}
 	for i, f := range m.funcs {
 		exports = append(exports, slices.Concat(text(f.export), Code{0x00}, uleb(uint64(len(m.imports)+i))))
 	}
