@@ -5,16 +5,19 @@
 //! | nobody admits himself, every admission says on what grounds | [`Grounded`] | when a gate goes |
 //! | nobody beyond the entitlement it was decided on | [`WithinEntitlement`] | when a gate goes |
 //! | what was free is given once | [`GivenOnce`] | when a gate goes |
+//! | whoever was admitted counts for all who follow | [`Counted`] | when a gate goes |
 //! | nobody is admitted twice, no gang above its size | [`AdmittedOnce`] | at every change |
 //! | nobody non-preemptible above the reservation | [`WithinReservation`] | when a gate goes |
 //! | no half gang | [`WholeGangs`] | at the end |
 //! | every exception says so on the pod | [`ExceptionsShown`] | at the end |
 //! | recorded before it is done | [`RecordedFirst`] | at the end |
+//! | an entitlement is what its inputs give | [`Recomputed`] | at the end |
 //!
-//! Pods on loan, adopted, not enforced and released by hand are exceptions to B3 and B4; what they use counts
-//! all the same. That a recorded entitlement is the right one is judged by [`recomputed`], which needs the
-//! figures that it was computed from.
+//! Pods on loan, adopted, not enforced and released by hand are exceptions to B3 and B4. What those use whom
+//! the sidecar did not admit counts for it as soon as it knows of them, which nobody else can tell; so it is
+//! left out of the sums that are judged here.
 
+mod counted;
 mod facts;
 mod gangs;
 mod numbers;
@@ -22,10 +25,11 @@ mod recomputed;
 mod reservation;
 mod shown;
 
+pub use counted::Counted;
 pub use facts::{Admission, Figure, Grounds, Record};
 pub use gangs::{AdmittedOnce, WholeGangs};
 pub use numbers::{GivenOnce, Grounded, WithinEntitlement};
-pub use recomputed::{Unequal, recomputed};
+pub use recomputed::{Recomputed, Unequal, recomputed};
 pub use reservation::WithinReservation;
 pub use shown::{ExceptionsShown, RecordedFirst};
 
@@ -43,6 +47,8 @@ pub fn all(special: &[&str]) -> Vec<Box<dyn Invariant + Send>> {
         Box::new(WholeGangs::default()),
         Box::new(ExceptionsShown::default()),
         Box::new(RecordedFirst::default()),
+        Box::new(Counted::new(special)),
+        Box::new(Recomputed::default()),
     ]
 }
 

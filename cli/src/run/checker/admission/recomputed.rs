@@ -1,15 +1,75 @@
 //! That a recorded entitlement is the one that follows from its inputs.
 //!
-//! The inputs are a document of the form that `weir entitlement --tree` reads, so that anybody can compute
-//! the same by hand. Nothing here knows how the sidecar came to its figures.
+//! The inputs stand in the `AdmissionRound` of the epoch, as a document of the form that `weir entitlement
+//! --tree` reads, so that anybody can compute the same by hand. Nothing here knows how the sidecar came to its
+//! figures.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use weir_api::{AdmissionRound, ResourcePool};
 use weir_entitlement::entitle;
 use weir_model::PoolId;
 
-use super::facts::{Figure, Record};
+use super::super::{Breach, Invariant};
+use super::facts::{Admission, Figure, Record};
 use crate::entitlement::Cluster;
+use crate::pods::Said;
+
+/// A6: the entitlement that an admission was decided on is what capacity, pools, usage and demand give.
+///
+/// Pods and rounds are told by two watches, so it is judged at the end. An epoch whose round was never told is
+/// not judged; one that was told without inputs is a breach, as long as the pools are few enough that they fit.
+#[derive(Clone, Debug, Default)]
+pub struct Recomputed {
+    /// By epoch, what its round says that it was decided on.
+    inputs: BTreeMap<i64, Option<String>>,
+    /// By epoch, each record once, with a pod that carries it.
+    decided: BTreeMap<i64, BTreeMap<Vec<Figure>, String>>,
+    pools: BTreeSet<String>,
+}
+
+/// With more pools than this the inputs may not have fitted into the round.
+const FIT: usize = 100;
+
+impl Invariant for Recomputed {
+    fn name(&self) -> &'static str {
+        "A6"
+    }
+
+    fn pool_seen(&mut self, pool: &ResourcePool) {
+        self.pools.extend(pool.metadata.name.clone());
+    }
+
+    fn round_seen(&mut self, round: &AdmissionRound) {
+        self.inputs.insert(round.spec.epoch, round.spec.inputs.clone());
+    }
+
+    fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
+        let Some(record) = admission.record.as_ref().filter(|record| !record.figures.is_empty()) else { return Ok(()) };
+        let of_epoch = self.decided.entry(record.epoch).or_default();
+        of_epoch.entry(record.figures.clone()).or_insert_with(|| Said::of(admission.pod).called());
+        Ok(())
+    }
+
+    fn settled(&mut self) -> Vec<Breach> {
+        let fit = self.pools.len() <= FIT;
+        let known = self.decided.iter().filter_map(|(epoch, records)| Some((epoch, self.inputs.get(epoch)?, records)));
+        let breaches = known.flat_map(|(epoch, inputs, records)| {
+            records.iter().filter_map(move |(figures, pod)| {
+                let record = Record { figures: figures.clone(), ..Record::default() };
+                let sentence = match inputs.as_deref().map(|inputs| recomputed(inputs, &record)) {
+                    None if !fit => return None,
+                    None => format!("round {epoch} does not say what it was decided on"),
+                    Some(Ok(unequal)) => unequal.first()?.to_string(),
+                    Some(Err(error)) => format!("what round {epoch} was decided on cannot be read: {error}"),
+                };
+                Some(Breach { pod: pod.clone(), sentence })
+            })
+        });
+        breaches.collect()
+    }
+}
 
 /// A recorded entitlement that is not what its inputs give.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
 use weir_api::ResourcePool;
+use weir_api::condition::Admitted;
 use weir_model::Amount;
 
 use super::super::Invariant;
-use super::facts::{Admission, ended, uid};
+use super::facts::{Admission, Grounds, ended, uid};
 use crate::amounts::{Amounts, amount, asked};
 use crate::pods::Said;
 
@@ -20,7 +21,7 @@ use crate::pods::Said;
 pub struct WithinReservation {
     special: BTreeSet<String>,
     pools: BTreeMap<String, Pool>,
-    /// Admitted pods that are not preemptible and have not ended: pool and requests.
+    /// Whom the sidecar admitted, is not preemptible and has not ended: pool and requests.
     running: BTreeMap<String, (String, Amounts)>,
 }
 
@@ -77,7 +78,10 @@ impl Invariant for WithinReservation {
             return Ok(());
         }
         let (leaf, asks) = (said.pool().unwrap_or_default().to_owned(), asked(pod, &self.special));
-        self.running.insert(uid(pod), (leaf.clone(), asks.clone()));
+        // Somebody who was released by hand a moment ago was not known when this one was decided on.
+        if admission.counts_as_entitled() || admission.grounds == Grounds::Known(Admitted::NotEnforced) {
+            self.running.insert(uid(pod), (leaf.clone(), asks.clone()));
+        }
         if !admission.counts_as_entitled() {
             return Ok(());
         }

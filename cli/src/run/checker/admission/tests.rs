@@ -56,9 +56,13 @@ impl Life {
 }
 
 /// The record of a round in which the pool was entitled to 4 and used this much.
-fn record(round: u64, pods: usize, usage: i64) -> Value {
+fn record(round: u64, pods: usize, usage: u64) -> Value {
+    record_of(7, round, pods, usage)
+}
+
+fn record_of(epoch: i64, round: u64, pods: usize, usage: u64) -> Value {
     let figure = |pool: &str| json!({ "pool": pool, "resource": "nvidia.com/gpu", "entitlement": 4, "usage": usage, "asked": pods });
-    json!({ "epoch": 7, "round": round, "pods": pods, "figures": [figure("research"), figure("labs")] })
+    json!({ "epoch": epoch, "round": round, "pods": pods, "figures": [figure("research"), figure("labs")] })
 }
 
 /// ```text
@@ -207,7 +211,7 @@ fn nobody_is_admitted_twice_and_no_gang_above_its_size() {
 fn what_cannot_be_taken_back_stays_within_the_reservation() {
     let fixed = ["a", "b", "c"].map(|name| Life { preemptible: false, ..Life::new(name) });
     let waits = fixed.iter().map(Life::waits);
-    let admitted = fixed.iter().zip(0..).map(|(pod, at)| pod.admitted("WithinEntitlement", &record(at, 1, 0)));
+    let admitted = fixed.iter().zip(0..).map(|(pod, at)| pod.admitted("WithinEntitlement", &record(at, 1, at)));
     let history: Vec<Pod> = waits.chain(admitted).collect();
     let above = "B4 broken: team/c: it is not preemptible, and with it 3 nvidia.com/gpu of \"research\" cannot be taken \
                  back; 2 are reserved";
@@ -241,7 +245,7 @@ fn every_exception_says_so_in_its_condition() {
 fn whoever_is_admitted_stood_in_the_record_of_rounds() {
     let round = |uid: &str| -> AdmissionRound {
         let admission = json!({ "uid": uid, "namespace": "team", "name": "p", "pool": "research", "reason": "OnLoan" });
-        AdmissionRound::new("weir", serde_json::from_value(json!({ "epoch": 7, "admissions": [admission] })).unwrap())
+        AdmissionRound::new("weir", serde_json::from_value(json!({ "epoch": 6, "admissions": [admission] })).unwrap())
     };
     let pod = Life::new("p");
     let history = [pod.waits(), pod.admitted("WithinEntitlement", &record(1, 1, 0))];
@@ -276,4 +280,58 @@ fn a_recorded_entitlement_that_its_inputs_do_not_give_is_found() {
         ]
     );
     assert!(super::recomputed("{}", &super::Record::default()).unwrap_err().starts_with("capacity: "));
+}
+
+#[test]
+fn a_second_leader_that_does_not_count_what_the_first_admitted_is_found() {
+    let [a, b, c] = ["a", "b", "c"].map(Life::new);
+    let waits = [a.waits(), b.waits(), c.waits()];
+    let by = |pod: &Life, epoch, round, usage| pod.admitted("WithinEntitlement", &record_of(epoch, round, 1, usage));
+    let right = [by(&a, 7, 9, 0), by(&b, 8, 1, 1), by(&c, 8, 2, 2)];
+    assert_eq!(found(&[&waits[..], &right].concat()), [""; 0]);
+    let blind = [by(&a, 7, 9, 0), by(&b, 8, 1, 0)];
+    let sentence = |pod: &str| {
+        format!(
+            "B5a broken: team/{pod}: \"research\" used at least 1 nvidia.com/gpu when round 1 of epoch 8 was decided, \
+             which took it for 0"
+        )
+    };
+    assert_eq!(found(&[&waits[..], &blind].concat()), [sentence("b")]);
+    let [first, second] = blind;
+    assert_eq!(
+        found(&[&waits[..], &[second.clone(), first.clone()]].concat()),
+        [sentence("a")],
+        "gates go in any order"
+    );
+    // Whoever has ended before is used no more.
+    let mut checker = checker();
+    waits.iter().chain([&first]).for_each(|pod| assert_eq!(told(checker.pod_seen(pod)), [""; 0]));
+    checker.pod_gone(&first);
+    assert_eq!(told(checker.pod_seen(&second)), [""; 0]);
+}
+
+#[test]
+fn an_entitlement_that_does_not_follow_from_what_its_round_says_is_found() {
+    let gpu = "nvidia.com/gpu";
+    let inputs = |capacity: u64| {
+        let pools = json!([{ "name": "labs", "resources": {}, "demand": {} },
+            { "name": "research", "parent": "labs", "resources": {}, "demand": { gpu: 4 } }]);
+        json!({ "capacity": { gpu: capacity }, "pools": pools }).to_string()
+    };
+    let pod = Life::new("p");
+    let with = |inputs: Option<String>| {
+        let admission =
+            json!({ "uid": "uid-p", "namespace": "team", "name": "p", "pool": "research", "reason": "OnLoan" });
+        let spec = json!({ "epoch": 7, "admissions": [admission], "inputs": inputs });
+        let mut checker = checker();
+        checker.round_seen(&AdmissionRound::new("weir", serde_json::from_value(spec).unwrap()));
+        for pod in [pod.waits(), pod.admitted("WithinEntitlement", &record(1, 1, 0))] {
+            assert_eq!(told(checker.pod_seen(&pod)), [""; 0]);
+        }
+        told(checker.settled())
+    };
+    assert_eq!(with(Some(inputs(4))), [""; 0]);
+    let sentence = "A6 broken: team/p: \"research\" was entitled to 4 nvidia.com/gpu; its inputs give 3";
+    assert_eq!(with(Some(inputs(3))), [sentence]);
+    assert_eq!(with(None), ["A6 broken: team/p: round 7 does not say what it was decided on"]);
 }
