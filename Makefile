@@ -50,6 +50,15 @@ plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm
 		rm -f $(CARGO_TARGET_DIR)/plugins/$$p.yaml; \
 		[[ ! -e plugins/$$p/profile.yaml ]] || cp plugins/$$p/profile.yaml $(CARGO_TARGET_DIR)/plugins/$$p.yaml; done
 
+# The SDK's examples as modules, for the Go tests.
+.PHONY: guests
+guests:
+	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_FLAGS)' \
+		cargo build --quiet --profile plugin --target wasm32-unknown-unknown -p kube-scheduler-guest --examples
+	@mkdir -p $(CARGO_TARGET_DIR)/guests
+	@for file in sdk/examples/*.rs; do name="$$(basename "$${file%.rs}")"; \
+		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/examples/$$name.wasm $(CARGO_TARGET_DIR)/guests/; done
+
 # An empty value and 0 mean no.
 KEEP_IT := $(filter-out 0 no false,$(KEEP))
 
@@ -64,7 +73,7 @@ down: weir ## End the clusters that `make run KEEP=1` left up
 	@$(CARGO_TARGET_DIR)/bin/weir down
 
 .PHONY: test
-test: build ## Run every test: unit, property, doc, golden and end-to-end on a real control plane
+test: build guests ## Run every test: unit, property, doc, golden and end-to-end on a real control plane
 	@$(CARGO_TARGET_DIR)/bin/weir setup --tests
 	@cargo test --workspace --no-fail-fast
 	@cd scheduler && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false ./...

@@ -1,11 +1,11 @@
 //! Write a kube-scheduler plugin in Rust and run it in an unchanged kube-scheduler, as a WebAssembly module
 //! in [kube-scheduler-wasm-extension](https://github.com/kubernetes-sigs/kube-scheduler-wasm-extension).
 //!
-//! A whole plugin:
+//! A whole plugin (`examples/smallest.rs`):
 //!
 //! ```
 //! # #![no_std]
-//! use kube_scheduler_guest::{export, Filter, Node, Pod, Status};
+//! use kube_scheduler_guest::{Filter, Node, Pod, Status, export};
 //!
 //! #[derive(Default)]
 //! struct SameZone;
@@ -18,12 +18,11 @@
 //!         }
 //!     }
 //! }
-//!
 //! export!(pure SameZone: Filter);
 //! # fn main() {}
 //! ```
 //!
-//! And one with settings:
+//! And one with settings (`examples/settings.rs`):
 //!
 //! ```
 //! # #![no_std]
@@ -55,7 +54,6 @@
 //!         Ok(if node.labels().get(&self.label).is_some() { 100 } else { 0 })
 //!     }
 //! }
-//!
 //! export!(pure Prefer: Score);
 //! # fn main() {}
 //! ```
