@@ -195,7 +195,7 @@ func TestACandidateThatCannotBeUsedIsNotComparedAndTheReportSaysWhy(t *testing.T
 	if event := s.event(t); !strings.Contains(event, "for the shadow: ") || !strings.Contains(event, "self-test failed") {
 		t.Errorf("the event says %q", event)
 	}
-	if row := s.report(); row.Candidate != nil || row.LastSwap != nil || logged(row) != "Loaded Refused" {
+	if row := s.report(); row.Candidate != nil || row.LastSwap.Result != "Refused" || logged(row) != "Loaded Refused" {
 		t.Errorf("the report says %+v", row)
 	}
 }
