@@ -33,17 +33,25 @@ func NewConfigMaps(client kubernetes.Interface) *ConfigMaps {
 // Get is the ConfigMap as it was last seen, or asked for if it is not followed yet. The error of one that does not
 // exist satisfies apierrors.IsNotFound.
 func (c *ConfigMaps) Get(ctx context.Context, name types.NamespacedName) (*v1.ConfigMap, error) {
-	c.mu.Lock()
-	followed, ok := c.followed[name]
-	c.mu.Unlock()
-	if !ok || !followed.HasSynced() {
+	if !c.Following(name) {
 		return c.client.CoreV1().ConfigMaps(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 	}
+	c.mu.Lock()
+	followed := c.followed[name]
+	c.mu.Unlock()
 	found, exists, err := followed.GetStore().GetByKey(name.String())
 	if err != nil || !exists {
 		return nil, errors.Join(err, apierrors.NewNotFound(v1.Resource("configmaps"), name.String()))
 	}
 	return found.(*v1.ConfigMap), nil
+}
+
+// Following says whether the ConfigMap, or that there is none, is known without asking.
+func (c *ConfigMaps) Following(name types.NamespacedName) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	informer, ok := c.followed[name]
+	return ok && informer.HasSynced()
 }
 
 // Follow calls notify whenever the ConfigMap may have changed, until the context of the first who follows it ends.

@@ -75,7 +75,8 @@ type Point struct {
 	P99 float64 `json:"p99_us"`
 }
 
-// Swap is the last attempt to replace a module or its configuration: InForce, Refused or RolledBack.
+// Swap is what became of the last candidate: InForce, Refused or RolledBack. One that was refused for the shadow says so
+// in its reason; one that runs in the shadow is in Candidate.
 type Swap struct {
 	Result string      `json:"result"`
 	At     metav1.Time `json:"at"`

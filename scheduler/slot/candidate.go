@@ -94,7 +94,7 @@ func (s *slot) refuseShadow(ctx context.Context, digest string, reason error) {
 		return
 	}
 	s.shadowRefusal = reason.Error()
-	s.history.noted(s.host.clock.Now(), report.EventRefused, digest, s.shadowRefusal)
+	s.history.refused(s.host.clock.Now(), digest, s.shadowRefusal)
 	s.complain(ctx, reason)
 }
 

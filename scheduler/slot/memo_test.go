@@ -7,11 +7,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/clock"
+	testingclock "k8s.io/utils/clock/testing"
 
 	"weir.dev/scheduler/internal/wasmtest"
 )
@@ -148,23 +152,32 @@ type recording struct {
 
 func (r *recording) EventRecorder() events.EventRecorder { return r.recorder }
 
-// A node and a pod are drawn anew at each step, sometimes with pods nominated to the node; the memo's answer is compared
-// with that of the same module without a memo.
+// A node and a pod are drawn anew at each step, sometimes with pods nominated to the node; samples of the nodes' load
+// come, and get too old. The memo's answer is compared with that of the same module without a memo.
 func TestTheMemoAndDirectCallsNeverDiffer(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 42))
 	nodes := manyNodes(12)
 	handle := cluster(t, nodes)
-	with := remembering(t, echo(), handle, 0)
-	without := remembering(t, echo(), handle, 0)
+	now := testingclock.NewFakeClock(time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC))
+	with, without := toldOfLoad(t, now, handle), toldOfLoad(t, now, handle)
 	without.current.Load().memo.off.Store(true)
 	infos := make([]*framework.NodeInfo, len(nodes))
 	for i, node := range nodes {
 		infos[i] = info(t, handle, node.Name)
 	}
+	loaded := 0
 	for step := range 4000 {
 		at := random.IntN(len(infos))
 		asked := infos[at]
-		switch random.IntN(6) {
+		switch random.IntN(8) {
+		case 3: // its load is measured
+			for _, s := range []*slot{with, without} {
+				if err := s.host.loads.Put(nodeLoad(asked.Node().Name, now.Now(), int64(step))); err != nil {
+					t.Fatal(err)
+				}
+			}
+		case 4: // some samples get too old
+			now.Step(time.Duration(random.IntN(60)) * time.Second)
 		case 0: // a pod is placed there
 			asked.AddPod(podOn(fmt.Sprintf("placed-%d", step), asked.Node().Name, "cpu", fmt.Sprintf("%dm", random.IntN(9))))
 		case 1: // the node changes
@@ -180,10 +193,36 @@ func TestTheMemoAndDirectCallsNeverDiffer(t *testing.T) {
 		if got.Code() != want.Code() || got.Message() != want.Message() {
 			t.Fatalf("step %d: the memo answers %v %q, the module %v %q", step, got.Code(), got.Message(), want.Code(), want.Message())
 		}
+		if told(t, got).Annotations["node.weir.dev/load.cpu"] != "" {
+			loaded++
+		}
 	}
-	if hits := hitsOf(t, with); hits < 500 {
-		t.Errorf("only %d of 4000 answers were remembered: the test shows nothing", hits)
+	if hits := hitsOf(t, with); hits < 500 || loaded < 500 || loaded > 3500 {
+		t.Errorf("%d of 4000 answers were remembered, in %d a load was told: the test shows nothing", hits, loaded)
 	}
+}
+
+// toldOfLoad is a slot that trusts its memo and tells loads that are up to three minutes old.
+func toldOfLoad(t *testing.T, now clock.Clock, handle framework.Handle) *slot {
+	t.Helper()
+	host := NewHost(now, 0)
+	host.watching = true // the test measures
+	args := Args{AllowUnmetered: true, GuestURL: echo().Write(t), LoadFreshFor: metav1.Duration{Duration: 3 * time.Minute}}
+	s, err := host.newSlot(t.Context(), t.Name(), args, handle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func nodeLoad(node string, taken time.Time, milliCPU int64) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"metadata": map[string]any{"name": node},
+		"spec": map[string]any{
+			"sampleTime": taken.Format(time.RFC3339), "windowSeconds": int64(30), "usage": map[string]any{"cpu": fmt.Sprintf("%dm", milliCPU)},
+		},
+	}}
 }
 
 func TestTheMemoIsSafeUnderParallelCalls(t *testing.T) {

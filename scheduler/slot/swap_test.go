@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -297,30 +296,7 @@ func (s *swapping) synced(t *testing.T) {
 func TestTwoHundredSwapsUnderLoadGiveNoErrorAndNoCycleWithTwoVersions(t *testing.T) {
 	const swaps = 200
 	s := startSwapping(t, answering("version 0"), Args{})
-	ctx, stop := context.WithCancel(t.Context())
-	var load sync.WaitGroup
-	load.Add(1)
-	go func() { // one cycle after the other, as in a scheduler, each with parallel calls
-		defer load.Done()
-		for cycle := 0; ctx.Err() == nil; cycle++ {
-			state, pod := framework.NewCycleState(), podOn("p", "", "cpu", fmt.Sprint(1+cycle%5))
-			var answers [4]string
-			var calls sync.WaitGroup
-			for i := range answers {
-				calls.Add(1)
-				go func() {
-					defer calls.Done()
-					answers[i] = s.Filter(context.Background(), state, pod, info(t, s.handle, "a")).Message()
-				}()
-			}
-			calls.Wait()
-			for _, answer := range answers {
-				if answer != answers[0] || !strings.HasPrefix(answer, "version ") {
-					t.Errorf("cycle %d was answered %q", cycle, answers)
-				}
-			}
-		}
-	}()
+	stop := s.load(t, func(answer string) bool { return strings.HasPrefix(answer, "version ") })
 	for swap := range swaps {
 		s.replace(t, answering(fmt.Sprintf("version %d", swap+1)).Bytes())
 		if event := s.event(t); !strings.Contains(event, "PluginReplaced") {
@@ -331,7 +307,6 @@ func TestTwoHundredSwapsUnderLoadGiveNoErrorAndNoCycleWithTwoVersions(t *testing
 		t.Errorf("at the end it says %q, want %q", got, want)
 	}
 	stop()
-	load.Wait()
 }
 
 // update puts a ConfigMap in the place of the one of its name.

@@ -1,0 +1,212 @@
+package slot
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/utils/clock"
+
+	"weir.dev/scheduler/internal/wasmtest"
+)
+
+// saysBoth is a pure filter that rejects with its own sentence and its configuration as the reason.
+func saysBoth(sentence string) *wasmtest.Module {
+	m, host := wasmtest.WithHost()
+	code := wasmtest.Code{}
+	for i := range len(sentence) {
+		code = append(code, wasmtest.Store8(int32(1024+i), int32(sentence[i]))...)
+	}
+	length := wasmtest.Const(int32(len(sentence)))
+	return m.Func("filter", i32, code,
+		wasmtest.Const(int32(1024+len(sentence))), wasmtest.Const(60000), host.Config, length, wasmtest.Add, host.Answer(2)).Pure()
+}
+
+// load runs one cycle after the other, as a scheduler does, each with parallel calls, until the test has seen enough. In
+// no cycle may two calls be answered by two versions.
+func (s *swapping) load(t *testing.T, wellFormed func(answer string) bool) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Add(1)
+	go func() {
+		defer running.Done()
+		for cycle := 0; ctx.Err() == nil; cycle++ {
+			state, pod := framework.NewCycleState(), podOn("p", "", "cpu", fmt.Sprint(1+cycle%5))
+			var answers [4]string
+			var calls sync.WaitGroup
+			for i := range answers {
+				calls.Add(1)
+				go func() {
+					defer calls.Done()
+					answers[i] = s.Filter(context.Background(), state, pod, info(t, s.handle, "a")).Message()
+				}()
+			}
+			calls.Wait()
+			for _, answer := range answers {
+				if answer != answers[0] || !wellFormed(answer) {
+					t.Errorf("cycle %d was answered %q", cycle, answers)
+				}
+			}
+		}
+	}()
+	return func() { cancel(); running.Wait() }
+}
+
+// Modules, sound and broken ones, settings and candidates for the shadow change in a random order while pods are
+// scheduled. What is in force in the end is the last sound module with the last settings.
+func TestModulesSettingsAndCandidatesThatChangeUnderLoadGiveNoErrorAndNoCycleWithTwoVersions(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 14))
+	s := startSwapping(t, saysBoth("module 0, "), Args{GuestConfigMap: "weir-system/list"}, configMap("list", "0", "settings 0"))
+	s.synced(t)
+	stop := s.load(t, func(answer string) bool {
+		return strings.HasPrefix(answer, "module ") && strings.Contains(answer, ", settings ")
+	})
+	module, settings := 0, 0
+	for step := range 200 {
+		switch random.IntN(4) {
+		case 0:
+			settings = step + 1
+			s.update(t, configMap("list", fmt.Sprint(settings), fmt.Sprintf("settings %d", settings)))
+		case 1:
+			s.replace(t, []byte("no module"))
+			s.until(t, func() bool { return s.report().LastSwap != nil && s.report().LastSwap.Result == swapRefused })
+		case 2:
+			s.put(t, s.file+".shadow", saysBoth(fmt.Sprintf("candidate %d, ", step)).Bytes())
+		}
+		if random.IntN(2) == 0 || step == 199 {
+			module = step + 1
+			s.replace(t, saysBoth(fmt.Sprintf("module %d, ", module)).Bytes())
+			want := fmt.Sprintf("module %d, settings %d", module, settings)
+			s.until(t, func() bool { return s.ask(t, "a").Message() == want })
+		}
+	}
+	stop()
+	s.until(t, func() bool { return s.report().ConfigRevision == fmt.Sprint(settings) })
+}
+
+// Every replica follows the sources, whether it leads or not. Whoever leads next has in force what the sources have, and
+// the cycles of the one that led end with the version that they began with.
+func TestALeaderThatChangesDuringASwapFindsTheNewVersionInForce(t *testing.T) {
+	first := startSwapping(t, answering("old"), Args{})
+	second := startSwapping(t, nil, Args{GuestURL: "file://" + first.file})
+	state, pod := framework.NewCycleState(), podOn("p", "")
+	began := first.Filter(context.Background(), state, pod, info(t, first.handle, "a")).Message()
+
+	first.replace(t, answering("new").Bytes())
+	second.event(t)
+
+	if got := second.ask(t, "a").Message(); got != "new" {
+		t.Errorf("the next leader answers %q", got)
+	}
+	if ended := first.Filter(context.Background(), state, pod, info(t, first.handle, "a")).Message(); began != "old" || ended != "old" {
+		t.Errorf("the cycle of the leader before began with %q and ended with %q", began, ended)
+	}
+}
+
+// apiServer is an API server with one ConfigMap, which a test can take away and bring back.
+type apiServer struct {
+	*httptest.Server
+	mu      sync.Mutex
+	holder  *v1.ConfigMap
+	away    bool
+	watches map[chan struct{}]bool
+}
+
+func serveAPI(t *testing.T, holder *v1.ConfigMap) *apiServer {
+	t.Helper()
+	a := &apiServer{holder: holder, watches: map[chan struct{}]bool{}}
+	a.Server = httptest.NewServer(http.HandlerFunc(a.serve))
+	t.Cleanup(func() { a.set(nil, true); a.Close() })
+	return a
+}
+
+// set changes the ConfigMap, if there is a new one, and whether the API server is there. All watches end.
+func (a *apiServer) set(holder *v1.ConfigMap, away bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.away = away
+	if holder != nil {
+		a.holder = holder
+	}
+	for ended := range a.watches {
+		close(ended)
+		delete(a.watches, ended)
+	}
+}
+
+func (a *apiServer) serve(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	away, holder, ended := a.away, a.holder, make(chan struct{})
+	watches := r.URL.Query().Get("watch") != ""
+	if watches && !away {
+		a.watches[ended] = true
+	}
+	a.mu.Unlock()
+	if away {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if watches {
+		w.(http.Flusher).Flush()
+		select {
+		case <-ended:
+		case <-r.Context().Done():
+		}
+		return
+	}
+	object := *holder
+	object.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}
+	if strings.HasSuffix(r.URL.Path, "/"+holder.Name) {
+		_ = json.NewEncoder(w).Encode(object)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(v1.ConfigMapList{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMapList"},
+		ListMeta: metav1.ListMeta{ResourceVersion: holder.ResourceVersion}, Items: []v1.ConfigMap{object},
+	})
+}
+
+func TestWhileTheAPIServerIsAwayTheLastVersionDecidesAndAfterwardsTheNewOne(t *testing.T) {
+	server := serveAPI(t, configMap("list", "1", "settings 1"))
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &swapping{file: t.TempDir() + "/guest.wasm", recorder: events.NewFakeRecorder(1000), client: client, awake: make(chan string, 1000)}
+	s.replace(t, saysBoth("module 1, ").Bytes())
+	args := Args{AllowUnmetered: true, GuestURL: "file://" + s.file, GuestConfigMap: "weir-system/list"}
+	s.slot, err = NewHost(clock.RealClock{}, 1).newSlot(t.Context(), t.Name(), args, swapHandle{cluster(t, []*v1.Node{node("a")}), s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	s.until(t, func() bool {
+		return s.sources.configMaps.Following(types.NamespacedName{Namespace: "weir-system", Name: "list"})
+	})
+
+	server.set(nil, true)
+	s.replace(t, saysBoth("module 2, ").Bytes())
+	s.until(t, func() bool { return s.ask(t, "a").Message() == "module 2, settings 1" })
+	if row := s.report(); row.ConfigRevision != "1" || row.LastSwap.Result != swapInForce {
+		t.Errorf("while it is away the report says revision %q, %+v", row.ConfigRevision, row.LastSwap)
+	}
+
+	server.set(configMap("list", "2", "settings 2"), false)
+	s.until(t, func() bool { return s.ask(t, "a").Message() == "module 2, settings 2" })
+	s.until(t, func() bool { return s.report().ConfigRevision == "2" })
+}
