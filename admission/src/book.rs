@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Moment;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use weir_api::names;
-use weir_api::round::{Admission as Entry, AdmissionRound, AdmissionRoundSpec, Claim, MAX_ENTRIES, Victim};
+use weir_api::round::{Admission as Entry, AdmissionRound, AdmissionRoundSpec, BackOff, Claim, MAX_ENTRIES, Victim};
 use weir_queue::{Grounds, Record, Recorded, RecordedClaim, Time, Uid};
 
 use crate::read::time;
@@ -44,6 +44,8 @@ pub struct Book {
     pub claims: BTreeMap<Uid, Claim>,
     /// Who is about to be evicted.
     pub victims: BTreeMap<Uid, Victim>,
+    /// Who backs off, by the owner's UID.
+    pub back_offs: BTreeMap<Uid, BackOff>,
 }
 
 impl Book {
@@ -62,12 +64,13 @@ impl Book {
             }
         };
         let parsed = |uid: &str| uid.parse::<Uid>().ok();
-        let AdmissionRoundSpec { admissions, claims, victims, .. } = &written.spec;
+        let AdmissionRoundSpec { admissions, claims, victims, back_offs, .. } = &written.spec;
+        let back_offs = back_offs.iter().filter_map(|it| Some((parsed(&it.owner)?, it.clone()))).collect();
         let entries = admissions.iter().filter_map(|entry| Some((parsed(&entry.uid)?, entry.clone()))).collect();
         let victims = victims.iter().filter_map(|victim| Some((parsed(&victim.uid)?, victim.clone()))).collect();
         let claims =
             claims.iter().filter_map(|claim| Some((parsed(claim.claimant.first()?)?, claim.clone()))).collect();
-        let mut book = Self { api, written, holder: holder.to_owned(), entries, claims, victims };
+        let mut book = Self { api, written, holder: holder.to_owned(), entries, claims, victims, back_offs };
         book.write(None).await?;
         Ok(book)
     }
@@ -76,6 +79,12 @@ impl Book {
     #[must_use]
     pub fn room(&self) -> usize {
         usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX).saturating_sub(self.entries.len())
+    }
+
+    /// How many more victims fit into the record.
+    #[must_use]
+    pub fn room_for_victims(&self) -> usize {
+        usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX).saturating_sub(self.victims.len())
     }
 
     /// When the book was begun, which is when Weir first led in this cluster.
@@ -99,8 +108,9 @@ impl Book {
     /// Whether what is outstanding is other than what stands in the record.
     #[must_use]
     pub fn differs(&self) -> bool {
-        let AdmissionRoundSpec { admissions, claims, victims, .. } = &self.written.spec;
-        !admissions.iter().eq(self.entries.values())
+        let AdmissionRoundSpec { admissions, claims, victims, back_offs, .. } = &self.written.spec;
+        !back_offs.iter().eq(self.back_offs.values())
+            || !admissions.iter().eq(self.entries.values())
             || !claims.iter().eq(self.claims.values())
             || !victims.iter().eq(self.victims.values())
     }
@@ -120,6 +130,7 @@ impl Book {
             admissions: self.entries.values().cloned().collect(),
             claims: self.claims.values().cloned().collect(),
             victims: self.victims.values().cloned().collect(),
+            back_offs: self.back_offs.values().cloned().collect(),
         };
         match self.api.replace(names::ROUND, &PostParams::default(), &next).await {
             Ok(written) => {
@@ -146,7 +157,11 @@ impl Book {
         let dropped: BTreeSet<Uid> = half.flatten().collect();
         self.entries.retain(|uid, _| waits(*uid) == Some(true) && !dropped.contains(uid));
         self.claims.retain(|uid, _| waits(*uid) == Some(true));
-        self.victims.retain(|uid, _| waits(*uid).is_some());
+        // Without its claimant nobody goes; who goes without any, for a pool that drains, goes on.
+        let claimed = |claimant: &str| claimant.parse().is_ok_and(|uid: Uid| self.claims.contains_key(&uid));
+        self.victims.retain(|uid, victim| {
+            waits(*uid) == Some(false) && (victim.claimant.is_empty() || claimed(&victim.claimant))
+        });
         let admitted =
             self.entries.iter().map(|(&uid, entry)| Recorded { uid, node: None, grounds: grounds(&entry.reason) });
         let parsed = |uids: &[String]| uids.iter().filter_map(|uid| uid.parse().ok()).collect();
@@ -155,7 +170,8 @@ impl Book {
             nodes: claim.nodes.clone(),
             victims: parsed(&claim.victims),
         });
-        Record { admitted: admitted.collect(), claims: claims.collect() }
+        let victims = self.victims.keys().copied().collect();
+        Record { admitted: admitted.collect(), claims: claims.collect(), victims }
     }
 }
 

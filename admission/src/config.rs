@@ -50,6 +50,9 @@ pub struct Pods {
     pub compat: bool,
     /// The pool of pods that ask for admission and name none; empty: such a pod waits with `PoolNotFound`.
     pub default_pool: String,
+    /// Whether pods without a controller are killed too when they are not placed in time; nobody would make
+    /// them again.
+    pub kill_bare: bool,
 }
 
 /// How pods are placed.
@@ -66,6 +69,10 @@ pub struct Placement {
     pub model_label: String,
     /// The ConfigMap with the list of special hardware, as `namespace/name`.
     pub special_hardware: String,
+    /// The lease by which the placing scheduler elects its leader, as `namespace/name`: each renewal is a sign of
+    /// life. Without one, only pods that are bound and verdicts that change are, and where neither happens no
+    /// pod is killed for not being placed.
+    pub scheduler_lease: String,
     /// Whether gpu-filter is on in the scheduler's profile. Off: CPU and GPU hosts are one class.
     pub gpu_filter: bool,
     /// Whether sku-exclusion-filter is on in the scheduler's profile. Off: special SKUs are general ones.
@@ -98,6 +105,21 @@ pub struct Cycle {
     pub adoption_grace: Span,
     /// How long a pool must be above its entitlement, without a break, before it is brought back.
     pub reclaim_after: Span,
+    /// How long evictions that a budget refuses are tried again once others of the same plan are gone, and how
+    /// long a pod that cannot be evicted is left alone.
+    pub eviction_retry: Span,
+    /// How long an admitted pod may stay without a node before it is killed to give its resources back; the
+    /// time in which the scheduler makes no progress does not count.
+    pub placement_timeout: Span,
+    /// For how long after a sign of life the scheduler counts as working. Longer than the five minutes for
+    /// which kube-scheduler may leave a pod alone that it could not place.
+    pub scheduler_patience: Span,
+    /// How many pods of draining pools, or killed for not being placed, may go at most within a minute.
+    pub kills_per_minute: u32,
+    /// How long the owner of a killed pod backs off the first time; twice as long each further time.
+    pub back_off_first: Span,
+    /// The longest time that it backs off.
+    pub back_off_most: Span,
 }
 
 /// The webhook and its certificates.
@@ -164,6 +186,7 @@ impl Default for Pods {
             exempt_users: Vec::new(),
             compat: false,
             default_pool: names::DEFAULT_POOL.to_owned(),
+            kill_bare: false,
         }
     }
 }
@@ -176,6 +199,7 @@ impl Default for Placement {
             gpu_resources: vec![weir_model::dimension::GPU.to_owned()],
             model_label: names::GPU_MODEL.to_owned(),
             special_hardware: format!("{}/special-hardware", names::NAMESPACE),
+            scheduler_lease: format!("{}/{}", names::NAMESPACE, names::SCHEDULER),
             gpu_filter: true,
             sku_exclusion_filter: true,
         }
@@ -196,6 +220,12 @@ impl Default for Cycle {
             writers: 32,
             adoption_grace: seconds(1800),
             reclaim_after: seconds(60),
+            eviction_retry: seconds(60),
+            placement_timeout: seconds(25 * 60),
+            scheduler_patience: seconds(6 * 60),
+            kills_per_minute: 60,
+            back_off_first: seconds(60),
+            back_off_most: seconds(3600),
         }
     }
 }
@@ -303,6 +333,9 @@ impl Config {
         if !self.placement.special_hardware.contains('/') {
             return wrong("placement.specialHardware", "must be namespace/name of a ConfigMap");
         }
+        if !self.placement.scheduler_lease.contains('/') {
+            return wrong("placement.schedulerLease", "must be namespace/name of a Lease");
+        }
         if self.placement.gpu_resources.is_empty() {
             return wrong("placement.gpuResources", "is empty; name at least one resource, such as nvidia.com/gpu");
         }
@@ -324,6 +357,11 @@ impl Config {
             ("cycle.idle", self.cycle.idle),
             ("cycle.adoptionGrace", self.cycle.adoption_grace),
             ("cycle.reclaimAfter", self.cycle.reclaim_after),
+            ("cycle.evictionRetry", self.cycle.eviction_retry),
+            ("cycle.placementTimeout", self.cycle.placement_timeout),
+            ("cycle.schedulerPatience", self.cycle.scheduler_patience),
+            ("cycle.backOffFirst", self.cycle.back_off_first),
+            ("cycle.backOffMost", self.cycle.back_off_most),
             ("nodes.notReadyHold", self.nodes.not_ready_hold),
         ];
         if let Some((field, _)) = spans.into_iter().find(|(_, span)| span.is_negative()) {

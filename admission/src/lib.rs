@@ -12,12 +12,14 @@
 //! | [`guard`] | the policy that lets nobody admit himself |
 //! | [`watched`] | namespaces, pools and the list of special hardware, on every replica |
 //! | [`webhook`], [`http`], [`certificates`], [`install`] | what every replica serves and keeps right |
+//! | [`hardware`], [`pod_groups`], [`budgets`] | special hardware, PodGroups and disruption budgets |
 //! | [`read`] | Kubernetes objects as the queue is told of them |
 //! | [`reign`], [`book`], [`pods`], [`writes`] | what the leader does: decide, record, carry out, report |
 //! | [`program`] | the order in which all of it starts |
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
 pub mod book;
+pub mod budgets;
 pub mod certificates;
 pub mod config;
 pub mod guard;

@@ -1,14 +1,18 @@
 //! What is remembered of each managed pod beside what the queue knows: where to write and what was written.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod as Written;
+use k8s_openapi::api::core::v1::{Pod as Written, PodCondition};
 use kube::ResourceExt;
 use weir_api::{condition, names};
 use weir_queue::{Phase, Pod, Time, Uid};
 
-use crate::writes::{Target, gates};
+use crate::budgets::{Covered, Labels};
+use crate::read::pod::Shared;
+use crate::writes::{News, Target, Told, gates};
 
 /// A managed pod.
 #[derive(Clone, Debug)]
@@ -33,8 +37,28 @@ pub struct Known {
     pub message: String,
     /// When its condition was written last, as far as this leader knows.
     pub said: Time,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// What its condition of eviction says: status, reason and sentence.
+    pub preempted: Option<Box<(bool, String, String)>>,
+    /// The UID of its controller.
+    pub owner: Option<Uid>,
+    /// What the scheduler said of it, as a number that changes with the words; 0 where it said nothing.
+    pub verdict: u64,
+    /// Its labels, while it runs: budgets select by them.
+    pub labels: Option<Labels>,
     /// The label does not say what the pool is.
     pub mislabelled: bool,
+}
+
+/// The scheduler's reason on a pod for which it finds no node.
+const UNSCHEDULABLE: &str = "Unschedulable";
+
+/// A number that changes with what a condition says.
+fn hash(condition: &PodCondition) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&condition.message, &condition.last_transition_time.as_ref().map(|moment| moment.0)).hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 /// All managed pods, and who belongs to which gang.
@@ -47,13 +71,17 @@ pub struct Pods {
 impl Known {
     /// What is remembered of a pod.
     #[must_use]
-    pub fn of(written: &Written, pod: &Pod) -> Self {
-        let conditions = written.status.as_ref().and_then(|status| status.conditions.as_ref());
-        let told = conditions.into_iter().flatten().find(|one| one.type_ == condition::ADMITTED);
-        let (waits, placed) = match &pod.phase {
-            Phase::Waiting => (true, false),
-            Phase::Admitted(admitted) => (false, admitted.node.is_some()),
+    pub fn of(written: &Written, pod: &Pod, shared: &mut Shared) -> Self {
+        let status = written.status.as_ref();
+        let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+        let told = conditions().find(|one| one.type_ == condition::ADMITTED);
+        let preempted = conditions().find(|one| one.type_ == condition::PREEMPTED);
+        let (waits, placed, terminating) = match &pod.phase {
+            Phase::Waiting => (true, false, false),
+            Phase::Admitted(admitted) => (false, admitted.node.is_some(), admitted.terminating),
         };
+        let runs = status.and_then(|status| status.phase.as_deref()) == Some("Running");
+        let owner = written.owner_references().iter().find(|owner| owner.controller == Some(true));
         Self {
             target: Target {
                 namespace: written.namespace().unwrap_or_default(),
@@ -71,8 +99,52 @@ impl Known {
             told: told.map(|told| (told.status == "True", told.reason.clone().unwrap_or_default())),
             message: told.and_then(|told| told.message.clone()).unwrap_or_default(),
             said: Time::ZERO,
+            terminating,
+            preempted: preempted.map(|it| {
+                let (reason, message) = (it.reason.clone(), it.message.clone());
+                Box::new((it.status == "True", reason.unwrap_or_default(), message.unwrap_or_default()))
+            }),
+            owner: owner.and_then(|owner| owner.uid.parse().ok()),
+            verdict: conditions().find(|one| one.reason.as_deref() == Some(UNSCHEDULABLE)).map_or(0, hash),
+            labels: runs.then(|| {
+                let labels = written.labels().iter();
+                labels.map(|(key, value)| (shared.name(key), shared.name(value))).collect()
+            }),
             mislabelled: waits && written.labels().get(names::POOL).map(String::as_str) != Some(&*pod.pool),
         }
+    }
+}
+
+impl Known {
+    /// How a condition relates to the one that stands on the pod; nothing where it says the same.
+    #[must_use]
+    pub fn news(&self, told: &Told) -> Option<News> {
+        let stands = match told.condition {
+            condition::PREEMPTED => self.preempted.as_deref().map(|(yes, reason, message)| (*yes, reason, message)),
+            _ => self.told.as_ref().map(|(yes, reason)| (*yes, reason, &self.message)),
+        };
+        match stands {
+            None => Some(News::Transition),
+            Some((yes, _, _)) if yes != (told.status == "True") => Some(News::Transition),
+            Some((_, reason, _)) if reason != told.reason => Some(News::Reason),
+            Some((_, _, message)) => (*message != told.message).then_some(News::Numbers),
+        }
+    }
+
+    /// Notes what was written.
+    pub fn was_told(&mut self, told: Told) {
+        let Told { condition, status, reason, message } = told;
+        match condition {
+            condition::PREEMPTED => self.preempted = Some(Box::new((status == "True", reason.to_owned(), message))),
+            _ => (self.told, self.message) = (Some((status == "True", reason.to_owned())), message),
+        }
+    }
+
+    /// The pod as budgets see it, if it runs.
+    #[must_use]
+    pub fn covered(&self, uid: Uid) -> Option<Covered<'_>> {
+        let labels = self.labels.as_deref()?;
+        Some(Covered { uid, namespace: &self.target.namespace, labels })
     }
 }
 

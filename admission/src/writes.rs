@@ -36,7 +36,9 @@ pub enum Outcome {
     Done,
     /// The pod that was meant is no more.
     Gone,
-    /// The API server refused or could not be reached; the sentence says how.
+    /// The API server says no, and will say so again: a budget. The sentence is its own.
+    Refused(String),
+    /// Something went wrong or nobody answered; the sentence says how.
     Failed(String),
 }
 
@@ -124,8 +126,41 @@ pub async fn tell(client: &Client, target: &Target, told: &Told, news: News) -> 
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => return Outcome::Gone,
         Err(error) => return Outcome::Failed(error.to_string()),
     }
-    let events: Api<Event> = Api::namespaced(client.clone(), &target.namespace);
-    match events.create(&PostParams::default(), &event(target, told)).await {
+    let about = About {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        namespace: target.namespace.clone(),
+        name: target.name.clone(),
+        uid: target.uid.clone(),
+    };
+    let refused = told.condition == condition::PREEMPTED || told.reason == condition::Waiting::Misconfigured.as_str();
+    write_event(client, event(&about, told.reason, &told.message, if refused { "Warning" } else { "Normal" })).await
+}
+
+/// An object that an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Group and version of its kind.
+    pub api_version: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// Writes a warning about an object that is not ours.
+pub async fn report(client: &Client, about: &About, reason: &str, sentence: &str) -> Outcome {
+    write_event(client, event(about, reason, sentence, "Warning")).await
+}
+
+async fn write_event(client: &Client, event: Event) -> Outcome {
+    let namespace = event.metadata.namespace.clone().unwrap_or_default();
+    let events: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    match events.create(&PostParams::default(), &event).await {
         Ok(_) => Outcome::Done,
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Done,
         Err(error) => Outcome::Failed(error.to_string()),
@@ -147,31 +182,30 @@ pub fn condition_patch(target: &Target, told: &Told, news: News) -> Value {
     json!({ "metadata": { "uid": target.uid }, "status": { "conditions": [condition] } })
 }
 
-fn event(target: &Target, told: &Told) -> Event {
+fn event(about: &About, reason: &str, sentence: &str, kind: &str) -> Event {
     let now = jiff::Timestamp::now();
-    let note: String = told.message.chars().take(1000).collect();
-    let refused = told.condition == condition::PREEMPTED || told.reason == condition::Waiting::Misconfigured.as_str();
+    let About { api_version, kind: object, namespace, name, uid } = about.clone();
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{:x}", target.name, now.as_nanosecond())),
-            namespace: Some(target.namespace.clone()),
+            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            namespace: Some(namespace.clone()),
             ..ObjectMeta::default()
         },
         action: Some("Admission".to_owned()),
         event_time: Some(MicroTime(now)),
-        note: Some(note),
-        reason: Some(told.reason.to_owned()),
+        note: Some(sentence.chars().take(1000).collect()),
+        reason: Some(reason.to_owned()),
         regarding: Some(ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            name: Some(target.name.clone()),
-            namespace: Some(target.namespace.clone()),
-            uid: Some(target.uid.clone()),
+            api_version: Some(api_version),
+            kind: Some(object),
+            name: Some(name),
+            namespace: Some(namespace),
+            uid: Some(uid),
             ..ObjectReference::default()
         }),
         reporting_controller: Some(names::ADMISSION.to_owned()),
         reporting_instance: Some(names::ADMISSION.to_owned()),
-        type_: Some(if refused { "Warning" } else { "Normal" }.to_owned()),
+        type_: Some(kind.to_owned()),
         ..Event::default()
     }
 }
@@ -184,6 +218,8 @@ pub async fn evict(client: &Client, target: &Target) -> Outcome {
     match pods.evict(&target.name, &EvictParams { delete_options, ..EvictParams::default() }).await {
         Ok(_) => Outcome::Done,
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Gone,
+        // 429 and 500 are both budgets: one that allows nothing, and two on one pod.
+        Err(kube::Error::Api(status)) => Outcome::Refused(status.message.clone()),
         Err(error) => Outcome::Failed(error.to_string()),
     }
 }

@@ -137,6 +137,18 @@ reasons! {
 }
 
 reasons! {
+    /// Why a pod is not evicted after all: the reason of [`PREEMPTED`] with status `False`.
+    Spared {
+        /// Whoever it was to make room for found some elsewhere or is gone.
+        NotNeeded,
+        /// The API server refused the eviction, because of a budget.
+        Refused,
+        /// Admission is not enforced; the message says what would have happened.
+        NotEnforced,
+    }
+}
+
+reasons! {
     /// Why a pool is, or is not, part of the tree: the reason of [`READY`].
     Pool {
         /// It hangs on the root and takes part.

@@ -66,6 +66,13 @@ pub struct AdmissionRoundSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["uid"])
     )]
     pub victims: Vec<Victim>,
+    /// Owners that back off after their pods were not placed in time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_ENTRIES),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["owner"])
+    )]
+    pub back_offs: Vec<BackOff>,
 }
 
 /// How many pods one round may name: what fits into one object of etcd (1.5 MiB) with room to spare. It
@@ -152,4 +159,28 @@ pub struct Victim {
     /// Not before this moment: the end of the notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Time>,
+    /// The reason that its condition carries before it goes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// The sentence of that condition, so that a new leader says the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// An owner that backs off because pods of it were not placed in time and killed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackOff {
+    /// The UID of the controller that makes the pods.
+    #[schemars(length(min = 1, max = 64))]
+    pub owner: String,
+    /// When its pods were killed last; those that it made before do not back off.
+    pub since: Time,
+    /// Until when the pods that it made since wait.
+    pub until: Time,
+    /// How often its pods were killed in a row.
+    #[schemars(range(min = 1))]
+    pub times: i64,
 }

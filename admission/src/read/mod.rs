@@ -70,12 +70,10 @@ pub fn written(dim: &str, amount: Amount) -> Written {
 /// Whether a selector of labels selects these; an empty one selects everything, an operator that does not
 /// exist nothing.
 #[must_use]
-pub fn selects(selector: &LabelSelector, labels: Option<&BTreeMap<String, String>>) -> bool {
-    let empty = BTreeMap::new();
-    let labels = labels.unwrap_or(&empty);
+pub fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
     let LabelSelector { match_expressions, match_labels } = selector;
     let holds = |LabelSelectorRequirement { key, operator, values }: &LabelSelectorRequirement| {
-        let value = labels.get(key);
+        let value = label(key);
         let listed = || value.is_some_and(|value| values.iter().flatten().any(|one| one == value));
         match operator.as_str() {
             "In" => listed(),
@@ -85,7 +83,7 @@ pub fn selects(selector: &LabelSelector, labels: Option<&BTreeMap<String, String
             _ => false,
         }
     };
-    match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value))
+    match_labels.iter().flatten().all(|(key, value)| label(key) == Some(value))
         && match_expressions.iter().flatten().all(holds)
 }
 

@@ -14,8 +14,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use weir_api::pool::ResourcePool;
 use weir_api::{condition, names};
 use weir_queue::{
-    Admitted, GangKey, Grounds, HostPort, Membership, Obstacle, Operator, Phase, Pod, PodShape, Requirement, Term,
-    Toleration, Uid,
+    Admitted, BackOff, GangKey, Grounds, HostPort, Membership, Obstacle, Operator, Phase, Pod, PodShape, Requirement,
+    Term, Time, Toleration, Uid,
 };
 
 use super::hosts::Rules;
@@ -35,6 +35,8 @@ pub struct Context<'a> {
     pub pool: &'a dyn Fn(&str) -> Option<Arc<ResourcePool>>,
     /// How many members the PodGroup asks for that the pod names; none where it names none that exists.
     pub group: Option<u32>,
+    /// How a pod backs off that this owner made at this moment.
+    pub back_off: &'a dyn Fn(Uid, Time) -> Option<BackOff>,
     /// What the placement filters say.
     pub rules: &'a Rules,
     /// GPU models that some node has, by label key and value; where there is neither such a node nor special
@@ -77,7 +79,8 @@ impl Shared {
         shape
     }
 
-    fn name(&mut self, name: &str) -> Arc<str> {
+    /// A name, kept once.
+    pub fn name(&mut self, name: &str) -> Arc<str> {
         if let Some(known) = self.names.get(name) {
             return Arc::clone(known);
         }
@@ -135,6 +138,8 @@ pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Opt
         if gated { obstacle(written, spec, &shape, object.as_deref(), contradiction, context) } else { None };
     let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
     let owner_uid = owner.and_then(|owner| owner.uid.parse().ok());
+    let created = meta.creation_timestamp.as_ref().map(time).unwrap_or_default();
+    let back_off = owner_uid.filter(|_| gated).and_then(|owner| (context.back_off)(owner, created));
     let membership = gang.ok().flatten().map(|wish| Membership {
         gang: Arc::new(GangKey {
             namespace: meta.namespace.clone().unwrap_or_default(),
@@ -149,13 +154,13 @@ pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Opt
         uid,
         pool: shared.name(pool),
         priority: spec.priority.unwrap_or(0),
-        created: meta.creation_timestamp.as_ref().map(time).unwrap_or_default(),
+        created,
         preemptible: preemptible.ok().flatten().unwrap_or(false),
         gang: membership,
         shape: shared.shape(shape),
         phase,
         obstacle,
-        back_off_until: None,
+        back_off,
         controlled: owner.is_some(),
     })))
 }
@@ -206,12 +211,19 @@ fn admitted(written: &Written, spec: &PodSpec, shared: &mut Shared) -> Admitted 
     let runs = status.and_then(|status| status.phase.as_deref()) == Some("Running");
     let started = status.filter(|_| runs).and_then(|status| status.start_time.as_ref().map(time));
     Admitted {
-        at: began(condition::ADMITTED).or(began("PodScheduled")).unwrap_or(created),
+        at: began(condition::ADMITTED).or(began("PodScheduled")).or(decided_at(meta)).unwrap_or(created),
         grounds,
         node: spec.node_name.as_deref().map(|node| shared.name(node)),
         started,
         terminating: meta.deletion_timestamp.is_some(),
     }
+}
+
+/// When the removal of its gate was decided, as was recorded with it.
+fn decided_at(meta: &ObjectMeta) -> Option<Time> {
+    let record = meta.annotations.as_ref()?.get(names::DECIDED_ON)?;
+    let record: serde_json::Value = serde_json::from_str(record).ok()?;
+    Some(Time::from_millis(record.get("at")?.as_u64()?))
 }
 
 /// What keeps a waiting pod from being considered, if anything does.
@@ -235,7 +247,9 @@ fn obstacle(
     }
     let namespace = written.metadata.namespace.clone().unwrap_or_default();
     let selector = pool.and_then(|pool| pool.spec.namespace_selector.as_ref());
-    if selector.is_some_and(|selector| !selects(selector, context.namespace.labels.as_ref())) {
+    let labels = context.namespace.labels.as_ref();
+    let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
+    if selector.is_some_and(|selector| !selects(selector, label)) {
         return Some(Obstacle::PoolNotAllowed(namespace));
     }
     let known = |key: &str, value: &str| {
@@ -331,6 +345,7 @@ mod tests {
             namespace: &ObjectMeta::default(),
             pool: &|name| (name == "closed").then(|| Arc::clone(&closed)),
             group: None,
+            back_off: &|_, _| None,
             rules: &rules,
             models: &[("gpu-node-label-model".to_owned(), "T4".to_owned())].into(),
         };

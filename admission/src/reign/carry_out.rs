@@ -2,18 +2,19 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::json;
 use weir_api::condition;
-use weir_api::round::{Admission as Entry, Claim, Victim};
-use weir_queue::{Admission, Cause, Claimed, DecidedOn, Decision, Event, Eviction, Grounds, Uid};
+use weir_api::round::{Admission as Entry, Claim};
+use weir_queue::{Admission, Claimed, DecidedOn, Decision, Grounds, Uid};
 
+use super::evict::Step;
 use super::inputs::inputs;
 use super::{Done, Reign};
 use crate::book::BookError;
-use crate::read::{moment, written};
-use crate::writes::{News, Outcome, Target, Told, evict, mirror_pool, remove_gate, tell};
+use crate::read::written;
+use crate::writes::{Outcome, Target, Told, mirror_pool, remove_gate, tell};
 
 impl Reign<'_> {
     /// Notes what was decided; nothing is carried out before it is recorded.
@@ -31,11 +32,12 @@ impl Reign<'_> {
                         self.will_tell(uid, told);
                     }
                 }
-                Decision::Evict(eviction) => self.will_evict(&eviction),
+                Decision::Evict(eviction) => self.to_evict.push_back(eviction),
+                Decision::WouldEvict(eviction) => self.would_evict(&eviction),
                 Decision::Claim(claimed) => self.will_keep(claimed),
                 Decision::Release(released) => {
                     released.claimant.iter().for_each(|uid| drop(self.book.claims.remove(uid)));
-                    released.spared.iter().for_each(|uid| drop(self.book.victims.remove(uid)));
+                    released.spared.into_iter().for_each(|uid| self.spare(uid));
                 }
                 Decision::Void(uids) => {
                     uids.iter().for_each(|uid| drop(self.book.entries.remove(uid)));
@@ -60,12 +62,13 @@ impl Reign<'_> {
             admitted.push(admission);
             inputs = decided_on;
         }
-        let urgent = !admitted.is_empty() || !self.report.evictions.is_empty();
+        let evicts = self.enter_evictions();
+        let urgent = !admitted.is_empty() || evicts;
         if !urgent && (!self.book.differs() || self.gates_under_way > 0) {
             return Ok(());
         }
         match self.book.write(inputs.map(|text| text.to_string())).await {
-            Ok(()) => {}
+            Ok(()) => self.fenced = Instant::now(),
             Err(error @ BookError::Deposed { .. }) => return Err(error.into()),
             Err(error) if !urgent => {
                 tracing::warn!(%error, "the record is not shortened; trying again");
@@ -77,9 +80,7 @@ impl Reign<'_> {
             self.note_decision(&admission);
             self.carry_out(&admission);
         }
-        for (target, uid, told, notice) in std::mem::take(&mut self.report.evictions) {
-            self.evict(target, uid, told, notice);
-        }
+        self.evictions_recorded();
         Ok(())
     }
 
@@ -87,7 +88,8 @@ impl Reign<'_> {
     pub(super) fn finish_recorded(&mut self) {
         let entries: Vec<_> = self.book.entries.iter().map(|(&uid, entry)| (uid, entry.reason.clone())).collect();
         for (uid, reason) in entries {
-            let record = json!({ "epoch": self.book.epoch(), "finishes": "what an earlier leader recorded" });
+            let record = json!({ "epoch": self.book.epoch(), "at": super::now().millis(),
+                "finishes": "what an earlier leader recorded" });
             self.gate(uid, 0, &reason, record.to_string());
         }
     }
@@ -135,7 +137,7 @@ impl Reign<'_> {
     }
 
     pub(super) fn will_tell(&mut self, uid: Uid, told: Told) {
-        self.to_tell.insert(uid, told);
+        self.to_tell.insert((uid, told.condition), told);
     }
 
     /// Says on pods what is to be said; a few at a time while gates wait for the same API server.
@@ -143,15 +145,9 @@ impl Reign<'_> {
         let writers = self.seat.config.cycle.writers;
         let at_once = if self.gates_under_way == 0 { writers } else { writers.div_ceil(8) };
         while self.words_under_way < at_once {
-            let Some((uid, told)) = self.to_tell.pop_first() else { return };
+            let Some(((uid, _), told)) = self.to_tell.pop_first() else { return };
             let Some(known) = self.pods.get_mut(uid) else { continue };
-            let news = match &known.told {
-                Some((yes, _)) if *yes != (told.status == "True") => News::Transition,
-                Some((_, reason)) if reason != told.reason => News::Reason,
-                Some(_) if known.message == told.message => continue,
-                Some(_) => News::Numbers,
-                None => News::Transition,
-            };
+            let Some(news) = known.news(&told) else { continue };
             known.said = super::now();
             self.report.touch(known.gang.as_ref());
             let (client, target) = (self.seat.client.clone(), known.target.clone());
@@ -177,55 +173,6 @@ impl Reign<'_> {
         self.book.claims.insert(first, claim);
     }
 
-    fn will_evict(&mut self, eviction: &Eviction) {
-        let (claimant, reason) = match &eviction.cause {
-            Cause::Reclaim { claimant, .. } => (claimant.first(), condition::Preempted::Reclaimed),
-            Cause::WithinPool { claimant, .. } => (claimant.first(), condition::Preempted::HigherPriority),
-            Cause::Drain { .. } => (None, condition::Preempted::Drained),
-            Cause::PlacementTimeout { .. } => (None, condition::Preempted::PlacementTimeout),
-        };
-        let claimant = claimant.map(|(uid, _)| uid.to_string()).unwrap_or_default();
-        for victim in &eviction.victims {
-            let Some(known) = self.pods.get(victim.uid) else { continue };
-            let deadline = super::now().after(victim.notice);
-            let loan = self.queue.grounds(victim.uid) == Some(Grounds::OnLoan);
-            let reason = match reason {
-                condition::Preempted::Reclaimed if loan => condition::Preempted::LoanRecalled,
-                reason => reason,
-            };
-            let message = match victim.notice.is_zero() {
-                true => eviction.to_string(),
-                false => format!("{eviction}; it goes at {}", moment(deadline).0),
-            };
-            let told = Told { condition: condition::PREEMPTED, status: "True", reason: reason.as_str(), message };
-            let entry = Victim {
-                uid: known.target.uid.clone(),
-                namespace: known.target.namespace.clone(),
-                name: known.target.name.clone(),
-                pool: victim.pool.clone(),
-                claimant: claimant.clone(),
-                deadline: Some(moment(deadline)),
-            };
-            self.seat.metrics.evicted(&victim.pool, reason.as_str());
-            self.report.evictions.push((known.target.clone(), victim.uid, told, victim.notice));
-            self.book.victims.insert(victim.uid, entry);
-        }
-    }
-
-    /// Says why, waits for the notice to end, evicts.
-    fn evict(&self, target: Target, uid: Uid, told: Told, notice: Duration) {
-        let client = self.seat.client.clone();
-        self.spawn(async move {
-            // The reason stands on the pod before the pod goes (C4); without it, it does not go.
-            match tell(&client, &target, &told, News::Transition).await {
-                Outcome::Done => {}
-                outcome => return Done::Evicted { uid, outcome },
-            }
-            tokio::time::sleep(notice).await;
-            Done::Evicted { uid, outcome: evict(&client, &target).await }
-        });
-    }
-
     pub(super) fn mirror(&self, target: Target, pool: &str) {
         let (client, pool) = (self.seat.client.clone(), pool.to_owned());
         self.spawn(async move { Done::Said(mirror_pool(&client, &target, &pool).await) });
@@ -246,7 +193,7 @@ impl Reign<'_> {
                 self.gates_under_way = self.gates_under_way.saturating_sub(1);
                 match outcome {
                     Outcome::Done | Outcome::Gone => {}
-                    Outcome::Failed(error) => {
+                    Outcome::Refused(error) | Outcome::Failed(error) => {
                         tracing::warn!(error, %uid, round, "a gate is not removed; the record is carried out anew");
                         self.anew = true;
                     }
@@ -255,26 +202,18 @@ impl Reign<'_> {
             Done::Told { uid, told, outcome } => {
                 self.words_under_way = self.words_under_way.saturating_sub(1);
                 match (outcome, self.pods.get_mut(uid)) {
-                    (Outcome::Done, Some(known)) if told.condition == condition::ADMITTED => {
-                        known.told = Some((told.status == "True", told.reason.to_owned()));
-                        known.message = told.message;
-                    }
+                    (Outcome::Done, Some(known)) => known.was_told(told),
                     (Outcome::Failed(error), Some(_)) => {
                         tracing::warn!(error, %uid, "a condition is not written; trying again");
-                        self.to_tell.entry(uid).or_insert(told);
+                        self.to_tell.entry((uid, told.condition)).or_insert(told);
                     }
                     _ => {}
                 }
                 self.say();
                 return false;
             }
-            Done::Evicted { uid, outcome } => {
-                if let Outcome::Failed(error) = outcome {
-                    tracing::info!(error, %uid, "an eviction was refused");
-                    self.book.victims.remove(&uid);
-                    self.events.push(Event::EvictionRefused(uid));
-                }
-            }
+            Done::Reason { uid, outcome } => self.came_of_eviction(uid, outcome, Step::Reason),
+            Done::Evicted { uid, outcome } => self.came_of_eviction(uid, outcome, Step::Eviction),
             Done::Pool(pool, outcome) => {
                 if let Outcome::Failed(error) = outcome {
                     tracing::warn!(error, pool, "the status of a pool is not written; trying again");
@@ -313,8 +252,9 @@ fn decided_on(admission: &Admission, epoch: i64) -> String {
         json!({ "pool": pool.0, "resource": dim, "entitlement": entitlement.units(), "usage": usage.units(),
             "asked": asked.units() })
     });
-    json!({ "epoch": epoch, "round": admission.round, "pods": admission.pods.len(), "figures": figures.collect::<Vec<_>>() })
-        .to_string()
+    json!({ "epoch": epoch, "round": admission.round, "at": super::now().millis(), "pods": admission.pods.len(),
+        "figures": figures.collect::<Vec<_>>() })
+    .to_string()
 }
 
 /// Why somebody was admitted, in numbers.

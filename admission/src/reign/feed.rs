@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::runtime::watcher;
-use weir_api::names;
+use weir_api::{condition, names};
 use weir_queue::{Event, Grounds, Obstacle, Phase, Time};
 
 use super::{Reign, now};
@@ -51,15 +51,19 @@ impl Reign<'_> {
             Some(name) => self.members_of_group(written.namespace().unwrap_or_default(), name.to_owned()).await,
             None => None,
         };
+        let mut shared = std::mem::take(&mut self.shared);
         let context = Context {
             config: &self.seat.config,
             namespace: namespace.as_ref().map_or(&empty, |namespace| &namespace.metadata),
             pool: &|name| watched.pool(name),
             group,
+            back_off: &|owner, created| self.backs_off(owner, created),
             rules: &self.rules,
             models: &self.models,
         };
-        match pod(written, &context, &mut self.shared) {
+        let seen = pod(written, &context, &mut shared);
+        self.shared = shared;
+        match seen {
             Some(Seen::Managed(pod)) => self.managed(written, *pod),
             Some(Seen::Unmanaged { uid, node, shape }) => {
                 self.forget(uid);
@@ -84,7 +88,7 @@ impl Reign<'_> {
     }
 
     fn managed(&mut self, written: &Pod, pod: weir_queue::Pod) {
-        let mut known = Known::of(written, &pod);
+        let mut known = Known::of(written, &pod, &mut self.shared);
         let uid = pod.uid;
         self.unknown_models |= matches!(pod.obstacle, Some(Obstacle::UnknownModel(_)));
         if let Phase::Admitted(admitted) = &pod.phase {
@@ -106,9 +110,17 @@ impl Reign<'_> {
             if before.told != known.told && before.waits == known.waits {
                 (known.told, known.message) = (before.told.clone(), before.message.clone());
             }
-            if !before.placed && known.placed {
+            if (!before.placed && known.placed) || (before.verdict != known.verdict && known.verdict != 0) {
                 self.events.push(Event::SchedulerProgress);
             }
+        }
+        self.old_signs(written);
+        match known.covered(uid).filter(|_| !known.terminating) {
+            Some(pod) => self.budgets.pod(pod),
+            None => self.budgets.gone(&known.target.namespace, uid),
+        }
+        if known.terminating {
+            self.going.left(uid);
         }
         if known.mislabelled {
             self.mirror(known.target.clone(), &known.pool);
@@ -126,10 +138,17 @@ impl Reign<'_> {
     }
 
     fn forget(&mut self, uid: weir_queue::Uid) {
-        let known = self.pods.remove(uid);
-        self.report.touch(known.and_then(|known| known.gang).as_ref());
-        self.to_tell.remove(&uid);
-        self.book.victims.remove(&uid);
+        if let Some(known) = self.pods.remove(uid) {
+            self.budgets.gone(&known.target.namespace, uid);
+            self.report.touch(known.gang.as_ref());
+        }
+        for condition in [condition::ADMITTED, condition::PREEMPTED] {
+            self.to_tell.remove(&(uid, condition));
+        }
+        self.going.left(uid);
+        if self.started {
+            self.book.victims.remove(&uid);
+        }
         if self.started {
             self.book.entries.remove(&uid);
         }
@@ -148,6 +167,7 @@ impl Reign<'_> {
         let record = self.book.restore(|uid| pods.get(uid).map(|known| known.waits));
         self.events.push(Event::Restored(record));
         self.finish_recorded();
+        self.resume_evictions();
         tracing::info!(epoch = self.book.epoch(), "reigning");
     }
 

@@ -95,6 +95,17 @@ fn standing(members: &[&Known]) -> serde_json::Value {
             last_transition_time: moment(known.created),
         })
     });
+    let going = members.iter().find_map(|known| {
+        let (_, reason, message) = known.preempted.as_deref().filter(|(yes, _, _)| *yes)?;
+        Some(Condition {
+            type_: condition::PREEMPTED.to_owned(),
+            status: "True".to_owned(),
+            reason: reason.clone(),
+            message: message.clone(),
+            observed_generation: None,
+            last_transition_time: moment(known.created),
+        })
+    });
     json!({ "created": members.len(), "admitted": admitted, "placed": placed,
-        "conditions": told.into_iter().collect::<Vec<_>>() })
+        "conditions": told.into_iter().chain(going).collect::<Vec<_>>() })
 }

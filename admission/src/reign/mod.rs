@@ -8,17 +8,24 @@
 //! | part | does |
 //! |---|---|
 //! | `feed` | turns what the watches bring into events of the queue |
-//! | `carry_out` | records decisions and carries them out |
+//! | `signs` | turns budgets, the scheduler's signs of life and old clocks into events of the queue |
+//! | `carry_out` | records decisions and carries them out: gates and words |
+//! | `evict`, `going` | evictions: what is done, and what is to be done next |
+//! | `kill` | what an owner hears whose pods were not placed in time |
 //! | `inputs` | what a round was decided on, for whoever checks it |
 //! | `numbers` | keeps the numbers fresh that waiting pods are told |
 //! | `report`, `gangs` | say on pools and gangs, and in metrics, how things stand |
 
 mod carry_out;
+mod evict;
 mod feed;
 mod gangs;
+mod going;
 mod inputs;
+mod kill;
 mod numbers;
 mod report;
+mod signs;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -26,13 +33,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::StreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::{Semaphore, mpsc, watch};
-use weir_queue::{Admission, BarePods, Enforcement, Event, Queue, Time, Uid};
+use weir_api::round::MAX_ENTRIES;
+use weir_queue::{Admission, BarePods, Enforcement, Event, Eviction, Queue, Time, Uid};
 
 use crate::book::Book;
+use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
@@ -67,6 +78,9 @@ enum End {
     Deposed,
 }
 
+/// How many shapes and asks may be kept of pods that are gone.
+const INTERNED: usize = 65_536;
+
 /// How long to wait after a reign that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -100,6 +114,10 @@ enum Done {
     Told {
         uid: Uid,
         told: Told,
+        outcome: Outcome,
+    },
+    Reason {
+        uid: Uid,
         outcome: Outcome,
     },
     Evicted {
@@ -140,8 +158,20 @@ struct Reign<'a> {
     book: Book,
     /// Decided and not recorded yet, each with what it was decided on.
     unrecorded: VecDeque<(Admission, Option<Arc<str>>)>,
-    /// What is to be said on pods, by who has waited longest to hear it.
-    to_tell: BTreeMap<Uid, Told>,
+    budgets: Budgets,
+    /// Budgets seen in the list that is under way.
+    budget_listing: Option<BTreeSet<(String, String)>>,
+    /// When the scheduler showed signs of life, to a few seconds.
+    marks: BTreeSet<u64>,
+    /// Evictions that are decided and not recorded yet.
+    to_evict: VecDeque<Eviction>,
+    /// Victims that were entered into the record since it was written.
+    entered: Vec<Uid>,
+    going: going::Going,
+    /// When the record was last written, which shows that this replica leads.
+    fenced: Instant,
+    /// What is to be said on pods, by pod and condition.
+    to_tell: BTreeMap<(Uid, &'static str), Told>,
     gates_under_way: usize,
     words_under_way: usize,
     done: mpsc::UnboundedSender<Done>,
@@ -158,7 +188,7 @@ impl<'a> Reign<'a> {
         let book = Book::open(&seat.client, &seat.identity).await.context("taking over")?;
         let (done, outcomes) = mpsc::unbounded_channel();
         let mut reign = Self {
-            queue: Queue::new(rules.hosts(), policy(&seat.config, book.since())),
+            queue: Queue::new(rules.hosts(), policy(&seat.config, Time::MAX)),
             events: Vec::new(),
             pods: Pods::default(),
             shared: Shared::default(),
@@ -175,6 +205,13 @@ impl<'a> Reign<'a> {
             unknown_models: false,
             book,
             unrecorded: VecDeque::new(),
+            budgets: Budgets::default(),
+            budget_listing: None,
+            marks: BTreeSet::new(),
+            to_evict: VecDeque::new(),
+            entered: Vec::new(),
+            going: going::Going::default(),
+            fenced: Instant::now(),
             to_tell: BTreeMap::new(),
             gates_under_way: 0,
             words_under_way: 0,
@@ -186,6 +223,7 @@ impl<'a> Reign<'a> {
         };
         reign.fingerprint = reign.fingerprint_now();
         reign.pools_changed();
+        reign.take_over_clocks();
         Ok(reign)
     }
 
@@ -193,7 +231,13 @@ impl<'a> Reign<'a> {
         let client = &self.seat.client;
         let any = watcher::Config::default();
         let mut nodes = std::pin::pin!(watcher(Api::<Node>::all(client.clone()), any.clone()).default_backoff());
-        let mut pods = std::pin::pin!(watcher(Api::<Pod>::all(client.clone()), any).default_backoff());
+        let mut pods = std::pin::pin!(watcher(Api::<Pod>::all(client.clone()), any.clone()).default_backoff());
+        let budgets = Api::<PodDisruptionBudget>::all(client.clone());
+        let mut budgets = std::pin::pin!(watcher(budgets, any).default_backoff());
+        let (namespace, name) = self.seat.config.placement.scheduler_lease.split_once('/').unwrap_or_default();
+        let leases = Api::<Lease>::namespaced(client.clone(), namespace);
+        let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let mut leases = std::pin::pin!(watcher(leases, only).default_backoff());
         let idle = Duration::from(self.seat.config.cycle.idle);
         let gather = Duration::from(self.seat.config.cycle.gather);
         loop {
@@ -214,6 +258,8 @@ impl<'a> Reign<'a> {
                     Some(done) = self.outcomes.recv() => self.came_of(done),
                     () = self.seat.watched.changed() => self.pools_changed(),
                     Some(event) = nodes.next() => self.node_event(event),
+                    Some(event) = leases.next() => self.lease_event(event),
+                    Some(event) = budgets.next(), if self.started => self.budget_event(event),
                     Some(event) = pods.next(), if self.nodes_known => self.pod_event(event).await,
                 };
                 if took && !gathering {
@@ -237,14 +283,20 @@ impl<'a> Reign<'a> {
         let began = Instant::now();
         let now = now();
         self.look_again_at_silent_nodes(now);
+        if let Some(budgets) = self.budgets.news() {
+            self.events.push(Event::Budgets(budgets));
+        }
         let mut events = std::mem::take(&mut self.events);
         events.push(Event::Tick);
         let decisions = self.queue.step(now, events);
         self.seat.metrics.cycle(began.elapsed());
         self.take_up(decisions);
         self.record().await?;
+        self.give_back(now).await?;
         self.say();
         self.report_figures(now);
+        // What is interned is kept for as long as the queue is; a new one begins with what there is.
+        self.anew |= self.queue.interned() > INTERNED + 4 * self.queue.len();
         Ok(())
     }
 }
@@ -254,13 +306,18 @@ fn now() -> Time {
     Time::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
 }
 
-/// The part of the configuration that decides; `installed` is when Weir first led here.
-fn policy(config: &Config, installed: Time) -> weir_queue::Config {
+/// The part of the configuration that decides; `evictions_from` is when evicting may begin.
+fn policy(config: &Config, evictions_from: Time) -> weir_queue::Config {
+    let cycle = &config.cycle;
     weir_queue::Config {
         enforcement: if config.enforce { Enforcement::On } else { Enforcement::Off },
-        evictions_from: installed.after(Duration::from(config.cycle.adoption_grace)),
-        hysteresis: Duration::from(config.cycle.reclaim_after),
-        bare_pods: BarePods::Keep,
-        ..weir_queue::Config::default()
+        evictions_from,
+        hysteresis: Duration::from(cycle.reclaim_after),
+        placement_timeout: Duration::from(cycle.placement_timeout),
+        scheduler_patience: Duration::from(cycle.scheduler_patience),
+        eviction_retry: Duration::from(cycle.eviction_retry),
+        largest_plan: usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX),
+        kills_per_minute: cycle.kills_per_minute,
+        bare_pods: if config.pods.kill_bare { BarePods::Kill } else { BarePods::Keep },
     }
 }

@@ -14,11 +14,11 @@ use weir_api::pool::{Lender as Lends, PoolResourceStatus, ResourcePool, Resource
 use weir_api::{condition, metrics as names_of, names};
 use weir_entitlement::{CappedBy, Condition as Attention, Lender};
 use weir_model::{Amount, Dim, PoolError, PoolId};
-use weir_queue::{Queue, Time, Uid};
+use weir_queue::{Queue, Time};
 
 use super::{Done, Reign};
 use crate::read::{is_milli, moment, written};
-use crate::writes::{Outcome, Target, Told};
+use crate::writes::Outcome;
 
 /// How often figures are written at most.
 const EVERY: Duration = Duration::from_secs(1);
@@ -28,8 +28,6 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Report {
     /// Pools that say something that cannot be read, with the sentence.
     pub(super) invalid: BTreeMap<String, String>,
-    /// Decided evictions that are not recorded yet.
-    pub(super) evictions: Vec<(Target, Uid, Told, Duration)>,
     over: BTreeMap<(String, String), Time>,
     touched: BTreeSet<(String, String)>,
     pools: HashMap<String, ResourcePoolStatus>,

@@ -277,7 +277,7 @@ fn pod(at: u64, pool: &str, shape: &Arc<PodShape>, node: Option<u64>) -> Pod {
         shape: Arc::clone(shape),
         phase: node.map_or(Phase::Waiting, admitted),
         obstacle: None,
-        back_off_until: None,
+        back_off: None,
         controlled: true,
     }
 }

@@ -25,6 +25,8 @@ use crate::why::Why;
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
     pub(crate) unit: Unit,
+    /// The pods of the unit when the claim was made: its name in the record, whatever becomes of them.
+    claimant: Vec<Uid>,
     pub(crate) ask: AskId,
     /// The round that decided it.
     pub(crate) round: u64,
@@ -38,7 +40,7 @@ pub(crate) struct Claim {
 
 impl Claim {
     pub(crate) const fn new(unit: Unit, ask: AskId, round: u64) -> Self {
-        Self { unit, ask, round, nodes: Vec::new(), victims: Vec::new(), held: Vec::new() }
+        Self { unit, claimant: Vec::new(), ask, round, nodes: Vec::new(), victims: Vec::new(), held: Vec::new() }
     }
 }
 
@@ -58,7 +60,9 @@ impl Queue {
             self.unhold(&claim);
             let standing = self.stands(claim.unit).filter(|&(leaf, ask, _)| {
                 let answers = &self.eligible.alone[leaf.index()];
-                ask == claim.ask && answers.iter().any(|&(known, answer)| known == ask && answer.is_ok())
+                self.is_claimant(&claim)
+                    && ask == claim.ask
+                    && answers.iter().any(|&(known, answer)| known == ask && answer.is_ok())
             });
             let Some((leaf, ask, place)) = standing else {
                 self.forsake(claim);
@@ -70,6 +74,8 @@ impl Queue {
                     let replaces = place.rank == Rank::Replacement;
                     let grounds = if replaces { Grounds::Replacement } else { Grounds::WithinEntitlement };
                     self.admit(case, claim.unit, &nodes, grounds, None);
+                    // It went without some of those who were to make room; they need not go any more.
+                    self.forsake(claim);
                 }
                 Err(why) if self.still_helps(&claim, why) => {
                     blocked.push(Blocked { leaf, ask, why, again: false });
@@ -79,6 +85,16 @@ impl Queue {
             }
         }
         blocked
+    }
+
+    /// Whether a claim is still that of the pod it was made for: numbers of pods are used again.
+    fn is_claimant(&self, claim: &Claim) -> bool {
+        match claim.unit {
+            Unit::Pod(pod) | Unit::Group(_, pod) => {
+                self.pods.record(pod).is_some_and(|record| claim.claimant.contains(&record.uid))
+            }
+            Unit::Gang(_) => true,
+        }
     }
 
     /// Whether the claimant may go, on the nodes that were kept or on others.
@@ -163,10 +179,11 @@ impl Queue {
     }
 
     /// Records a claim and says so.
-    pub(crate) fn hold(&mut self, claim: Claim) {
+    pub(crate) fn hold(&mut self, mut claim: Claim) {
         let Some((leaf, _, _)) = self.stands(claim.unit) else { return };
+        claim.claimant = self.uids(claim.unit);
         self.pending.push(Decision::Claim(Claimed {
-            claimant: self.uids(claim.unit),
+            claimant: claim.claimant.clone(),
             pool: self.pools.tree.name(leaf).to_owned(),
             amounts: self.amounts(claim.ask),
             nodes: claim.nodes.iter().map(|&(_, node)| Arc::clone(&self.nodes.host(node).name)).collect(),
@@ -225,7 +242,7 @@ impl Queue {
         let pods: Vec<u32> = claim.victims.iter().filter_map(|&uid| self.pods.find(uid)).filter(going).collect();
         let spared = pods.iter().filter_map(|&pod| self.pods.record(pod)).map(|record| record.uid).collect();
         pods.into_iter().for_each(|pod| self.spare(pod));
-        self.pending.push(Decision::Release(Released { claimant: self.uids(claim.unit), spared }));
+        self.pending.push(Decision::Release(Released { claimant: claim.claimant, spared }));
     }
 
     /// C3: a refused eviction ends the plan; its other victims stay, and gang members that are gone already
@@ -238,9 +255,28 @@ impl Queue {
                 running.spared_until = until;
             }
         }
-        if let Some(at) = self.claims.iter().position(|claim| claim.victims.contains(&uid)) {
-            let claim = self.claims.remove(at);
-            self.drop_claim(claim);
+        match self.claims.iter().position(|claim| claim.victims.contains(&uid)) {
+            Some(at) => {
+                let claim = self.claims.remove(at);
+                self.drop_claim(claim);
+            }
+            None => self.spare_gang_of(uid),
+        }
+    }
+
+    /// Without a claimant, in a pool that drains, the rest of a gang stays with the member that has to.
+    fn spare_gang_of(&mut self, uid: Uid) {
+        let gang = self.pods.find(uid).and_then(|pod| self.pods.record(pod)).and_then(|record| record.gang);
+        let Some((gang, _)) = gang else { return };
+        let going = |pod: &u32| {
+            let running = self.pods.record(*pod).and_then(|record| record.running());
+            running.is_some_and(|running| running.evicting && !running.terminating)
+        };
+        let pods: Vec<u32> = self.gangs[gang as usize].members.iter().copied().filter(going).collect();
+        let spared: Vec<Uid> = pods.iter().filter_map(|&pod| self.pods.record(pod)).map(|record| record.uid).collect();
+        pods.into_iter().for_each(|pod| self.spare(pod));
+        if !spared.is_empty() {
+            self.pending.push(Decision::Release(Released { claimant: Vec::new(), spared }));
         }
     }
 
@@ -281,12 +317,7 @@ impl Queue {
             let here = names.by_ref().take(count as usize);
             claim.nodes.extend(here.map(|name| (shape, self.nodes.named(name))));
         }
-        claim.victims = recorded.victims.clone();
-        for &uid in &recorded.victims {
-            if let Some(pod) = self.pods.find(uid) {
-                self.condemn(pod);
-            }
-        }
+        (claim.claimant, claim.victims) = (recorded.claimant.clone(), recorded.victims.clone());
         self.hold_again(claim);
     }
 

@@ -19,6 +19,8 @@ pub enum Decision {
     Wait(Waiting),
     /// These pods have to go.
     Evict(Eviction),
+    /// These pods would have to go if admission were enforced; they stay.
+    WouldEvict(Eviction),
     /// Room or quota is kept for somebody; recorded, so that it survives a change of leader.
     Claim(Claimed),
     /// A claim is dropped; what it kept is free for others.
@@ -186,20 +188,30 @@ pub struct Released {
     pub spared: Vec<Uid>,
 }
 
-impl fmt::Display for Eviction {
-    /// The sentence of the condition `weir.dev/Preempted`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Eviction {
+    /// The sentence of the condition `weir.dev/Preempted`, with pods as `called` names them.
+    #[must_use]
+    pub fn sentence(&self, called: impl Fn(Uid) -> String) -> String {
+        let mut sentence = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut sentence, &called);
+        sentence
+    }
+
+    fn write(&self, f: &mut impl fmt::Write, called: &dyn Fn(Uid) -> String) -> fmt::Result {
         match &self.cause {
             Cause::Reclaim { claimant, pool, over } => {
                 for OverBy { pool, dim, usage, entitlement } in over {
                     write!(f, "{pool} uses {usage} {dim} and is entitled to {entitlement}; ")?;
                 }
-                let (first, count) = (claimant.first().map(|(uid, _)| *uid), claimant.len());
-                let first = first.map(|uid| uid.to_string()).unwrap_or_default();
-                write!(f, "the room goes to {count} pods of pool {pool:?}, the first of them {first}")
+                let first = claimant.first().map(|&(uid, _)| called(uid)).unwrap_or_default();
+                match claimant.len() {
+                    0 | 1 => write!(f, "the room goes to pod {first} of pool {pool:?}"),
+                    count => write!(f, "the room goes to {count} pods of pool {pool:?}, the first of them {first}"),
+                }
             }
             Cause::WithinPool { claimant, pool } => {
-                let first = claimant.first().map(|(uid, _)| uid.to_string()).unwrap_or_default();
+                let first = claimant.first().map(|&(uid, _)| called(uid)).unwrap_or_default();
                 write!(f, "pod {first} of pool {pool:?} has a higher priority and takes the place")
             }
             Cause::Drain { pool } => write!(f, "{pool} drains (spec.state)"),
@@ -209,5 +221,11 @@ impl fmt::Display for Eviction {
                 waited.as_secs()
             ),
         }
+    }
+}
+
+impl fmt::Display for Eviction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, &|uid| uid.to_string())
     }
 }

@@ -53,6 +53,8 @@ pub enum Event {
     EvictionRefused(Uid),
     /// The scheduler bound a pod, or said why it cannot.
     SchedulerProgress,
+    /// It did so at this moment, perhaps before this queue was there.
+    SchedulerWorked(Time),
     /// Time went by.
     Tick,
 }
@@ -75,6 +77,8 @@ pub struct Record {
     pub admitted: Vec<Recorded>,
     /// What was claimed.
     pub claims: Vec<RecordedClaim>,
+    /// Who was about to be evicted, for a claimant or without one.
+    pub victims: Vec<Uid>,
 }
 
 /// A pod whose admission was decided and recorded.

@@ -246,10 +246,12 @@ pub enum Explanation {
         /// The sentence.
         what: String,
     },
-    /// It was not placed in time, and its owner backs off.
+    /// Pods of its owner were not placed in time, and the owner backs off.
     BackingOff {
         /// For how many more seconds.
         seconds: u64,
+        /// How often its pods were killed.
+        times: u32,
     },
 }
 
@@ -273,6 +275,7 @@ impl Explanation {
             Self::PoolNotAllowed { .. } => Reason::PoolNotAllowed,
             Self::UnknownModel { .. } => Reason::UnknownModel,
             Self::Misconfigured { .. } => Reason::Misconfigured,
+            Self::BackingOff { times: 0 | 1, .. } => Reason::PlacementTimeout,
             Self::BackingOff { .. } => Reason::BackingOff,
         }
     }
@@ -326,8 +329,11 @@ impl fmt::Display for Explanation {
                 write!(f, "GPU model {model:?} is neither in the special-hardware list nor on a node")
             }
             Self::Misconfigured { what } => f.write_str(what),
-            Self::BackingOff { seconds } => {
-                write!(f, "was not placed in time; its owner may try again in {seconds} s")
+            Self::BackingOff { seconds, times: 0 | 1 } => {
+                write!(f, "the one before was not placed in time; its owner may try again in {seconds} s")
+            }
+            Self::BackingOff { seconds, times } => {
+                write!(f, "{times} times its owner's pods were not placed in time; it may try again in {seconds} s")
             }
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::explain::Explanation;
 use crate::order::{Entry, Place, Rank, Unit};
-use crate::pod::{GangKey, Obstacle};
+use crate::pod::{BackOff, GangKey, Obstacle};
 use crate::records::PodRecord;
 use crate::shape::AskId;
 use crate::state::Queue;
@@ -187,8 +187,8 @@ impl Queue {
     }
 
     fn set_alarm(&mut self, pod: u32) {
-        let until = self.pods.record(pod).and_then(|record| record.back_off_until);
-        if let Some(until) = until.filter(|&until| until > self.now) {
+        let back_off = self.pods.record(pod).and_then(|record| record.back_off);
+        if let Some(BackOff { until, .. }) = back_off.filter(|back_off| back_off.until > self.now) {
             self.alarms.insert((until, pod));
         }
     }
@@ -201,8 +201,9 @@ impl Queue {
         if !self.pools.tree.is_leaf(pool) {
             return Some(Explanation::PoolNotLeaf { pool: self.pools.named(pool) });
         }
-        if let Some(until) = record.back_off_until.filter(|&until| until > self.now) {
-            return Some(Explanation::BackingOff { seconds: until.since(self.now).as_millis().div_ceil(1000) as u64 });
+        if let Some(BackOff { until, times }) = record.back_off.filter(|back_off| back_off.until > self.now) {
+            let seconds = until.since(self.now).as_millis().div_ceil(1000) as u64;
+            return Some(Explanation::BackingOff { seconds, times });
         }
         let unplaceable = self.shapes.shape_of(record.shape).class.as_ref().err();
         record.obstacle.as_deref().or(unplaceable).map(obstacle)

@@ -42,7 +42,8 @@ impl Queue {
                 self.over_since.insert((pool, dim), since.min(self.now));
             }
             Event::EvictionRefused(uid) => self.eviction_refused(uid),
-            Event::SchedulerProgress => self.progress.last = self.now,
+            Event::SchedulerProgress => self.progress.mark(self.now, self.config.scheduler_patience),
+            Event::SchedulerWorked(at) => self.progress.mark(at.min(self.now), self.config.scheduler_patience),
             Event::Tick => {}
         }
     }
@@ -83,7 +84,7 @@ impl Queue {
             since,
             told,
             obstacle: pod.obstacle.map(Box::new),
-            back_off_until: pod.back_off_until,
+            back_off: pod.back_off,
             state,
         };
         let number = self.pods.insert(record);
@@ -113,7 +114,7 @@ impl Queue {
             && record.preemptible == pod.preemptible
             && record.controlled == pod.controlled
             && record.shape == shape
-            && record.back_off_until == pod.back_off_until
+            && record.back_off == pod.back_off
             && record.obstacle.as_deref() == pod.obstacle.as_ref()
             && gang
                 == pod
@@ -133,7 +134,7 @@ impl Queue {
         let place = bound.or(before.as_ref().and_then(|running| running.node));
         let counted = self.counted(shape, place);
         State::Running(Box::new(Running {
-            at,
+            at: before.as_ref().map_or(at, |running| running.at),
             grounds,
             started,
             terminating,
@@ -142,7 +143,6 @@ impl Queue {
             bound: bound.is_some(),
             counted,
             round: None,
-            clock: before.as_ref().map_or(self.progress.worked, |running| running.clock),
             spared_until: before.as_ref().map_or_else(Default::default, |running| running.spared_until),
         }))
     }
@@ -163,6 +163,7 @@ impl Queue {
         if let Some((node, shape)) = self.unmanaged.remove(&uid) {
             self.hold_unmanaged(node, shape, -1);
         }
+        self.announced.remove(&uid);
         let Some(number) = self.pods.find(uid) else { return };
         let Some(record) = self.forget(number) else { return };
         let Some((gang, _)) = record.gang else { return };
@@ -250,7 +251,26 @@ impl Queue {
             }
         }
         self.file_gangs();
+        self.restore_victims(&record.victims);
         record.claims.iter().for_each(|claim| self.restore_claim(claim));
+    }
+
+    /// Counts as going whoever an earlier leader was about to evict; a gang of which nobody stays goes whole.
+    fn restore_victims(&mut self, victims: &[Uid]) {
+        let mut gangs = std::collections::BTreeSet::new();
+        let known: Vec<u32> = victims.iter().filter_map(|&uid| self.pods.find(uid)).collect();
+        for pod in known {
+            self.condemn(pod);
+            gangs.extend(self.pods.record(pod).and_then(|record| record.gang).map(|(gang, _)| gang));
+        }
+        for gang in gangs {
+            let stays = |pod: &u32| {
+                self.pods.record(*pod).and_then(|record| record.running()).is_some_and(|running| !running.leaves())
+            };
+            if !self.running_members(gang).iter().any(stays) {
+                self.gang_goes(gang);
+            }
+        }
     }
 
     /// Turns a waiting pod that stands nowhere into usage.
@@ -269,7 +289,6 @@ impl Queue {
             bound: false,
             counted,
             round: Some(self.round),
-            clock: self.progress.worked,
             spared_until: crate::Time::ZERO,
         };
         if let Some(record) = self.pods.record_mut(pod) {

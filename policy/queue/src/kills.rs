@@ -7,17 +7,11 @@ use std::time::Duration;
 use weir_model::PoolId;
 
 use crate::decision::{self, Cause, Decision, Eviction};
-use crate::settings::BarePods;
+use crate::settings::{BarePods, Enforcement};
 use crate::state::Queue;
+use crate::victims;
 
 impl Queue {
-    /// How long the scheduler has worked: the time in which it makes no progress is left out.
-    pub(crate) fn count_progress(&mut self) {
-        let until = self.progress.last.after(self.config.scheduler_patience).min(self.now);
-        self.progress.worked += until.since(self.progress.counted);
-        self.progress.counted = self.now;
-    }
-
     /// Evicts preemptible units of draining pools; others run to their end.
     pub(crate) fn drain(&mut self) {
         let drains = |&pool: &PoolId| self.pools.tree.is_leaf(pool) && self.pools.drains(pool);
@@ -26,6 +20,10 @@ impl Queue {
             return;
         }
         for victim in self.victims_in(leaves.into_iter()) {
+            let said = victim.pods.iter().all(|&pod| self.was_announced(pod));
+            if said || !victims::fits(&victim.budgets, &self.budgets_left()) {
+                continue;
+            }
             if !self.may_kill(victim.pods.len()) {
                 return;
             }
@@ -43,7 +41,7 @@ impl Queue {
         let overdue: Vec<u32> = self.unbound.iter().copied().filter(|&pod| self.is_overdue(pod)).collect();
         for pod in overdue {
             let Some(record) = self.pods.record(pod) else { continue };
-            if record.running().is_none_or(|running| running.leaves()) {
+            if record.running().is_none_or(|running| running.leaves()) || self.was_announced(pod) {
                 continue;
             }
             let (gang, waited) = (record.gang, self.waited(pod));
@@ -61,18 +59,20 @@ impl Queue {
             if !self.may_kill(pods.len()) {
                 return;
             }
-            if let Some((gang, _)) = gang.filter(|_| pods.len() > 1 || of > 1) {
-                self.unfile_gang(gang);
-                self.gangs[gang as usize].evicting = true;
-            }
-            self.kill(pods.clone(), Cause::PlacementTimeout { waited, placed, of });
-            pods.into_iter().take(1).for_each(|pod| self.refile(pod));
+            let whole = gang.filter(|_| pods.len() > 1 || of > 1).map(|(gang, _)| gang);
+            self.kill(&pods, whole, Cause::PlacementTimeout { waited, placed, of });
         }
     }
 
+    /// How long the scheduler has worked since a pod was admitted.
     fn waited(&self, pod: u32) -> Duration {
         let running = self.pods.record(pod).and_then(|record| record.running());
-        running.map_or(Duration::ZERO, |running| self.progress.worked.saturating_sub(running.clock))
+        let since = |at| self.progress.worked(at, self.now, self.config.scheduler_patience);
+        running.map_or(Duration::ZERO, |running| since(running.at))
+    }
+
+    fn was_announced(&self, pod: u32) -> bool {
+        self.pods.record(pod).is_some_and(|record| self.announced.contains(&record.uid))
     }
 
     fn is_overdue(&self, pod: u32) -> bool {
@@ -82,9 +82,10 @@ impl Queue {
         goes && !spared && self.waited(pod) >= self.config.placement_timeout
     }
 
-    fn kill(&mut self, pods: Vec<u32>, cause: Cause) {
+    /// Decides that these pods go, and with them all of a gang.
+    fn kill(&mut self, pods: &[u32], whole: Option<u32>, cause: Cause) {
         let mut victims = Vec::new();
-        for pod in pods {
+        for &pod in pods {
             let Some(record) = self.pods.record(pod) else { continue };
             let node = record.running().and_then(|running| running.node.filter(|_| running.bound));
             victims.push(decision::Victim {
@@ -93,9 +94,17 @@ impl Queue {
                 node: node.map(|node| std::sync::Arc::clone(&self.nodes.host(node).name)),
                 notice: Duration::ZERO,
             });
-            self.condemn(pod);
         }
-        self.pending.push(Decision::Evict(Eviction { cause, victims, budgets: Vec::new() }));
+        let eviction = Eviction { cause, victims, budgets: Vec::new() };
+        if self.config.enforcement == Enforcement::Off {
+            return self.would_evict(eviction);
+        }
+        pods.iter().for_each(|&pod| self.condemn(pod));
+        match whole {
+            Some(gang) => self.gang_goes(gang),
+            None => pods.iter().for_each(|&pod| self.refile(pod)),
+        }
+        self.pending.push(Decision::Evict(eviction));
     }
 
     /// Whether so many more pods may go within this minute. A gang larger than the limit goes when nothing

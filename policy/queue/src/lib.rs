@@ -112,6 +112,7 @@ mod place;
 mod plan;
 mod pod;
 mod pools;
+mod progress;
 mod reclaim;
 mod records;
 mod selector;

@@ -89,7 +89,7 @@ impl<'q> Plan<'q> {
             sites: HashMap::new(),
             change: Sums::default(),
             fixed: Sums::default(),
-            budgets: queue.budgets.iter().map(|budget| i64::from(budget.allowed)).collect(),
+            budgets: queue.budgets_left().into_iter().map(i64::from).collect(),
             served: Vec::new(),
             giving: HashMap::new(),
             hopeless: HashSet::new(),
@@ -195,6 +195,11 @@ impl<'q> Plan<'q> {
             return false;
         }
         self.put_back(case, &mut served);
+        let pods: usize = served.victims.iter().map(|&at| self.victims[at].pods.len()).sum();
+        if pods > self.queue.config.largest_plan {
+            self.undo(&served);
+            return false;
+        }
         self.served.push(served);
         true
     }

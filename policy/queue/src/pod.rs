@@ -86,10 +86,19 @@ pub struct Pod {
     pub phase: Phase,
     /// What keeps it from being considered, found by whoever read the object.
     pub obstacle: Option<Obstacle>,
-    /// Until when its owner backs off after a placement timeout.
-    pub back_off_until: Option<Time>,
+    /// How its owner backs off after placement timeouts.
+    pub back_off: Option<BackOff>,
     /// Whether a controller will make another one when it is killed.
     pub controlled: bool,
+}
+
+/// How the owner of a pod backs off because pods of it were not placed in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackOff {
+    /// Until when.
+    pub until: Time,
+    /// How often its pods were killed.
+    pub times: u32,
 }
 
 /// A gang: pods that are admitted together or not at all.

@@ -16,7 +16,8 @@ use crate::decision::{self, BudgetFact, Cause, Decision, Eviction, OverBy};
 use crate::ledger::amount;
 use crate::order::Unit;
 use crate::plan::{Admits, Plan, Served};
-use crate::settings::WithinPool;
+use crate::pod::Uid;
+use crate::settings::{Enforcement, WithinPool};
 use crate::state::Queue;
 use crate::victims::Victim;
 use crate::why::Why;
@@ -70,6 +71,11 @@ impl Queue {
     fn reclaim_for(&mut self, claimants: &[Case]) -> Vec<Dim> {
         let first = self.plan(claimants, &|_, _| true);
         let wanted = self.asked_by(first.claimants());
+        if self.config.enforcement == Enforcement::Off {
+            // Every claimant passes in this step, so each is told of once, without a clock.
+            self.carry_out(&first);
+            return Vec::new();
+        }
         self.keep_clocks(&wanted, first.claimants().map(|served| served.case.leaf).collect());
         if !first.evicts() || self.now < self.config.evictions_from {
             return wanted;
@@ -196,6 +202,9 @@ impl Queue {
             };
             let going: Vec<&Victim> = served.victims.iter().map(|&at| &outcome.victims[at]).collect();
             let victims = self.evict(cause, &going);
+            if self.config.enforcement == Enforcement::Off {
+                continue;
+            }
             let mut claim = Claim::new(served.unit, served.case.ask, self.round);
             (claim.nodes, claim.victims) = (served.nodes.clone(), victims);
             self.hold(claim);
@@ -220,9 +229,10 @@ impl Queue {
     }
 
     /// Decides that these units go, and says so.
-    pub(crate) fn evict(&mut self, cause: Cause, units: &[&Victim]) -> Vec<crate::pod::Uid> {
+    pub(crate) fn evict(&mut self, cause: Cause, units: &[&Victim]) -> Vec<Uid> {
         let mut taken: BTreeMap<usize, u32> = BTreeMap::new();
         let mut victims = Vec::new();
+        let left = self.budgets_left();
         for unit in units {
             unit.budgets.iter().for_each(|&(budget, count)| *taken.entry(budget).or_default() += count);
             for (&pod, &(_, node)) in unit.pods.iter().zip(&unit.nodes) {
@@ -233,22 +243,36 @@ impl Queue {
                     node: Some(Arc::clone(&self.nodes.host(node).name)),
                     notice: self.pools.settings(unit.leaf).notice,
                 });
-                self.condemn(pod);
             }
-            if let Some(gang) = unit.gang {
-                self.unfile_gang(gang);
-                self.gangs[gang as usize].evicting = true;
-            }
-            // A pod alone stands nowhere any more, a member's gang may stand elsewhere now.
-            unit.pods.iter().take(1).for_each(|&pod| self.file(pod));
         }
-        let fact = |(budget, taken): (usize, u32)| {
-            let crate::event::Budget { name, allowed, pods: _ } = &self.budgets[budget];
-            BudgetFact { budget: name.clone(), allowed: *allowed, taken }
+        let fact = |(budget, taken): (usize, u32)| BudgetFact {
+            budget: self.budgets[budget].name.clone(),
+            allowed: left[budget],
+            taken,
         };
         let budgets = taken.into_iter().map(fact).collect();
-        let uids = victims.iter().map(|victim| victim.uid).collect();
-        self.pending.push(Decision::Evict(Eviction { cause, victims, budgets }));
+        let uids: Vec<Uid> = victims.iter().map(|victim| victim.uid).collect();
+        let eviction = Eviction { cause, victims, budgets };
+        if self.config.enforcement == Enforcement::Off {
+            self.would_evict(eviction);
+            return uids;
+        }
+        for unit in units {
+            unit.pods.iter().for_each(|&pod| self.condemn(pod));
+            match unit.gang {
+                Some(gang) => self.gang_goes(gang),
+                // A pod alone stands nowhere any more, a member's gang may stand elsewhere now.
+                None => unit.pods.iter().take(1).for_each(|&pod| self.file(pod)),
+            }
+        }
+        self.pending.push(Decision::Evict(eviction));
         uids
+    }
+
+    /// All of a gang goes.
+    pub(crate) fn gang_goes(&mut self, gang: u32) {
+        self.unfile_gang(gang);
+        self.gangs[gang as usize].evicting = true;
+        self.unfiled.insert(gang);
     }
 }

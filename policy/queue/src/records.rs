@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use weir_model::ResourceVec;
 
@@ -10,7 +9,7 @@ use crate::Time;
 use crate::explain::Reason;
 use crate::nodes::NodeId;
 use crate::order::Rank;
-use crate::pod::{Grounds, Obstacle, Part, Uid};
+use crate::pod::{BackOff, Grounds, Obstacle, Part, Uid};
 use crate::shape::{AskId, ShapeId};
 
 /// What is remembered of a pod; small, because there are a hundred thousand of them.
@@ -35,7 +34,7 @@ pub(crate) struct PodRecord {
     /// The reason it was last told.
     pub(crate) told: Option<Reason>,
     pub(crate) obstacle: Option<Box<Obstacle>>,
-    pub(crate) back_off_until: Option<Time>,
+    pub(crate) back_off: Option<BackOff>,
     pub(crate) state: State,
 }
 
@@ -62,8 +61,6 @@ pub(crate) struct Running {
     pub(crate) counted: ResourceVec,
     /// The round that decided it, until its gate is seen to be gone.
     pub(crate) round: Option<u64>,
-    /// How long the scheduler had worked when it was admitted.
-    pub(crate) clock: Duration,
     /// Until when it is no victim, because an eviction of it was refused.
     pub(crate) spared_until: Time,
 }

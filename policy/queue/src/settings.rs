@@ -22,6 +22,8 @@ pub struct Config {
     pub scheduler_patience: Duration,
     /// How long a pod is left alone after an eviction of it was refused.
     pub eviction_retry: Duration,
+    /// How many pods may go at most for one claimant: what one record of a round can hold.
+    pub largest_plan: usize,
     /// How many pods of draining pools, or killed for not being placed, may go at most within a minute.
     pub kills_per_minute: u32,
     /// What becomes of unplaced pods that no controller would make again.
@@ -37,6 +39,7 @@ impl Default for Config {
             placement_timeout: Duration::from_secs(25 * 60),
             scheduler_patience: Duration::from_secs(6 * 60),
             eviction_retry: Duration::from_secs(60),
+            largest_plan: 4096,
             kills_per_minute: 60,
             bare_pods: BarePods::Keep,
         }

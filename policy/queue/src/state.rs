@@ -4,9 +4,8 @@
 //! admission is decided, until it is gone. `enter` and `withdraw` are the only two places that do so, and
 //! each is the other backwards.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use weir_model::{Dim, Dimensions, PoolId, ResourceVec};
 
@@ -23,6 +22,7 @@ use crate::order::{Line, Unit};
 use crate::place::Places;
 use crate::pod::{Grounds, Uid};
 use crate::pools::Pools;
+use crate::progress::Progress;
 use crate::records::{PodRecord, Pods};
 use crate::settings::Config;
 use crate::shape::{ShapeId, Shapes};
@@ -70,6 +70,8 @@ pub struct Queue {
     pub(crate) empty_gangs: BTreeSet<(Time, u32)>,
     /// Numbers of gangs that were forgotten.
     pub(crate) unused_gangs: Vec<u32>,
+    /// Pods of which it was said that they would have to go, while nothing is enforced.
+    pub(crate) announced: HashSet<Uid>,
     /// When pods were killed within the last minute.
     pub(crate) kills: Vec<Time>,
     /// The round that is decided next.
@@ -79,17 +81,6 @@ pub struct Queue {
     pub(crate) pending: Vec<Decision>,
     /// Counts changes of pools, so that answers about them can be remembered.
     pub(crate) edition: u64,
-}
-
-/// For how long the scheduler has been working, as far as is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The sum; it stands still while the scheduler makes no progress.
-    pub(crate) worked: Duration,
-    /// Up to when the sum was taken.
-    pub(crate) counted: Time,
-    /// When it last made progress.
-    pub(crate) last: Time,
 }
 
 impl Queue {
@@ -125,6 +116,7 @@ impl Queue {
             empty_gangs: BTreeSet::new(),
             unused_gangs: Vec::new(),
             progress: Progress::default(),
+            announced: HashSet::new(),
             kills: Vec::new(),
             round: 1,
             now: Time::ZERO,

@@ -15,7 +15,6 @@ impl Queue {
     /// last one.
     pub fn step(&mut self, now: Time, events: impl IntoIterator<Item = Event>) -> Vec<Decision> {
         self.now = self.now.max(now);
-        self.count_progress();
         events.into_iter().for_each(|event| self.take_in(event));
         self.decide();
         std::mem::take(&mut self.pending)

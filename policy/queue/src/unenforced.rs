@@ -3,7 +3,7 @@
 use weir_model::PoolId;
 
 use crate::admit::Case;
-use crate::decision::{Admission, Decision};
+use crate::decision::{Admission, Decision, Eviction};
 use crate::explain::Explanation;
 use crate::order::Unit;
 use crate::pod::Grounds;
@@ -12,6 +12,14 @@ use crate::settings::Enforcement;
 use crate::state::Queue;
 
 impl Queue {
+    /// Says, once of each pod, that it would have to go.
+    pub(crate) fn would_evict(&mut self, mut eviction: Eviction) {
+        eviction.victims.retain(|victim| self.announced.insert(victim.uid));
+        if !eviction.victims.is_empty() {
+            self.pending.push(Decision::WouldEvict(eviction));
+        }
+    }
+
     /// Admits everybody who is left waiting, one by one, with the reason for which they would have waited.
     pub(crate) fn let_all_pass(&mut self) {
         if self.config.enforcement == Enforcement::On {

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
+use crate::event::Budget;
 use crate::nodes::NodeId;
 use crate::pod::{Grounds, Uid};
 use crate::shape::ShapeId;
@@ -52,12 +53,13 @@ impl Queue {
     pub(crate) fn victims_in(&self, leaves: impl Iterator<Item = PoolId>) -> Vec<Victim> {
         let mut victims = Vec::new();
         let mut seen = BTreeSet::new();
+        let left = self.budgets_left();
         for leaf in leaves {
             for &pod in &self.lines[leaf.index()].admitted {
                 match self.pods.record(pod).and_then(|record| record.gang) {
-                    Some((gang, _)) if seen.insert(gang) => self.victims_of(leaf, gang, &mut victims),
+                    Some((gang, _)) if seen.insert(gang) => self.victims_of(leaf, gang, &left, &mut victims),
                     Some(_) => {}
-                    None => victims.extend(self.victim(leaf, vec![pod], None)),
+                    None => victims.extend(self.victim(leaf, vec![pod], None, &left)),
                 }
             }
         }
@@ -74,16 +76,16 @@ impl Queue {
     }
 
     /// What of a gang may be taken: what it does not need bit by bit, and all of it if all of it may go.
-    fn victims_of(&self, leaf: PoolId, gang: u32, victims: &mut Vec<Victim>) {
+    fn victims_of(&self, leaf: PoolId, gang: u32, left: &[u32], victims: &mut Vec<Victim>) {
         let (elastic, needed) = self.elastic_and_needed(gang);
         let before = victims.len();
         let count = elastic.len();
         for pods in elastic {
-            let victim = self.victim(leaf, pods, None);
+            let victim = self.victim(leaf, pods, None, left);
             victims.extend(victim.map(|victim| Victim { loss: Loss { needed: false, ..victim.loss }, ..victim }));
         }
         if victims.len() - before == count {
-            victims.extend(self.victim(leaf, needed, Some(gang)));
+            victims.extend(self.victim(leaf, needed, Some(gang), left));
         }
     }
 
@@ -93,7 +95,7 @@ impl Queue {
     }
 
     /// These pods as one victim, if all of them may be taken.
-    fn victim(&self, leaf: PoolId, pods: Vec<u32>, gang: Option<u32>) -> Option<Victim> {
+    fn victim(&self, leaf: PoolId, pods: Vec<u32>, gang: Option<u32>, left: &[u32]) -> Option<Victim> {
         let first = self.pods.record(*pods.first()?)?.uid;
         let loss = Loss { own: false, priority: i32::MIN, needed: true, work: 0, uid: first };
         let (amounts, nodes, budgets) = (ResourceVec::new(), Vec::new(), Vec::new());
@@ -111,7 +113,7 @@ impl Queue {
             if running.spared_until > self.now {
                 return None;
             }
-            self.need_budget(record.uid, &mut victim.budgets)?;
+            self.need_budget(record.uid, &mut victim.budgets, left)?;
             victim.amounts.add(&running.counted);
             victim.nodes.push((record.shape, node));
             let weight = i128::from(self.shapes.shape_of(record.shape).weight);
@@ -125,7 +127,7 @@ impl Queue {
     }
 
     /// Adds the budget that a pod stands under. Two budgets on one pod make every eviction of it fail.
-    fn need_budget(&self, uid: Uid, needed: &mut Vec<(usize, u32)>) -> Option<()> {
+    fn need_budget(&self, uid: Uid, needed: &mut Vec<(usize, u32)>, left: &[u32]) -> Option<()> {
         match self.budgets_of.get(&uid).map(Vec::as_slice) {
             None | Some([]) => {}
             Some(&[budget]) => match needed.iter_mut().find(|(known, _)| *known == budget) {
@@ -134,8 +136,20 @@ impl Queue {
             },
             Some(_) => return None,
         }
-        let allowed = |&(budget, count): &(usize, u32)| count <= self.budgets[budget].allowed;
-        needed.iter().all(allowed).then_some(())
+        fits(needed, left).then_some(())
+    }
+
+    /// How many evictions each budget still allows, those left out that were decided and are not done.
+    pub(crate) fn budgets_left(&self) -> Vec<u32> {
+        let under_way = |uid: &&Uid| {
+            let record = self.pods.find(**uid).and_then(|pod| self.pods.record(pod));
+            record.and_then(|record| record.running()).is_some_and(|running| running.evicting && !running.terminating)
+        };
+        let left = |budget: &Budget| {
+            let going = budget.pods.iter().filter(under_way).count();
+            budget.allowed.saturating_sub(u32::try_from(going).unwrap_or(u32::MAX))
+        };
+        self.budgets.iter().map(left).collect()
     }
 
     /// What a pool uses beyond its entitlement once everything that is going is gone.
@@ -147,4 +161,9 @@ impl Queue {
     pub(crate) fn staying(&self, pool: PoolId, dim: Dim) -> i128 {
         self.ledger.usage.exact(pool, dim) - self.ledger.leaving.exact(pool, dim)
     }
+}
+
+/// Whether so many evictions are allowed by every budget.
+pub(crate) fn fits(needed: &[(usize, u32)], left: &[u32]) -> bool {
+    needed.iter().all(|&(budget, count)| left.get(budget).is_some_and(|&left| count <= left))
 }

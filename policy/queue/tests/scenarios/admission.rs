@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weir_model::Amount;
-use weir_queue::{Config, Enforcement, Event, Grounds, Obstacle, PoolState, Time};
+use weir_queue::{BackOff, Config, Enforcement, Event, Grounds, Obstacle, PoolState, Time};
 
 use crate::cluster::*;
 
@@ -180,10 +180,21 @@ fn who_backs_off_is_looked_at_again_when_the_time_is_over() {
     let mut cluster = limited();
     cluster.submit("retry", job("free", asks(&[(GPU, 1)])));
     let mut pod = cluster.pods[&cluster.jobs["retry"][0]].clone();
-    pod.back_off_until = Some(cluster.now.after(Duration::from_secs(30)));
-    cluster.change(pod);
+    let until = cluster.now.after(Duration::from_secs(30));
+    pod.back_off = Some(BackOff { until, times: 2 });
+    cluster.change(pod.clone());
     cluster.settle(1);
-    assert_eq!(cluster.why("retry"), ["BackingOff: was not placed in time; its owner may try again in 30 s"]);
+    assert_eq!(
+        cluster.why("retry"),
+        ["BackingOff: 2 times its owner's pods were not placed in time; it may try again in 30 s"]
+    );
+    pod.back_off = Some(BackOff { until, times: 1 });
+    cluster.change(pod);
+    cluster.settle(0);
+    assert_eq!(
+        cluster.why("retry"),
+        ["PlacementTimeout: the one before was not placed in time; its owner may try again in 29 s"]
+    );
     cluster.settle(30);
     assert_eq!(cluster.running("retry"), 1);
 }

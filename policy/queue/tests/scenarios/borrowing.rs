@@ -61,7 +61,7 @@ fn an_eviction_says_whose_excess_it_ends_and_who_gets_the_room() {
     assert_eq!(cluster.evictions[0].victims[0].node.as_deref(), Some(&*claimant[0].1));
     let sentence = cluster.evictions[0].to_string();
     assert!(
-        sentence.starts_with("pool \"research\" uses 64 nvidia.com/gpu and is entitled to 56; the room goes to 1 pods"),
+        sentence.starts_with("pool \"research\" uses 64 nvidia.com/gpu and is entitled to 56; the room goes to pod "),
         "{sentence}"
     );
 }

@@ -128,6 +128,8 @@ pub(crate) struct Cluster {
     /// All decisions of the last step.
     pub(crate) decisions: Vec<Decision>,
     pub(crate) evictions: Vec<Eviction>,
+    /// What would have been evicted if anything were enforced.
+    pub(crate) spoken_of: Vec<Eviction>,
     /// Told to the queue in the next step.
     pub(crate) events: Vec<Event>,
     pub(crate) evicted: BTreeSet<Uid>,
@@ -152,6 +154,7 @@ impl Cluster {
             over: BTreeMap::new(),
             decisions: Vec::new(),
             evictions: Vec::new(),
+            spoken_of: Vec::new(),
             events,
             evicted: BTreeSet::new(),
             recreate: true,
@@ -182,7 +185,7 @@ impl Cluster {
                 shape: Arc::clone(&shape),
                 phase: Phase::Waiting,
                 obstacle: None,
-                back_off_until: None,
+                back_off: None,
                 controlled: true,
             };
             self.jobs.entry(name.into()).or_default().push(uid);
@@ -273,6 +276,7 @@ impl Cluster {
                     None => drop(self.over.remove(&key)),
                 }
             }
+            Decision::WouldEvict(eviction) => self.spoken_of.push(eviction.clone()),
             Decision::Claim(_) | Decision::Release(_) | Decision::Void(_) => {}
         }
     }

@@ -173,7 +173,7 @@ fn a_new_leader_counts_what_is_recorded_and_admits_nobody_twice() {
     cluster.submit("gang", job("a", asks(&[(GPU, 1)])).gang(3));
     let uids = cluster.jobs["gang"].clone();
     let recorded = |&uid: &Uid| Recorded { uid, node: Some("gpu-000".into()), grounds: Grounds::WithinEntitlement };
-    let record = Record { admitted: uids.iter().map(recorded).collect(), claims: vec![] };
+    let record = Record { admitted: uids.iter().map(recorded).collect(), ..Record::default() };
     let mut events = std::mem::take(&mut cluster.events);
     events.push(Event::Restored(record));
     let decisions = cluster.queue.step(cluster.now, events);

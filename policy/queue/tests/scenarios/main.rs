@@ -6,6 +6,7 @@ mod borrowing;
 mod capacity;
 mod cluster;
 mod gangs;
+mod giving;
 mod order;
 mod parts;
 mod properties;

@@ -1,0 +1,323 @@
+//! Who is about to be evicted, and what is to be done about it next: a state machine without effects.
+//!
+//! Victims of one claimant, and the members of one gang, are one **plan**. Its reasons stand on all of its
+//! pods before the first one goes; then they go one after another, those under a budget first, so that a
+//! refusal comes before anything is lost. Once somebody of a plan is gone the rest is tried again for a
+//! bounded time; before that, a refusal ends the plan at once (C3).
+//!
+//! Everything here can be built again from the record and the pods: whoever takes over goes on where the
+//! record stands, and repeats at most what changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use weir_queue::{Time, Uid};
+
+/// What belongs together: it goes as a whole or, as far as it can be helped, not at all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Plan {
+    /// For this claimant, by its first pod.
+    Claimant(String),
+    /// A gang that goes without a claimant.
+    Gang(String, String),
+    /// One pod that goes without a claimant.
+    Alone(Uid),
+}
+
+/// A victim as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Recorded {
+    /// What it belongs to.
+    pub(super) plan: Plan,
+    /// Not before this moment.
+    pub(super) deadline: Time,
+    /// Whether a budget covers it.
+    pub(super) budgeted: bool,
+    /// Whether its reason stands on it.
+    pub(super) told: bool,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// It is done.
+    Done,
+    /// The pod is gone, or going already.
+    Gone,
+    /// The API server says no: a budget, or two of them.
+    Refused,
+    /// Nobody answered.
+    Failed,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Write the reason on the pod.
+    Tell(Uid),
+    /// Evict it.
+    Evict(Uid),
+}
+
+/// Whether an attempt ends a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It goes on.
+    GoesOn,
+    /// This pod cannot be evicted; the plan is dropped.
+    Dropped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Its reason does not stand on it; not before this moment.
+    Untold(Time),
+    /// Somebody writes or evicts at this moment.
+    UnderWay,
+    /// Its reason stands on it; not before this moment.
+    Told(Time),
+    /// The API server took the eviction.
+    Evicted,
+}
+
+#[derive(Clone, Debug)]
+struct Victim {
+    recorded: Recorded,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// Whether somebody of the plan is gone, or going.
+    begun: bool,
+    /// Since when the API server has been refusing.
+    refused_since: Option<Time>,
+}
+
+/// All victims that are recorded.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Going {
+    victims: BTreeMap<Uid, Victim>,
+    plans: BTreeMap<Plan, Standing>,
+}
+
+/// How long to wait before something is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl Going {
+    /// Takes in a victim that stands in the record.
+    pub(super) fn add(&mut self, uid: Uid, recorded: Recorded) {
+        let stage = if recorded.told { Stage::Told(Time::ZERO) } else { Stage::Untold(Time::ZERO) };
+        self.plans.entry(recorded.plan.clone()).or_default();
+        self.victims.insert(uid, Victim { recorded, stage });
+    }
+
+    /// Notes that somebody of a plan is gone already.
+    pub(super) fn begun(&mut self, plan: &Plan) {
+        self.plans.entry(plan.clone()).or_default().begun = true;
+    }
+
+    /// A victim is gone, or on its way.
+    pub(super) fn left(&mut self, uid: Uid) {
+        if let Some(plan) = self.remove(uid)
+            && let Some(standing) = self.plans.get_mut(&plan)
+        {
+            standing.begun = true;
+        }
+    }
+
+    /// A victim need not go any more.
+    pub(super) fn spare(&mut self, uid: Uid) {
+        self.remove(uid);
+    }
+
+    fn remove(&mut self, uid: Uid) -> Option<Plan> {
+        let plan = self.victims.remove(&uid)?.recorded.plan;
+        let last = self.victims.values().all(|victim| victim.recorded.plan != plan);
+        if last {
+            self.plans.remove(&plan);
+        }
+        Some(plan)
+    }
+
+    /// Whether a pod is among them.
+    pub(super) fn contains(&self, uid: Uid) -> bool {
+        self.victims.contains_key(&uid)
+    }
+
+    /// What is to be done now; whatever is returned counts as under way from here on.
+    pub(super) fn due(&mut self, now: Time) -> Vec<Act> {
+        let mut acts = Vec::new();
+        let mut untold: BTreeSet<Plan> = BTreeSet::new();
+        let mut busy: BTreeSet<Plan> = BTreeSet::new();
+        for (&uid, victim) in &mut self.victims {
+            match victim.stage {
+                Stage::Untold(from) => {
+                    untold.insert(victim.recorded.plan.clone());
+                    if from <= now {
+                        victim.stage = Stage::UnderWay;
+                        acts.push(Act::Tell(uid));
+                    }
+                }
+                Stage::UnderWay => drop(busy.insert(victim.recorded.plan.clone())),
+                Stage::Told(_) | Stage::Evicted => {}
+            }
+        }
+        let mut next: BTreeMap<&Plan, (bool, Uid)> = BTreeMap::new();
+        for (&uid, Victim { recorded, stage }) in &self.victims {
+            let ready = matches!(stage, Stage::Told(from) if *from <= now) && recorded.deadline <= now;
+            if ready && !untold.contains(&recorded.plan) && !busy.contains(&recorded.plan) {
+                let rank = (!recorded.budgeted, uid);
+                let first = next.entry(&recorded.plan).or_insert(rank);
+                *first = rank.min(*first);
+            }
+        }
+        let evict: Vec<Uid> = next.into_values().map(|(_, uid)| uid).collect();
+        for uid in evict {
+            self.set(uid, Stage::UnderWay);
+            acts.push(Act::Evict(uid));
+        }
+        acts
+    }
+
+    /// What came of writing a reason.
+    pub(super) fn told(&mut self, uid: Uid, attempt: Attempt, now: Time) {
+        match attempt {
+            Attempt::Done => self.set(uid, Stage::Told(Time::ZERO)),
+            Attempt::Gone => self.left(uid),
+            Attempt::Refused | Attempt::Failed => self.set(uid, Stage::Untold(now.after(PAUSE))),
+        }
+    }
+
+    /// What came of an eviction; `patience` is how long the rest of a plan is tried again.
+    pub(super) fn evicted(&mut self, uid: Uid, attempt: Attempt, now: Time, patience: Duration) -> Verdict {
+        let Some(plan) = self.victims.get(&uid).map(|victim| victim.recorded.plan.clone()) else {
+            return Verdict::GoesOn;
+        };
+        let standing = self.plans.entry(plan).or_default();
+        match attempt {
+            Attempt::Done => {
+                (standing.begun, standing.refused_since) = (true, None);
+                self.set(uid, Stage::Evicted);
+            }
+            Attempt::Gone => self.left(uid),
+            Attempt::Failed => self.set(uid, Stage::Told(now.after(PAUSE))),
+            Attempt::Refused => {
+                let since = *standing.refused_since.get_or_insert(now);
+                if !standing.begun || now.since(since) >= patience {
+                    self.remove(uid);
+                    return Verdict::Dropped;
+                }
+                self.set(uid, Stage::Told(now.after(PAUSE)));
+            }
+        }
+        Verdict::GoesOn
+    }
+
+    /// Somebody did not get to do what was due; it is due again.
+    pub(super) fn not_done(&mut self, act: Act) {
+        match act {
+            Act::Tell(uid) => self.set(uid, Stage::Untold(Time::ZERO)),
+            Act::Evict(uid) => self.set(uid, Stage::Told(Time::ZERO)),
+        }
+    }
+
+    fn set(&mut self, uid: Uid, stage: Stage) {
+        if let Some(victim) = self.victims.get_mut(&uid) {
+            victim.stage = stage;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1000)
+    }
+
+    fn uid(number: u128) -> Uid {
+        Uid::new(number)
+    }
+
+    /// Victims 1, 2 and 3 of one claimant; a budget covers 2.
+    fn three() -> Going {
+        let mut going = Going::default();
+        for number in 1..=3 {
+            let plan = Plan::Claimant("prod".into());
+            going.add(uid(number), Recorded { plan, deadline: at(10), budgeted: number == 2, told: false });
+        }
+        going
+    }
+
+    fn told(going: &mut Going) {
+        let acts = going.due(at(1));
+        assert_eq!(acts, [1, 2, 3].map(|number| Act::Tell(uid(number))));
+        (1..=3).for_each(|number| going.told(uid(number), Attempt::Done, at(1)));
+    }
+
+    #[test]
+    fn nobody_goes_before_the_reason_stands_on_all_and_the_notice_is_over() {
+        let mut going = three();
+        going.due(at(1));
+        going.told(uid(1), Attempt::Done, at(1));
+        going.told(uid(2), Attempt::Done, at(1));
+        going.told(uid(3), Attempt::Failed, at(1));
+        assert_eq!(going.due(at(2)), []);
+        assert_eq!(going.due(at(20)), [Act::Tell(uid(3))]);
+        going.told(uid(3), Attempt::Done, at(20));
+        assert_eq!(going.due(at(20)), [Act::Evict(uid(2))], "whoever may be refused goes first, and alone");
+        let mut early = three();
+        told(&mut early);
+        assert_eq!(early.due(at(9)), []);
+    }
+
+    #[test]
+    fn a_plan_of_which_nobody_is_gone_ends_with_the_first_refusal() {
+        let mut going = three();
+        told(&mut going);
+        assert_eq!(going.due(at(10)), [Act::Evict(uid(2))]);
+        assert_eq!(going.evicted(uid(2), Attempt::Refused, at(10), PATIENCE), Verdict::Dropped);
+    }
+
+    #[test]
+    fn once_somebody_is_gone_the_rest_is_tried_again_for_a_bounded_time() {
+        let mut going = three();
+        told(&mut going);
+        going.due(at(10));
+        assert_eq!(going.evicted(uid(2), Attempt::Done, at(10), PATIENCE), Verdict::GoesOn);
+        assert_eq!(going.due(at(10)), [Act::Evict(uid(1))]);
+        assert_eq!(going.evicted(uid(1), Attempt::Refused, at(10), PATIENCE), Verdict::GoesOn);
+        assert_eq!(going.due(at(10)), [Act::Evict(uid(3))]);
+        assert_eq!(going.evicted(uid(3), Attempt::Refused, at(11), PATIENCE), Verdict::GoesOn);
+        assert_eq!(going.due(at(12)), [Act::Evict(uid(1))]);
+        assert_eq!(going.evicted(uid(1), Attempt::Refused, at(40), PATIENCE), Verdict::Dropped);
+    }
+
+    #[test]
+    fn who_was_evicted_is_not_evicted_again_while_it_ends() {
+        let mut going = Going::default();
+        let alone = Recorded { plan: Plan::Alone(uid(1)), deadline: Time::ZERO, budgeted: false, told: true };
+        going.add(uid(1), alone);
+        assert_eq!(going.due(at(1)), [Act::Evict(uid(1))]);
+        assert_eq!(going.due(at(2)), [], "one attempt at a time");
+        going.evicted(uid(1), Attempt::Done, at(2), PATIENCE);
+        assert_eq!(going.due(at(1000)), []);
+        going.left(uid(1));
+        assert!(!going.contains(uid(1)) && going.plans.is_empty());
+    }
+
+    #[test]
+    fn an_eviction_that_nobody_answered_is_tried_again() {
+        let mut going = three();
+        told(&mut going);
+        going.due(at(10));
+        assert_eq!(going.evicted(uid(2), Attempt::Failed, at(10), PATIENCE), Verdict::GoesOn);
+        assert_eq!(going.due(at(10)), [Act::Evict(uid(1))]);
+        going.evicted(uid(1), Attempt::Done, at(10), PATIENCE);
+        assert_eq!(going.due(at(12)), [Act::Evict(uid(2))]);
+    }
+}
