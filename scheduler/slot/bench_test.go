@@ -36,6 +36,19 @@ func BenchmarkFilter(b *testing.B) {
 			verdict string
 			pod     *v1.Pod
 		}{{"passes", podOn("p", "", "nvidia.com/gpu", "1")}, {"rejected", podOn("p", "", "cpu", "1")}} {
+			b.Run(mode.name+"/"+pod.verdict+"/parallel", func(b *testing.B) {
+				state := framework.NewCycleState()
+				for _, info := range infos {
+					s.Filter(context.Background(), state, pod.pod, info)
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				b.RunParallel(func(next *testing.PB) {
+					for i := 0; next.Next(); i++ {
+						s.Filter(context.Background(), state, pod.pod, infos[i%len(infos)])
+					}
+				})
+			})
 			b.Run(mode.name+"/"+pod.verdict, func(b *testing.B) {
 				state := framework.NewCycleState()
 				for _, info := range infos {
