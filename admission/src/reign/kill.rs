@@ -69,7 +69,9 @@ fn longer(before: Option<&BackOff>, owner: Uid, now: Time, first: Duration, most
     let times = before.map_or(0, |before| before.times).saturating_add(1);
     let doublings = u32::try_from(times - 1).unwrap_or(0).min(30);
     let span = first.saturating_mul(1 << doublings).min(most);
-    BackOff { owner: owner.to_string(), since: moment(now), until: moment(now.after(span)), times }
+    // Pods are made at whole seconds, as far as they say; one that was made in this second is a new one.
+    let since = moment(Time::from_millis(now.millis() / 1000 * 1000));
+    BackOff { owner: owner.to_string(), since, until: moment(now.after(span)), times }
 }
 
 /// The owner at the top of the chain of controllers above a pod, as far as it may be read.
