@@ -12,6 +12,7 @@ use weir_api::round::MAX_ENTRIES;
 use weir_queue::{GangKey, Membership, Obstacle, Part, Phase, Pod, Uid};
 
 use super::needs::{Group, Needs};
+use super::roster::Key;
 use super::watch::RayCluster;
 
 /// The kind and the API group of who controls such a pod.
@@ -59,6 +60,12 @@ pub fn member(pod: &ObjectMeta, namespace: &ObjectMeta, pool_says: Option<&str>)
 }
 
 impl Member {
+    /// Namespace and name of its RayCluster.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        (self.namespace.clone(), self.cluster.clone())
+    }
+
     /// Makes a pod part of the gang of its RayCluster, or says why that cannot be done now. A pod that
     /// announces a gang of its own, or that something else is in the way of, stays as it is.
     pub fn join(&self, pod: &mut Pod, cluster: Option<&RayCluster>) {
@@ -140,7 +147,7 @@ mod tests {
             shape: Arc::new(PodShape::default()),
             phase: Phase::Waiting,
             obstacle: None,
-            back_off_until: None,
+            back_off: None,
             controlled: true,
         }
     }

@@ -20,7 +20,7 @@ impl Roster {
     /// Remembers a pod as it was read, before it was made part of a gang.
     pub fn insert(&mut self, member: &Member, pod: &Pod) {
         self.remove(pod.uid);
-        let key = (member.namespace.clone(), member.cluster.clone());
+        let key = member.key();
         self.of.insert(pod.uid, key.clone());
         self.clusters.entry(key).or_default().insert(pod.uid, (member.clone(), pod.clone()));
     }
@@ -33,6 +33,13 @@ impl Roster {
         if pods.is_empty() {
             self.clusters.remove(&key);
         }
+    }
+
+    /// As what a pod was remembered.
+    #[must_use]
+    pub fn member(&self, pod: Uid) -> Option<&Member> {
+        let pods = self.clusters.get(self.of.get(&pod)?)?;
+        pods.get(&pod).map(|(member, _)| member)
     }
 
     /// The pods of a RayCluster, and of those that had its name before.
