@@ -17,7 +17,7 @@ export CARGO_TARGET_DIR
 
 # The host programs in Rust; weir-scheduler is Go and comes with `weir setup`.
 PROGRAMS := weir weir-admission
-# Modules in Go. local/kwok holds a version only.
+# Modules in Go. local/kwok and local/ray hold a version only.
 GO_MODULES := scheduler local/kube local/etcd
 
 .PHONY: help

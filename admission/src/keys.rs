@@ -135,7 +135,11 @@ pub fn guarded_labels() -> impl Iterator<Item = &'static str> {
 pub fn guarded_annotations() -> impl Iterator<Item = &'static str> {
     let sizes = names::GANG_ALIASES.iter().map(|&(_, annotation)| annotation);
     let aliases = names::POOL_ALIASES.iter().chain(names::PREEMPTIBLE_ALIASES).copied();
-    [names::POOL, names::GANG_SIZE, names::PREEMPTIBLE].into_iter().chain(sizes).chain(aliases).chain(own_annotations())
+    [names::POOL, names::GANG_SIZE, names::GANG_BY, names::PREEMPTIBLE]
+        .into_iter()
+        .chain(sizes)
+        .chain(aliases)
+        .chain(own_annotations())
 }
 
 /// The annotations that only the sidecar ever writes.

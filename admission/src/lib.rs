@@ -14,6 +14,7 @@
 //! | [`webhook`], [`http`], [`certificates`], [`install`] | what every replica serves and keeps right |
 //! | [`hardware`], [`pod_groups`], [`budgets`] | special hardware, PodGroups and disruption budgets |
 //! | [`read`] | Kubernetes objects as the queue is told of them |
+//! | [`ray`] | gangs of Ray clusters, whose pods announce nothing |
 //! | [`reign`], [`book`], [`pods`], [`writes`] | what the leader does: decide, record, carry out, report |
 //! | [`program`] | the order in which all of it starts |
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
@@ -33,6 +34,7 @@ pub mod mutate;
 pub mod pod_groups;
 pub mod pods;
 pub mod program;
+pub mod ray;
 pub mod read;
 pub mod reign;
 pub mod watched;

@@ -82,6 +82,7 @@ impl Known {
         };
         let runs = status.and_then(|status| status.phase.as_deref()) == Some("Running");
         let owner = written.owner_references().iter().find(|owner| owner.controller == Some(true));
+        let (gang, size) = Self::gang_of(pod);
         Self {
             target: Target {
                 namespace: written.namespace().unwrap_or_default(),
@@ -91,8 +92,8 @@ impl Known {
                 gates: gates(written),
             },
             pool: Arc::clone(&pod.pool),
-            gang: pod.gang.as_ref().map(|membership| (membership.gang.namespace.clone(), membership.gang.name.clone())),
-            size: pod.gang.as_ref().map_or(0, |membership| membership.size),
+            gang,
+            size,
             created: pod.created,
             waits,
             placed,
@@ -145,6 +146,14 @@ impl Known {
     pub fn covered(&self, uid: Uid) -> Option<Covered<'_>> {
         let labels = self.labels.as_deref()?;
         Some(Covered { uid, namespace: &self.target.namespace, labels })
+    }
+
+    /// Namespace and name of a pod's gang, and how many members it announces.
+    #[must_use]
+    pub fn gang_of(pod: &Pod) -> (Option<(String, String)>, u32) {
+        let gang = pod.gang.as_ref();
+        let name = gang.map(|gang| (gang.gang.namespace.clone(), gang.gang.name.clone()));
+        (name, gang.map_or(0, |gang| gang.size))
     }
 }
 

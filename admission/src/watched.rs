@@ -18,6 +18,7 @@ use weir_placement::sku::SpecialHardware;
 use crate::config::Config;
 use crate::hardware::{self, Aliases};
 use crate::pod_groups::PodGroups;
+use crate::ray::RayClusters;
 
 /// What is known; cloning shares it.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub struct Watched {
     /// it does in the scheduler.
     special: Arc<Mutex<Special>>,
     groups: PodGroups,
+    rays: RayClusters,
     /// What counts while there is no list.
     no_hardware: SpecialHardware,
     changed: Arc<Notify>,
@@ -60,6 +62,7 @@ impl Watched {
             special: Arc::new(Mutex::new(Special::new(none.clone()))),
             no_hardware: none,
             groups: PodGroups::start(client, tasks, &changed),
+            rays: RayClusters::start(client, tasks),
             client: client.clone(),
             changed,
         }
@@ -71,6 +74,13 @@ impl Watched {
         let _ = self.namespaces.wait_until_ready().await;
         let _ = self.pools.wait_until_ready().await;
         let _ = self.hardware.wait_until_ready().await;
+        self.rays.ready().await;
+    }
+
+    /// The RayClusters, which say by themselves that they changed.
+    #[must_use]
+    pub const fn rays(&self) -> &RayClusters {
+        &self.rays
     }
 
     /// Waits until something changed.

@@ -226,8 +226,13 @@ pub async fn evict(client: &Client, target: &Target) -> Outcome {
 
 /// Mirrors the pool of a gated pod, which its owner changed, to the label.
 pub async fn mirror_pool(client: &Client, target: &Target, pool: &str) -> Outcome {
+    label(client, target, names::POOL, pool).await
+}
+
+/// Writes a label.
+pub async fn label(client: &Client, target: &Target, key: &str, value: &str) -> Outcome {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
-    let body = json!({ "metadata": { "uid": target.uid, "labels": { names::POOL: pool } } });
+    let body = json!({ "metadata": { "uid": target.uid, "labels": { key: value } } });
     match pods.patch(&target.name, &params(), &Patch::Merge(body)).await {
         Ok(_) => Outcome::Done,
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Gone,

@@ -41,6 +41,10 @@ pub const GANG_ALIASES: &[(&str, &str)] = &[
     ("gang-member", "number-gang-members"),
     ("kueue.x-k8s.io/pod-group-name", "kueue.x-k8s.io/pod-group-total-count"),
 ];
+/// Annotation of a pod or namespace: a label key whose value names the gang of pods. With [`RAY_CLUSTER`], what
+/// the RayCluster says is the size of the gang, and its pods announce nothing. A pool says it for all its pods in
+/// `spec.defaults.gangBy`.
+pub const GANG_BY: &str = "weir.dev/gang-by";
 /// Label: the PodGroup of a pod; its object holds the size.
 pub const POD_GROUP: &str = "scheduling.x-k8s.io/pod-group";
 /// The API group of PodGroups.
@@ -52,6 +56,10 @@ pub const PREEMPTIBLE: &str = "weir.dev/preemptible";
 pub const PREEMPTIBLE_ALIASES: &[&str] = &["preemptible"];
 /// Annotation of a namespace: what holds for its pods that do not say [`PREEMPTIBLE`].
 pub const DEFAULT_PREEMPTIBLE: &str = "weir.dev/default-preemptible";
+
+/// Label: the job that a pod works for, by which its figures are added up. The sidecar writes the name of the
+/// RayJob, which KubeRay leaves on the RayCluster, to the pods that do not say.
+pub const JOB: &str = "weir.dev/job";
 
 /// The value of a switch that is on.
 pub const TRUE: &str = "true";
@@ -95,8 +103,16 @@ pub const NAMESPACE: &str = "weir-system";
 pub const RAY_CLUSTER: &str = "ray.io/cluster";
 /// Label of KubeRay: `head` or `worker`.
 pub const RAY_NODE_TYPE: &str = "ray.io/node-type";
-/// Label of KubeRay, on the RayCluster: the RayJob that made it.
+/// The value of [`RAY_NODE_TYPE`] of a head.
+pub const RAY_HEAD: &str = "head";
+/// Label of KubeRay: the worker group of a pod.
+pub const RAY_GROUP: &str = "ray.io/group";
+/// Label of KubeRay, on the RayCluster: the RayJob or RayService that made it.
 pub const RAY_ORIGIN: &str = "ray.io/originated-from-cr-name";
+/// Label of KubeRay, on the RayCluster: which of the two [`RAY_ORIGIN`] is.
+pub const RAY_ORIGIN_KIND: &str = "ray.io/originated-from-crd";
+/// The value of [`RAY_ORIGIN_KIND`] of a RayJob.
+pub const RAY_JOB_KIND: &str = "RayJob";
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +128,7 @@ mod tests {
     #[test]
     fn every_key_is_one_that_the_api_server_takes() {
         let ours = [POOL, MANAGED, GATE, GANG, GANG_SIZE, PREEMPTIBLE, DEFAULT_PREEMPTIBLE, REQUESTED_SCHEDULER];
-        for key in ours.into_iter().chain([DECIDED_ON, ADMITTED_AS, POOL_FINALIZER]) {
+        for key in ours.into_iter().chain([DECIDED_ON, ADMITTED_AS, POOL_FINALIZER, GANG_BY, JOB]) {
             assert!(is_qualified(key) && key.starts_with(PREFIX), "{key}");
         }
         let pairs = GANG_ALIASES.iter().flat_map(|&(label, size)| [label, size]);

@@ -113,8 +113,9 @@ pub struct PoolDefaults {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// A label key, such as `ray.io/cluster`: pods of one namespace and owner that share its value are one
-    /// gang if they announce a size.
+    /// A label key: pods of one namespace and owner that share its value are one gang if they announce a size.
+    /// With `ray.io/cluster` the pods of a RayCluster are one that announce nothing: it has the size that the
+    /// RayCluster says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 316))]
     pub gang_by: Option<String>,

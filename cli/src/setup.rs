@@ -33,7 +33,7 @@ pub(crate) fn main(arguments: &SetupArgs) -> ExitCode {
 async fn set_up(arguments: &SetupArgs) -> Result<()> {
     let mut wanted = [&Program::CONTROL_PLANE[..], &[Program::Scheduler]].concat();
     if arguments.tests {
-        wanted.push(Program::ExtensionScheduler);
+        wanted.extend([Program::ExtensionScheduler, Program::RayOperator]);
     }
     let programs = Programs::find(&wanted, &Checkout::find()?, &Progress::to_stderr()).await?;
     match &arguments.into {

@@ -27,6 +27,8 @@ pub enum Program {
     Scheduler,
     /// The unmodified scheduler of kube-scheduler-wasm-extension, for comparison.
     ExtensionScheduler,
+    /// KubeRay's operator, which makes pods of RayClusters and RayJobs.
+    RayOperator,
 }
 
 /// What the programs of the control plane are built from, the longest build first.
@@ -67,6 +69,13 @@ const EXTENSION: Module = Module {
     packages: &["sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler"],
     linker: KUBE_1_32,
 };
+const RAY: Module = Module {
+    folder: "local/ray",
+    what: "the KubeRay operator 1.4.2",
+    expected: Duration::from_secs(120),
+    packages: &["github.com/ray-project/kuberay/ray-operator"],
+    linker: "",
+};
 const KUBE_1_32: &str = "-X k8s.io/component-base/version.gitVersion=v1.32.13 \
                          -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=32";
 
@@ -84,6 +93,7 @@ impl Program {
             Self::Kwok => "kwok",
             Self::Scheduler => "weir-scheduler",
             Self::ExtensionScheduler => "scheduler",
+            Self::RayOperator => "ray-operator",
         }
     }
 
@@ -94,6 +104,7 @@ impl Program {
             Self::Kwok => &KWOK,
             Self::Scheduler => &SCHEDULER,
             Self::ExtensionScheduler => &EXTENSION,
+            Self::RayOperator => &RAY,
         }
     }
 
@@ -101,14 +112,15 @@ impl Program {
     ///
     /// The API server is 1.33 because the scheduler is 1.32, may not be newer and at most one minor older;
     /// a controller manager may not be newer than its API server. Schedulers are never taken from elsewhere:
-    /// they are what is developed here.
+    /// they are what is developed here. Nor is KubeRay's operator, which comes with its custom resources and does
+    /// not say its version.
     const fn versions_that_fit(self) -> &'static [&'static str] {
         match self {
             Self::Etcd => &["etcd Version: 3.5.", "etcd Version: 3.6."],
             Self::ApiServer => &["Kubernetes v1.33."],
             Self::ControllerManager => &["Kubernetes v1.33.", "Kubernetes v1.32."],
             Self::Kwok => &["kwok version v0.7.", "kwok version 0.7."],
-            Self::Scheduler | Self::ExtensionScheduler => &[],
+            Self::Scheduler | Self::ExtensionScheduler | Self::RayOperator => &[],
         }
     }
 
@@ -172,7 +184,8 @@ mod tests {
 
     #[test]
     fn every_program_is_built_by_its_module() {
-        let all = [Program::CONTROL_PLANE.as_slice(), &[Program::Scheduler, Program::ExtensionScheduler]].concat();
+        let others = [Program::Scheduler, Program::ExtensionScheduler, Program::RayOperator];
+        let all = [Program::CONTROL_PLANE.as_slice(), &others].concat();
         for program in all {
             let packages = program.module().packages;
             let built = packages.iter().any(|package| package.rsplit('/').next() == Some(program.name()));

@@ -64,7 +64,12 @@ impl Reign<'_> {
         let seen = pod(written, &context, &mut shared);
         self.shared = shared;
         match seen {
-            Some(Seen::Managed(pod)) => self.managed(written, *pod),
+            Some(Seen::Managed(mut pod)) => {
+                let uid = pod.uid;
+                self.join_ray(written, namespace.as_ref().map_or(&empty, |found| &found.metadata), &mut pod);
+                self.managed(written, *pod);
+                self.name_job(uid);
+            }
             Some(Seen::Unmanaged { uid, node, shape }) => {
                 self.forget(uid);
                 self.events.push(Event::Unmanaged { uid, node, shape });
@@ -125,9 +130,7 @@ impl Reign<'_> {
         if known.mislabelled {
             self.mirror(known.target.clone(), &known.pool);
         }
-        self.report.touch(known.gang.as_ref());
-        let before = self.pods.insert(uid, known);
-        self.report.touch(before.and_then(|before| before.gang).as_ref());
+        self.remember(uid, known);
         self.events.push(Event::Pod(pod));
     }
 
@@ -145,11 +148,10 @@ impl Reign<'_> {
         for condition in [condition::ADMITTED, condition::PREEMPTED] {
             self.to_tell.remove(&(uid, condition));
         }
+        self.roster.remove(uid);
         self.going.left(uid);
         if self.started {
             self.book.victims.remove(&uid);
-        }
-        if self.started {
             self.book.entries.remove(&uid);
         }
     }

@@ -54,9 +54,12 @@ impl Reign<'_> {
             return;
         }
         let spec = GangSpec { size: i32::try_from(first.size).unwrap_or(i32::MAX), pool: first.pool.to_string() };
-        let body = json!({
+        let mut body = json!({
             "apiVersion": Gang::api_version(&()), "kind": Gang::kind(&()), "metadata": { "name": name }, "spec": spec,
         });
+        if let Some(job) = self.seat.watched.rays().get(&gang).and_then(|cluster| cluster.job.clone()) {
+            body["metadata"]["labels"] = json!({ names::JOB: job });
+        }
         let mut status = standing(&members);
         // A merge leaves what is not spoken of, so a new leader keeps what an earlier one had decided on.
         if let Some(decided) = self.report.decided.get(&gang) {

@@ -8,6 +8,7 @@
 //! | part | does |
 //! |---|---|
 //! | `feed` | turns what the watches bring into events of the queue |
+//! | `rays` | the same for pods of RayClusters, whose gangs those describe |
 //! | `signs` | turns budgets, the scheduler's signs of life and old clocks into events of the queue |
 //! | `carry_out` | records decisions and carries them out: gates and words |
 //! | `evict`, `going` | evictions: what is done, and what is to be done next |
@@ -24,6 +25,7 @@ mod going;
 mod inputs;
 mod kill;
 mod numbers;
+mod rays;
 mod report;
 mod signs;
 
@@ -47,6 +49,7 @@ use crate::budgets::Budgets;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
+use crate::ray::Roster;
 use crate::read::hosts::Rules;
 use crate::read::pod::Shared;
 use crate::watched::Watched;
@@ -143,6 +146,8 @@ struct Reign<'a> {
     models: BTreeSet<(String, String)>,
     /// How many members PodGroups asked for when pods were read by them.
     groups: BTreeMap<(String, String), Option<u32>>,
+    /// Pods of RayClusters.
+    roster: Roster,
     /// By what pods were read; when it changes they are read anew.
     fingerprint: u64,
     /// Namespaces, pools or the list of special hardware changed, so that the fingerprint may have.
@@ -194,6 +199,7 @@ impl<'a> Reign<'a> {
             shared: Shared::default(),
             models: BTreeSet::new(),
             groups: BTreeMap::new(),
+            roster: Roster::default(),
             rules,
             fingerprint: 0,
             watched_changed: true,
@@ -257,6 +263,7 @@ impl<'a> Reign<'a> {
                     }
                     Some(done) = self.outcomes.recv() => self.came_of(done),
                     () = self.seat.watched.changed() => self.pools_changed(),
+                    () = self.seat.watched.rays().changed() => self.rays_changed(),
                     Some(event) = nodes.next() => self.node_event(event),
                     Some(event) = leases.next() => self.lease_event(event),
                     Some(event) = budgets.next(), if self.started => self.budget_event(event),

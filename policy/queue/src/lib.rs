@@ -76,7 +76,7 @@
 //!     shape: Arc::new(PodShape { requests: resources(gpus), ..PodShape::default() }),
 //!     phase: Phase::Waiting,
 //!     obstacle: None,
-//!     back_off_until: None,
+//!     back_off: None,
 //!     controlled: true,
 //! });
 //!

@@ -1,0 +1,49 @@
+//! The pods of each RayCluster as they were read, so that they can be told of anew when it says something else.
+
+use std::collections::{BTreeMap, HashMap};
+
+use weir_queue::{Pod, Uid};
+
+use super::member::Member;
+
+/// Namespace and name of a RayCluster.
+pub type Key = (String, String);
+
+/// The pods of RayClusters.
+#[derive(Debug, Default)]
+pub struct Roster {
+    clusters: BTreeMap<Key, BTreeMap<Uid, (Member, Pod)>>,
+    of: HashMap<Uid, Key>,
+}
+
+impl Roster {
+    /// Remembers a pod as it was read, before it was made part of a gang.
+    pub fn insert(&mut self, member: &Member, pod: &Pod) {
+        self.remove(pod.uid);
+        let key = member.key();
+        self.of.insert(pod.uid, key.clone());
+        self.clusters.entry(key).or_default().insert(pod.uid, (member.clone(), pod.clone()));
+    }
+
+    /// Forgets a pod.
+    pub fn remove(&mut self, pod: Uid) {
+        let Some(key) = self.of.remove(&pod) else { return };
+        let Some(pods) = self.clusters.get_mut(&key) else { return };
+        pods.remove(&pod);
+        if pods.is_empty() {
+            self.clusters.remove(&key);
+        }
+    }
+
+    /// As what a pod was remembered.
+    #[must_use]
+    pub fn member(&self, pod: Uid) -> Option<&Member> {
+        let pods = self.clusters.get(self.of.get(&pod)?)?;
+        pods.get(&pod).map(|(member, _)| member)
+    }
+
+    /// The pods of a RayCluster, and of those that had its name before.
+    pub fn of(&self, cluster: &Key) -> impl Iterator<Item = &(Member, Pod)> {
+        self.clusters.get(cluster).into_iter().flat_map(BTreeMap::values)
+    }
+}
