@@ -83,7 +83,7 @@ fn modules_and_one_more() -> TempDir {
     }
     std::fs::copy(built.join("gpu-filter.wasm"), folder.path().join("begun-just-now.wasm")).unwrap();
     let entry =
-        "name: BegunJustNow\nargs:\n  guestURL: file://${WEIR_PLUGINS}/begun-just-now.wasm\n  guestConfig: '{}'\n";
+        "name: BegunJustNow\nargs:\n  guestURL: file://${WEIR_PLUGINS}/begun-just-now.wasm\n  allowUnmetered: true\n";
     std::fs::write(folder.path().join("begun-just-now.yaml"), entry).unwrap();
     folder
 }

@@ -3,8 +3,8 @@
 //! Two things are added. The plugin that keeps special hardware follows the ConfigMap that the run has applied,
 //! instead of the list that the file repeats. And every module of the folder runs: one that no profile names is
 //! added to the profile that places the pods, under its file's name in capitals (`zone-filter` is `ZoneFilter`),
-//! with the entry of `pluginConfig` that lies beside it as `NAME.yaml`, if one does. So a plugin that was just
-//! begun is tried before anybody decides to ship it, and the shipped profile is changed on purpose only.
+//! with the entry of `pluginConfig` that lies beside it as `NAME.yaml`, if one does, and else without settings and
+//! without asking that it was packed. So a plugin that was just begun is tried before anybody decides to ship it, and the shipped profile is changed on purpose only.
 
 use std::path::Path;
 
@@ -90,7 +90,7 @@ fn follow(profile: &mut Value, special: &str) {
 /// Adds a plugin to the profile that places the pods, and says its name.
 fn add(config: &mut Value, Added { module, entry }: Added) -> Result<String> {
     let url = format!("file://${{WEIR_PLUGINS}}/{module}.wasm");
-    let entry = entry.unwrap_or_else(|| json!({ "name": capitals(&module), "args": { "guestURL": url } }));
+    let entry = entry.unwrap_or_else(|| json!({ "name": capitals(&module), "args": { "guestURL": url, "allowUnmetered": true } }));
     let Some(name) = entry["name"].as_str().map(str::to_owned) else {
         bail!("{module}.yaml: name: expected the plugin's name, such as {}", capitals(&module));
     };
