@@ -7,10 +7,12 @@ mod amounts;
 mod break_glass;
 mod cluster;
 mod complete;
+mod digest;
 mod down;
 mod draw;
 mod entitlement;
 mod explain;
+mod plugin;
 mod pods;
 mod pools;
 mod queue;
@@ -49,6 +51,9 @@ enum Command {
     Down,
     /// Find or build the programs that `weir run` starts.
     Setup(setup::SetupArgs),
+    /// Make a plugin ready for the scheduler.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Try a what-if on a trace, in memory.
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),
@@ -80,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Down => down::main(),
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Entitlement(args) => entitlement::run(&args),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell, called),
     }
