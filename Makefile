@@ -132,7 +132,7 @@ bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=D
 	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler-wasm \
 		sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler
 	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/bench \
-		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins)
+		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins/packed)
 
 .PHONY: clean
 clean: ## Remove what was built, the cached programs included
