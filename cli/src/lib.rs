@@ -13,6 +13,7 @@ mod draw;
 mod entitlement;
 mod explain;
 mod plugin;
+mod plugins;
 mod pods;
 mod pools;
 mod queue;
@@ -43,6 +44,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Release waiting pods by hand, with the sidecar down too.
     BreakGlass(break_glass::BreakGlassArgs),
+    /// Show what the scheduler's replicas run, and give them other plugins.
+    Plugins(plugins::PluginsArgs),
     /// Compute who may use how much of a cluster that a file describes.
     Entitlement(entitlement::EntitlementArgs),
     /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Queue(args) => ask(called, "queue", queue::run(&args)),
         Command::Explain(args) => ask(called, "explain", explain::run(&args)),
         Command::BreakGlass(args) => ask(called, "break-glass", break_glass::run(&args)),
+        Command::Plugins(args) => ask(called, "plugins", plugins::run(&args)),
         Command::Run(arguments) => run::command::main(arguments),
         Command::Down => down::main(),
         Command::Setup(arguments) => setup::main(&arguments),
