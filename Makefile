@@ -25,7 +25,7 @@ help: ## Explain every target
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: weir plugins ## Build every program to target/bin/ and the plugins to target/plugins/
+build: plugins ## Build every program to target/bin/ and the plugins to target/plugins/
 	@$(CARGO_TARGET_DIR)/bin/weir setup --into $(CARGO_TARGET_DIR)/bin
 
 .PHONY: weir
@@ -38,17 +38,18 @@ weir:
 	@for p in $(PROGRAMS); do ln -f $(CARGO_TARGET_DIR)/debug/$$p $(CARGO_TARGET_DIR)/bin/$$p; done
 
 .PHONY: plugins
-plugins: ## Build the scheduler plugins to target/plugins/NAME.wasm
+plugins: weir ## Build the scheduler plugins to target/plugins/NAME.wasm, and packed to target/plugins/packed/
 	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_FLAGS)' \
 		cargo build --quiet --profile plugin --target wasm32-unknown-unknown $(addprefix -p ,$(PLUGINS))
 	@mkdir -p $(CARGO_TARGET_DIR)/plugins
-	@# `make run` runs whatever lies there, so what is no plugin any more goes.
-	@for file in $(CARGO_TARGET_DIR)/plugins/*; do \
+	@# `make run` runs whatever lies in packed/, so what is no plugin any more goes.
+	@for file in $(CARGO_TARGET_DIR)/plugins/*.* $(CARGO_TARGET_DIR)/plugins/packed/*.*; do \
 		name="$$(basename "$${file%.*}")"; [[ ! -e $$file || -d plugins/$$name ]] || rm "$$file"; done
 	@for p in $(PLUGINS); do \
 		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/$${p//-/_}.wasm $(CARGO_TARGET_DIR)/plugins/$$p.wasm; \
-		rm -f $(CARGO_TARGET_DIR)/plugins/$$p.yaml; \
-		[[ ! -e plugins/$$p/profile.yaml ]] || cp plugins/$$p/profile.yaml $(CARGO_TARGET_DIR)/plugins/$$p.yaml; done
+		$(CARGO_TARGET_DIR)/bin/weir plugin pack $(CARGO_TARGET_DIR)/plugins/$$p.wasm >/dev/null; \
+		rm -f $(CARGO_TARGET_DIR)/plugins/packed/$$p.yaml; \
+		[[ ! -e plugins/$$p/profile.yaml ]] || cp plugins/$$p/profile.yaml $(CARGO_TARGET_DIR)/plugins/packed/$$p.yaml; done
 
 # The SDK's examples as modules, for the Go tests.
 .PHONY: guests
@@ -64,7 +65,7 @@ KEEP_IT := $(filter-out 0 no false,$(KEEP))
 
 .PHONY: run
 run: build ## Run a real cluster's workload and watch it: NODES= PODS= SPEED= KEEP=1
-	@$(CARGO_TARGET_DIR)/bin/weir run --plugins $(CARGO_TARGET_DIR)/plugins \
+	@$(CARGO_TARGET_DIR)/bin/weir run --plugins $(CARGO_TARGET_DIR)/plugins/packed \
 		$(if $(NODES),--nodes $(NODES)) $(if $(PODS),--pods $(PODS)) $(if $(SPEED),--speed $(SPEED)) \
 		$(if $(KEEP_IT),--keep)
 
@@ -132,7 +133,7 @@ bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=D
 	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler-wasm \
 		sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler
 	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/bench \
-		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins)
+		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins/packed)
 
 .PHONY: clean
 clean: ## Remove what was built, the cached programs included

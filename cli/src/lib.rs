@@ -7,10 +7,13 @@ mod amounts;
 mod break_glass;
 mod cluster;
 mod complete;
+mod digest;
 mod down;
 mod draw;
 mod entitlement;
 mod explain;
+mod plugin;
+mod plugins;
 mod pods;
 mod pools;
 mod queue;
@@ -41,6 +44,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Release waiting pods by hand, with the sidecar down too.
     BreakGlass(break_glass::BreakGlassArgs),
+    /// Show what the scheduler's replicas run, and give them other plugins.
+    Plugins(plugins::PluginsArgs),
     /// Compute who may use how much of a cluster that a file describes.
     Entitlement(entitlement::EntitlementArgs),
     /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
@@ -49,6 +54,9 @@ enum Command {
     Down,
     /// Find or build the programs that `weir run` starts.
     Setup(setup::SetupArgs),
+    /// Make a plugin ready for the scheduler.
+    #[command(subcommand)]
+    Plugin(plugin::PluginCommand),
     /// Try a what-if on a trace, in memory.
     #[command(subcommand)]
     Simulate(simulate::SimulateCommand),
@@ -76,10 +84,12 @@ pub fn main() -> ExitCode {
         Command::Queue(args) => ask(called, "queue", queue::run(&args)),
         Command::Explain(args) => ask(called, "explain", explain::run(&args)),
         Command::BreakGlass(args) => ask(called, "break-glass", break_glass::run(&args)),
+        Command::Plugins(args) => ask(called, "plugins", plugins::run(&args)),
         Command::Run(arguments) => run::command::main(arguments),
         Command::Down => down::main(),
         Command::Setup(arguments) => setup::main(&arguments),
         Command::Entitlement(args) => entitlement::run(&args),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Simulate(command) => simulate::run(&command),
         Command::Completion { shell } => completion(shell, called),
     }

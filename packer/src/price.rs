@@ -2,9 +2,9 @@
 
 use wasmparser::Operator;
 
-/// What it costs to enter a function: a frame is made and taken away. With one for each local, which is zeroed, this
-/// also bounds how fast a recursion can use up the stack.
-pub(crate) const CALL: u64 = 10;
+/// What it costs to enter a function, and one more for each local. That is more than its time, which some eight
+/// instructions take too: a frame is at least 64 bytes of the runtime's stack, and this is what bounds a recursion.
+pub(crate) const CALL: u64 = 32;
 
 /// What it costs to call a host function, which copies a pod or a node more often than not.
 const HOST_CALL: u64 = 1000;

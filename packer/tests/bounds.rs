@@ -75,7 +75,7 @@ fn every_call_has_its_own_fuel_and_the_one_after_a_trap_too() {
     let text = r#"(module
         (func (export "long") (result i32) (loop (br 0)) (i32.const 1))
         (func (export "short") (result i32) (i32.const 7)))"#;
-    let mut packed = Packed::new(text, with_fuel(11));
+    let mut packed = Packed::new(text, with_fuel(33));
     assert_eq!([packed.call("short"), packed.call("short")], [Ok(7), Ok(7)]);
     assert_eq!(packed.call("long"), Err(Ended::OutOfFuel));
     assert_eq!(packed.call("short"), Ok(7));
@@ -99,11 +99,11 @@ fn needs(text: &str) -> u64 {
 }
 
 #[test]
-fn a_call_costs_ten_and_one_for_each_instruction_and_each_local() {
-    assert_eq!(needs(r#"(module (func (export "f") (result i32) (i32.const 1)))"#), 10 + 1);
-    assert_eq!(needs(r#"(module (func (export "f") (result i32) (local i32 i64 i64) (i32.const 1)))"#), 10 + 3 + 1);
+fn a_call_costs_thirty_two_and_one_for_each_instruction_and_each_local() {
+    assert_eq!(needs(r#"(module (func (export "f") (result i32) (i32.const 1)))"#), 32 + 1);
+    assert_eq!(needs(r#"(module (func (export "f") (result i32) (local i32 i64 i64) (i32.const 1)))"#), 32 + 3 + 1);
     let calls = r#"(module (func $one (nop)) (func (export "f") (result i32) (call $one) (call $one) (i32.const 1)))"#;
-    assert_eq!(needs(calls), 10 + 3 + 2 * (10 + 1));
+    assert_eq!(needs(calls), 32 + 3 + 2 * (32 + 1));
 }
 
 #[test]
@@ -114,11 +114,11 @@ fn only_what_is_executed_costs() {
                 (if (result i32) (i32.const {which}) (then (i32.const 1)) (else (nop) (nop) (nop) (i32.const 2)))))"#
         )
     };
-    assert_eq!([needs(&arm(1)), needs(&arm(0))], [10 + 2 + 1, 10 + 2 + 4]);
+    assert_eq!([needs(&arm(1)), needs(&arm(0))], [32 + 2 + 1, 32 + 2 + 4]);
     // Each of five times round: get, const, sub, tee, br_if.
     let counts = r#"(module (func (export "f") (result i32) (local i32) (local.set 0 (i32.const 5))
         (loop (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (i32.const 1)))"#;
-    assert_eq!(needs(counts), 10 + 1 + 2 + 5 * 5 + 1);
+    assert_eq!(needs(counts), 32 + 1 + 2 + 5 * 5 + 1);
     // br_table jumps over what the other cases would have cost.
     let case = |which: u32| {
         format!(
@@ -129,14 +129,14 @@ fn only_what_is_executed_costs() {
                 (i32.const 7)))"#
         )
     };
-    assert_eq!([0, 1, 2, 9].map(|which| needs(&case(which))), [10 + 2 + 2, 10 + 2 + 4, 10 + 2 + 1, 10 + 2 + 1]);
+    assert_eq!([0, 1, 2, 9].map(|which| needs(&case(which))), [32 + 2 + 2, 32 + 2 + 4, 32 + 2 + 1, 32 + 2 + 1]);
 }
 
 #[test]
 fn a_host_function_costs_a_thousand() {
     let text =
         r#"(module (import "host" "call" (func $host)) (func (export "f") (result i32) (call $host) (i32.const 1)))"#;
-    assert_eq!(needs(text), 10 + 1000 + 1);
+    assert_eq!(needs(text), 32 + 1000 + 1);
 }
 
 #[test]
@@ -147,20 +147,20 @@ fn what_moves_many_things_at_once_costs_by_their_number() {
                 (func (export "f") (result i32) {instruction} (i32.const 1)))"#
         )
     };
-    assert_eq!(needs(&memory("(memory.fill (i32.const 0) (i32.const 1) (i32.const 4096))")), 10 + 4 + 512 + 1);
-    assert_eq!(needs(&memory("(memory.copy (i32.const 0) (i32.const 9) (i32.const 4096))")), 10 + 4 + 512 + 1);
-    assert_eq!(needs(&memory("(memory.init $d (i32.const 0) (i32.const 0) (i32.const 16))")), 10 + 4 + 2 + 1);
-    assert_eq!(needs(&memory("(drop (memory.grow (i32.const 2)))")), 10 + 3 + 2 * 8192 + 1);
+    assert_eq!(needs(&memory("(memory.fill (i32.const 0) (i32.const 1) (i32.const 4096))")), 32 + 4 + 512 + 1);
+    assert_eq!(needs(&memory("(memory.copy (i32.const 0) (i32.const 9) (i32.const 4096))")), 32 + 4 + 512 + 1);
+    assert_eq!(needs(&memory("(memory.init $d (i32.const 0) (i32.const 0) (i32.const 16))")), 32 + 4 + 2 + 1);
+    assert_eq!(needs(&memory("(drop (memory.grow (i32.const 2)))")), 32 + 3 + 2 * 8192 + 1);
     let table = |instruction: &str| {
         format!(
             r#"(module (table 100 200 funcref) (elem $e func $g $g $g) (func $g)
                 (func (export "f") (result i32) {instruction} (i32.const 1)))"#
         )
     };
-    assert_eq!(needs(&table("(table.fill (i32.const 0) (ref.null func) (i32.const 70))")), 10 + 4 + 70 + 1);
-    assert_eq!(needs(&table("(table.copy (i32.const 0) (i32.const 1) (i32.const 70))")), 10 + 4 + 70 + 1);
-    assert_eq!(needs(&table("(table.init $e (i32.const 0) (i32.const 0) (i32.const 3))")), 10 + 4 + 3 + 1);
-    assert_eq!(needs(&table("(drop (table.grow (ref.null func) (i32.const 70)))")), 10 + 4 + 70 + 1);
+    assert_eq!(needs(&table("(table.fill (i32.const 0) (ref.null func) (i32.const 70))")), 32 + 4 + 70 + 1);
+    assert_eq!(needs(&table("(table.copy (i32.const 0) (i32.const 1) (i32.const 70))")), 32 + 4 + 70 + 1);
+    assert_eq!(needs(&table("(table.init $e (i32.const 0) (i32.const 0) (i32.const 3))")), 32 + 4 + 3 + 1);
+    assert_eq!(needs(&table("(drop (table.grow (ref.null func) (i32.const 70)))")), 32 + 4 + 70 + 1);
 }
 
 #[test]

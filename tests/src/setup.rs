@@ -35,7 +35,7 @@ impl Setup {
     pub fn shipped() -> Result<Self> {
         let file = Checkout::find()?.root().join("scheduler-config/weir.yaml");
         let configuration = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        Ok(Self { program: Program::Scheduler, configuration, plugins: built("plugins")? })
+        Ok(Self { program: Program::Scheduler, configuration, plugins: built("plugins/packed")? })
     }
 
     /// The unmodified scheduler of kube-scheduler-wasm-extension, with this configuration.
@@ -43,7 +43,7 @@ impl Setup {
     /// # Errors
     /// When the modules were not built.
     pub fn unmodified(configuration: &str) -> Result<Self> {
-        let plugins = built("plugins")?;
+        let plugins = built("plugins/packed")?;
         Ok(Self { program: Program::ExtensionScheduler, configuration: configuration.to_owned(), plugins })
     }
 

@@ -197,10 +197,10 @@ fn beside(name: &str) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Where `make plugins` left the modules: beside this program's own folder, whatever the target folder is.
+/// Where `make plugins` left the packed modules: beside this program's own folder, whatever the target folder is.
 fn built_plugins(checkout: &Checkout) -> PathBuf {
-    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("plugins")));
-    beside.filter(|folder| folder.is_dir()).unwrap_or_else(|| checkout.root().join("target/plugins"))
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.join("plugins/packed")));
+    beside.filter(|folder| folder.is_dir()).unwrap_or_else(|| checkout.root().join("target/plugins/packed"))
 }
 
 /// What the run is shown on.

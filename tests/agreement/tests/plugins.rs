@@ -1,5 +1,6 @@
-//! Puts random pods and nodes to each module and to the same code compiled natively; every verdict, score and
-//! reason has to be the same. The random objects are such that all branches are taken, and a few are broken.
+//! Puts random pods and nodes to each module, as it is and packed, and to the same code compiled natively; every
+//! verdict, score and reason has to be the same. The random objects are such that all branches are taken, and a few
+//! are broken. Packed modules get a hundredth of the usual fuel: what is left is head room.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
@@ -12,6 +13,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use weir_agreement::{Guest, Verdict};
+use weir_packer::{FUEL_PER_CALL, Settings, pack};
 
 const CASES: usize = 1000;
 
@@ -81,7 +83,15 @@ fn random_node(random: &mut ChaCha8Rng) -> NodeBuilder {
     node
 }
 
-/// Calls `compare` for each case with the module and the fake host that know the same pod and node, and counts
+/// The module as it is, and packed.
+fn both(name: &str) -> [Vec<u8>; 2] {
+    let module = module(name);
+    let settings = Settings { fuel_per_call: FUEL_PER_CALL / 100, ..Settings::default() };
+    let packed = pack(&module, &settings).unwrap();
+    [module, packed]
+}
+
+/// Calls `compare` for each case with each module and the fake host that know the same pod and node, and counts
 /// what it returns.
 fn agree<P: Plugin>(
     name: &str,
@@ -89,14 +99,17 @@ fn agree<P: Plugin>(
     mut compare: impl FnMut(&mut Guest, &mut FakeHost, &P) -> String,
 ) -> BTreeMap<String, usize> {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let mut guest = Guest::load(&module(name), config).unwrap();
+    let mut guests = both(name).map(|wasm| Guest::load(&wasm, config).unwrap());
     let plugin = FakeHost::new().config(config).load::<P>().unwrap();
     let mut seen = BTreeMap::new();
     for _ in 0..CASES {
-        let (pod, node): (Pod, Node) = (random_pod(&mut random).build(), random_node(&mut random).build());
-        guest.set(pod.protobuf(), "n", node.protobuf());
-        let mut host = FakeHost::new().pod(pod).node(node);
-        *seen.entry(compare(&mut guest, &mut host, &plugin)).or_default() += 1;
+        let (pod, node) = (random_pod(&mut random), random_node(&mut random));
+        for guest in &mut guests {
+            let (pod, node): (Pod, Node) = (pod.clone().build(), node.clone().build());
+            guest.set(pod.protobuf(), "n", node.protobuf());
+            let mut host = FakeHost::new().pod(pod).node(node);
+            *seen.entry(compare(guest, &mut host, &plugin)).or_default() += 1;
+        }
     }
     seen
 }
@@ -160,7 +173,9 @@ fn loadaware_score_says_the_same_in_both_worlds() {
 fn settings_are_refused_with_the_same_words_in_both_worlds() {
     let config = r#"{"gpuResources": ["nvidia.com/gpu", 5]}"#;
     let native = FakeHost::new().config(config).load::<gpu_filter::GpuFilter>().err().unwrap();
-    let refused = Guest::load(&module("gpu-filter"), config).err().unwrap().to_string();
-    assert!(refused.starts_with(&native), "{refused}");
+    for wasm in both("gpu-filter") {
+        let refused = Guest::load(&wasm, config).err().unwrap().to_string();
+        assert!(refused.starts_with(&native), "{refused}");
+    }
     assert_eq!(native, "settings.gpuResources[1]: expected a string, found the number 5");
 }

@@ -69,7 +69,7 @@ async fn a_missing_module_is_named() -> Result<()> {
 
 #[tokio::test]
 async fn a_truncated_module_is_refused() -> Result<()> {
-    let whole = std::fs::read(built("plugins/gpu-filter.wasm")?)?;
+    let whole = std::fs::read(built("plugins/packed/gpu-filter.wasm")?)?;
     let message = refused_module(&whole[..whole.len() / 2]).await?;
     assert!(message.contains("gpu-filter.wasm is not a WebAssembly module, or only a part of one"), "{message}");
     Ok(())
@@ -93,10 +93,10 @@ async fn refused_module(bytes: &[u8]) -> Result<String> {
 /// Copies every module but gpu-filter's: the scheduler loads them in no particular order.
 fn other_modules(sandbox: &Sandbox) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for module in std::fs::read_dir(built("plugins")?)? {
+    for module in std::fs::read_dir(built("plugins/packed")?)? {
         let name = module?.file_name().to_string_lossy().into_owned();
         if name != "gpu-filter.wasm" {
-            sandbox.file(&name, std::fs::read(built("plugins")?.join(&name))?)?;
+            sandbox.file(&name, std::fs::read(built("plugins/packed")?.join(&name))?)?;
             names.push(name);
         }
     }
