@@ -19,12 +19,13 @@ type View struct {
 	// Info carries the guest's Node, because the extension asks its handle for a NodeInfo.
 	Info *framework.NodeInfo
 
-	// ID is of this view and of no other. Who remembers something about a view remembers it by ID, which keeps no view
-	// alive that is not needed any more.
+	// ID is of what the view tells: of this view, and of those right before and after it that tell the same. Who remembers
+	// something about a view remembers it by ID, which keeps no view alive that is not needed any more.
 	ID uint64
 
-	// generation is of the NodeInfo that the view was made from.
-	generation int64
+	// generation is of the NodeInfo that the view was made from, first that of the first of the views in a row that tell
+	// the same.
+	generation, first int64
 
 	// sample is the last sample when the view was made, told or not; expires is when it stops being told, zero if it is
 	// not told.
@@ -40,7 +41,7 @@ func (d Detail) View(info *framework.NodeInfo) *View {
 }
 
 func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
-	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), generation: info.Generation, sample: sample}
+	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), generation: info.Generation, first: info.Generation, sample: sample}
 	var fresh *load.Sample
 	if sample != nil {
 		if expires := sample.Expires(d.LoadFreshFor); now.Before(expires) {
@@ -113,6 +114,15 @@ func (c *Cache) Key(info *framework.NodeInfo) (uint64, *View) {
 	return view.ID, view
 }
 
+// FirstKey is the key under which guests were told the same of this node first: most changes of a NodeInfo (a heartbeat of
+// its kubelet, a binding that is confirmed) are none of what a guest is told. It is the key itself where that has a view.
+func (c *Cache) FirstKey(info *framework.NodeInfo) uint64 {
+	if c.detail.LoadFreshFor == 0 {
+		return uint64(c.Of(info).first)
+	}
+	return c.Of(info).ID
+}
+
 // Detail is how much of a Node the cache's views have.
 func (c *Cache) Detail() Detail { return c.detail }
 
@@ -136,8 +146,20 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 		return last.second
 	}
 	view := c.detail.view(info, sample, now)
+	for _, before := range []*View{last.first, last.second} {
+		if before != nil && before.tellsLike(view) {
+			view.Info, view.ID, view.first = before.Info, before.ID, before.first
+			break
+		}
+	}
 	node.Store(&pair{first: view, second: last.first})
 	return view
+}
+
+// tellsLike compares packed views. Whole ones share their parts with the Node and are not written down for it.
+func (v *View) tellsLike(other *View) bool {
+	message, isPacked := v.Info.Node().Annotations[Packed]
+	return isPacked && message == other.Info.Node().Annotations[Packed]
 }
 
 // holds says whether the view still tells the truth.

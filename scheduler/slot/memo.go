@@ -16,7 +16,7 @@ import (
 // It is exact. A pure module's answer is a function of its configuration, the bytes of the pod and the bytes of the
 // node. There is one memo for each version of module and configuration; its rows are found by the pod's bytes, compared
 // in full, since labels are a tenant's and a hash could be made to collide; within a row a node stands under the key of
-// its view (guestview.Cache.Key), and under one key always the same is told. So nothing is ever invalidated: what has
+// its view (guestview.Cache.Key, FirstKey), and under one key always the same is told. So nothing is ever invalidated: what has
 // changed has another key.
 //
 // The pods of a job look alike, and a scheduled pod changes one node: of a thousand answers 999 are remembered.
@@ -108,16 +108,14 @@ func (v *verdict) text() string {
 	return fmt.Sprintf("%s %s %d", v.code, strings.Join(v.reasons, ", "), v.score)
 }
 
-// verdicts numbers the different answers of a module, of which there are few: the scores, and some sentences.
+// verdicts numbers the different answers of a module, of which there are few: the scores, and some sentences. Numbering ends
+// at mostVerdicts: a module that makes up a new sentence for each node is asked each time.
 type verdicts struct {
 	all atomic.Pointer[[]*verdict]
 
 	mu     sync.Mutex
 	number map[string]uint64
 }
-
-// mostVerdicts is where numbering ends. A module that makes up a new sentence for each node is asked each time.
-const mostVerdicts = 1 << verdictBits
 
 // init gives each success its score as the number.
 func (n *verdicts) init() {

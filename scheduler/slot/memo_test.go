@@ -77,6 +77,27 @@ func TestANodeThatChangedIsAskedAboutAgain(t *testing.T) {
 	}
 }
 
+func TestANodeThatChangedInWhatNoGuestIsToldOfIsNotAskedAboutAgain(t *testing.T) {
+	handle := cluster(t, []*v1.Node{node("a")})
+	plugin := remembering(t, counter(), handle, 0)
+	pod, on := podOn("p", "", "cpu", "1"), info(t, handle, "a").Snapshot()
+	before := filterWith(plugin, pod, on).Code()
+	for beat := range 3 { // its kubelet says that it is alive
+		alive := on.Node().DeepCopy()
+		alive.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, LastHeartbeatTime: metav1.Unix(int64(beat), 0)}}
+		on.SetNode(alive)
+		if after := filterWith(plugin, pod, on).Code(); after != before {
+			t.Errorf("it was asked again, and answers %v after %v", after, before)
+		}
+	}
+	labelled := on.Node().DeepCopy()
+	labelled.Labels["new"] = "yes"
+	on.SetNode(labelled)
+	if after := filterWith(plugin, pod, on).Code(); after == before {
+		t.Error("it was not asked again although its labels have changed")
+	}
+}
+
 func TestOfSoManyRememberedAnswersOneIsAskedForAgain(t *testing.T) {
 	handle := cluster(t, []*v1.Node{node("a")})
 	plugin := remembering(t, echo(), handle, 5)
@@ -169,7 +190,11 @@ func TestTheMemoAndDirectCallsNeverDiffer(t *testing.T) {
 	for step := range 4000 {
 		at := random.IntN(len(infos))
 		asked := infos[at]
-		switch random.IntN(8) {
+		switch random.IntN(9) {
+		case 5: // its kubelet says that it is alive, of which guests are told nothing
+			alive := asked.Node().DeepCopy()
+			alive.Status.Conditions = []v1.NodeCondition{{Type: v1.NodeReady, LastHeartbeatTime: metav1.NewTime(now.Now())}}
+			asked.SetNode(alive)
 		case 3: // its load is measured
 			for _, s := range []*slot{with, without} {
 				if err := s.host.loads.Put(nodeLoad(asked.Node().Name, now.Now(), int64(step))); err != nil {

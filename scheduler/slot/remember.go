@@ -8,12 +8,16 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// remembered is what the module answered about a node before. It is nil also for one in so many answers that is to be
-// asked for again.
-func (s *slot) remembered(c *cycle, at *pointMetrics, in *table, key uint64) *verdict {
+// remembered is what the module answered about a node before, or when it was last told the same of it. It is nil also for
+// one in so many answers that is to be asked for again.
+func (s *slot) remembered(c *cycle, at *pointMetrics, in *table, key uint64, node *framework.NodeInfo) *verdict {
 	number, ok := in.get(key)
 	if !ok {
-		return nil
+		first := c.version.views.FirstKey(node)
+		if number, ok = in.get(first); !ok {
+			return nil
+		}
+		in.put(key, number)
 	}
 	known := c.version.memo.verdicts.get(number)
 	if s.host.recheck(at.remembered(known.code)) {

@@ -82,7 +82,7 @@ func (s *slot) Filter(ctx context.Context, state *framework.CycleState, pod *v1.
 func (s *slot) filter(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) *framework.Status {
 	key, view := c.version.views.Key(node)
 	if c.row != nil {
-		if known := s.remembered(c, c.filter, &c.row.filter, key); known != nil {
+		if known := s.remembered(c, c.filter, &c.row.filter, key, node); known != nil {
 			return known.status()
 		}
 	}
@@ -152,7 +152,7 @@ func (s *slot) score(ctx context.Context, c *cycle, state *framework.CycleState,
 	name := node.Node().Name
 	key, view := c.version.views.Key(node)
 	if c.row != nil {
-		if known := s.remembered(c, c.score, &c.row.score, key); known != nil {
+		if known := s.remembered(c, c.score, &c.row.score, key, node); known != nil {
 			return known.score, known.status()
 		}
 	}

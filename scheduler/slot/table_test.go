@@ -27,6 +27,32 @@ func TestATableOfTwiceItsNodesForgetsTheOldestKeys(t *testing.T) {
 	}
 }
 
+// A node in a thousand changes with every pod. The others are asked about with every pod too, and are not forgotten for it.
+func TestKeysThatAreAskedForAgainAndAgainOutliveThoseThatAreNot(t *testing.T) {
+	var answers table
+	const nodes, pods = 1000, 2000
+	answers.makeRoom(nodes)
+	current := [nodes]uint64{}
+	for node := range current {
+		current[node] = uint64(node + 1)
+		answers.put(current[node], 7)
+	}
+	missing, key := 0, uint64(nodes)
+	for pod := range pods {
+		key++
+		current[pod%100] = key // packing fills one host after the other
+		for _, key := range current {
+			if _, ok := answers.get(key); !ok {
+				missing++
+				answers.put(key, 7)
+			}
+		}
+	}
+	if unavoidable := pods; missing > unavoidable+pods/100 {
+		t.Errorf("%d answers were missing, of which %d are of nodes that had changed", missing, unavoidable)
+	}
+}
+
 func TestATableKeepsWhatItHasWhenItGrows(t *testing.T) {
 	var answers table
 	answers.makeRoom(10)
