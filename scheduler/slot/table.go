@@ -16,7 +16,7 @@ type table struct {
 type bucket [8]atomic.Uint64
 
 const (
-	// used is set in a word that was found since its bucket was full last. The verdict's number stands in the bits below,
+	// used is set in a word that was put or found since its bucket was full last. The verdict's number stands in the bits below,
 	// the key in those above.
 	verdictBits  = 19
 	mostVerdicts = 1 << verdictBits
@@ -79,7 +79,7 @@ func (t *table) put(key, number uint64) {
 		return // 0 is an empty word; the other is a scheduler that ran for centuries
 	}
 	line := t.line(key)
-	line[line.place(key)].Store(key<<keyAt | number)
+	line[line.place(key)].Store(key<<keyAt | used | number)
 }
 
 // place is where a key may stand: where it stands, or nothing does, or what is given up.
