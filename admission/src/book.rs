@@ -9,7 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Moment;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use weir_api::names;
-use weir_api::round::{Admission as Entry, AdmissionRound, AdmissionRoundSpec, BackOff, Claim, MAX_ENTRIES, Victim};
+use weir_api::round::{
+    Admission as Entry, AdmissionRound, AdmissionRoundSpec, BackOff, Claim, MAX_ENTRIES, MAX_VICTIMS, TOGETHER, Victim,
+};
 use weir_queue::{Grounds, Record, Recorded, RecordedClaim, Time, Uid};
 
 use crate::read::time;
@@ -78,13 +80,15 @@ impl Book {
     /// How many more pods fit into the record.
     #[must_use]
     pub fn room(&self) -> usize {
-        usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX).saturating_sub(self.entries.len())
+        // A gang that is larger than what is recorded together gets a record of its own.
+        let most = if self.entries.is_empty() { MAX_ENTRIES } else { TOGETHER };
+        usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(self.entries.len())
     }
 
     /// How many more victims fit into the record.
     #[must_use]
     pub fn room_for_victims(&self) -> usize {
-        usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX).saturating_sub(self.victims.len())
+        usize::try_from(MAX_VICTIMS).unwrap_or(usize::MAX).saturating_sub(self.victims.len())
     }
 
     /// When the book was begun, which is when Weir first led in this cluster.
@@ -126,7 +130,7 @@ impl Book {
             epoch,
             holder: self.holder.clone(),
             recorded: Some(Moment(jiff::Timestamp::now())),
-            inputs,
+            inputs: inputs.filter(|_| self.entries.len() <= usize::try_from(TOGETHER).unwrap_or(usize::MAX)),
             admissions: self.entries.values().cloned().collect(),
             claims: self.claims.values().cloned().collect(),
             victims: self.victims.values().cloned().collect(),

@@ -69,10 +69,6 @@ pub struct Placement {
     pub model_label: String,
     /// The ConfigMap with the list of special hardware, as `namespace/name`.
     pub special_hardware: String,
-    /// The lease by which the placing scheduler elects its leader, as `namespace/name`: each renewal is a sign of
-    /// life. Without one, only pods that are bound and verdicts that change are, and where neither happens no
-    /// pod is killed for not being placed.
-    pub scheduler_lease: String,
     /// Whether gpu-filter is on in the scheduler's profile. Off: CPU and GPU hosts are one class.
     pub gpu_filter: bool,
     /// Whether sku-exclusion-filter is on in the scheduler's profile. Off: special SKUs are general ones.
@@ -111,8 +107,9 @@ pub struct Cycle {
     /// How long an admitted pod may stay without a node before it is killed to give its resources back; the
     /// time in which the scheduler makes no progress does not count.
     pub placement_timeout: Span,
-    /// For how long after a sign of life the scheduler counts as working. Longer than the five minutes for
-    /// which kube-scheduler may leave a pod alone that it could not place.
+    /// For how long after a sign of life the scheduler counts as working: a pod that is bound, a verdict that
+    /// changes, a report that is renewed. Longer than the five minutes for which kube-scheduler may leave a pod
+    /// alone that it could not place.
     pub scheduler_patience: Span,
     /// How many pods of draining pools, or killed for not being placed, may go at most within a minute.
     pub kills_per_minute: u32,
@@ -199,7 +196,6 @@ impl Default for Placement {
             gpu_resources: vec![weir_model::dimension::GPU.to_owned()],
             model_label: names::GPU_MODEL.to_owned(),
             special_hardware: format!("{}/special-hardware", names::NAMESPACE),
-            scheduler_lease: format!("{}/{}", names::NAMESPACE, names::SCHEDULER),
             gpu_filter: true,
             sku_exclusion_filter: true,
         }
@@ -332,9 +328,6 @@ impl Config {
         }
         if !self.placement.special_hardware.contains('/') {
             return wrong("placement.specialHardware", "must be namespace/name of a ConfigMap");
-        }
-        if !self.placement.scheduler_lease.contains('/') {
-            return wrong("placement.schedulerLease", "must be namespace/name of a Lease");
         }
         if self.placement.gpu_resources.is_empty() {
             return wrong("placement.gpuResources", "is empty; name at least one resource, such as nvidia.com/gpu");

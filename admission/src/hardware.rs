@@ -5,6 +5,7 @@
 //! list in two ways. A list that cannot be followed is refused as a whole, as the scheduler refuses it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use weir_placement::sku::{SpecialHardware, SpecialHardwareList, SpecialModel};
@@ -64,6 +65,71 @@ pub fn aliases(special: &SpecialHardware) -> Aliases {
     all
 }
 
+/// The list that is followed: the one that the scheduler reports in force once it reports one, otherwise the
+/// newest that can be followed. A pod is then admitted by the list that it will be placed by.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    none: Special,
+    /// Lists that were seen, by revision; the last few.
+    seen: BTreeMap<u64, Special>,
+    /// The revision that was looked at last.
+    looked_at: Option<u64>,
+    current: Special,
+}
+
+/// A list, and what follows from it.
+#[derive(Clone, Debug)]
+pub struct Special {
+    /// The list.
+    pub list: Arc<SpecialHardware>,
+    /// What the nodes say for other names.
+    pub aliases: Arc<Aliases>,
+}
+
+/// How many lists are remembered: the scheduler follows within seconds.
+const REMEMBERED: usize = 8;
+
+impl Followed {
+    /// No list yet.
+    #[must_use]
+    pub fn new(none: SpecialHardware) -> Self {
+        let none = Special::new(none);
+        Self { current: none.clone(), none, seen: BTreeMap::new(), looked_at: None }
+    }
+
+    /// The list to follow, given the newest one and the revision that the scheduler has in force.
+    pub fn follow(&mut self, newest: Option<&ConfigMap>, in_force: Option<u64>) -> Special {
+        let Some(newest) = newest else {
+            self.current = self.none.clone();
+            return self.none.clone();
+        };
+        let revision = newest.metadata.resource_version.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+        if self.looked_at != Some(revision) {
+            self.looked_at = Some(revision);
+            match listed(newest) {
+                Ok(list) => drop(self.seen.insert(revision, Special::new(list))),
+                Err(error) => {
+                    tracing::error!(error, revision, "the list of special hardware cannot be followed; another one is");
+                }
+            }
+            while self.seen.len() > REMEMBERED {
+                self.seen.pop_first();
+            }
+        }
+        let reported = in_force.and_then(|revision| self.seen.get(&revision));
+        if let Some(next) = reported.or(self.seen.get(&revision)) {
+            self.current = next.clone();
+        }
+        self.current.clone()
+    }
+}
+
+impl Special {
+    fn new(list: SpecialHardware) -> Self {
+        Self { aliases: Arc::new(aliases(&list)), list: Arc::new(list) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +160,25 @@ mod tests {
         assert_eq!(said("gpu-node-label-model", "big").as_deref(), Some("H100"));
         assert_eq!(said("nvidia.com/gpu.product", "big").as_deref(), Some("NVIDIA-H100"));
         assert_eq!(said("nvidia.com/gpu.product", "NVIDIA-H100"), None);
+    }
+
+    #[test]
+    fn the_list_that_the_scheduler_has_in_force_is_followed() {
+        let mut followed = Followed::new(none("gpu-node-label-model").unwrap());
+        let revised = |revision: &str, model: &str| {
+            let mut map = list(&format!(r#"{{"models": [{{"model": "{model}", "gpusPerHost": 8}}]}}"#));
+            map.metadata.resource_version = Some(revision.to_owned());
+            map
+        };
+        let mut model = |map: &ConfigMap, in_force: Option<u64>| {
+            followed.follow(Some(map), in_force).list.models().first().map(|model| model.model.clone())
+        };
+        let (old, new, bad) = (revised("9", "G2"), revised("10", "G3"), revised("11", "G 4"));
+        assert_eq!(model(&old, None).as_deref(), Some("G2"), "nobody reports: the newest");
+        assert_eq!(model(&new, Some(9)).as_deref(), Some("G2"), "the scheduler does not follow yet");
+        assert_eq!(model(&new, Some(10)).as_deref(), Some("G3"));
+        assert_eq!(model(&bad, Some(10)).as_deref(), Some("G3"), "one that cannot be followed leaves the other");
+        assert_eq!(model(&bad, None).as_deref(), Some("G3"));
     }
 
     #[test]

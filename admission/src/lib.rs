@@ -12,7 +12,8 @@
 //! | [`guard`] | the policy that lets nobody admit himself |
 //! | [`watched`] | namespaces, pools and the list of special hardware, on every replica |
 //! | [`webhook`], [`http`], [`certificates`], [`install`] | what every replica serves and keeps right |
-//! | [`hardware`], [`pod_groups`], [`budgets`] | special hardware, PodGroups and disruption budgets |
+//! | [`hardware`], [`schedulers`] | special hardware, and which list of it the scheduler has in force |
+//! | [`pod_groups`], [`budgets`] | PodGroups of other schedulers, and disruption budgets |
 //! | [`read`] | Kubernetes objects as the queue is told of them |
 //! | [`ray`] | gangs of Ray clusters, whose pods announce nothing |
 //! | [`reign`], [`book`], [`pods`], [`writes`] | what the leader does: decide, record, carry out, report |
@@ -37,6 +38,7 @@ pub mod program;
 pub mod ray;
 pub mod read;
 pub mod reign;
+pub mod schedulers;
 pub mod watched;
 pub mod webhook;
 pub mod writes;

@@ -14,11 +14,13 @@ use tokio::task::JoinSet;
 use weir_api::ResourcePool;
 use weir_api::pool::PoolDefaults;
 use weir_placement::sku::SpecialHardware;
+use weir_queue::Time;
 
 use crate::config::Config;
-use crate::hardware::{self, Aliases};
+use crate::hardware::{self, Aliases, Followed, Special};
 use crate::pod_groups::PodGroups;
 use crate::ray::RayClusters;
+use crate::schedulers::Schedulers;
 
 /// What is known; cloning shares it.
 #[derive(Clone)]
@@ -27,23 +29,11 @@ pub struct Watched {
     namespaces: Store<Namespace>,
     pools: Store<ResourcePool>,
     hardware: Store<ConfigMap>,
-    /// The list in force with its revision: a list that cannot be followed leaves the one before in force, as
-    /// it does in the scheduler.
-    special: Arc<Mutex<Special>>,
+    special: Arc<Mutex<Followed>>,
+    schedulers: Schedulers,
     groups: PodGroups,
     rays: RayClusters,
-    /// What counts while there is no list.
-    no_hardware: SpecialHardware,
     changed: Arc<Notify>,
-}
-
-/// The list of special hardware that is followed.
-#[derive(Clone)]
-struct Special {
-    /// The revision that was looked at last.
-    revision: Option<String>,
-    list: Arc<SpecialHardware>,
-    aliases: Arc<Aliases>,
 }
 
 impl Watched {
@@ -59,8 +49,8 @@ impl Watched {
             namespaces: reflect(Api::all(client.clone()), watcher::Config::default(), tasks, &changed),
             pools: reflect(Api::all(client.clone()), watcher::Config::default(), tasks, &changed),
             hardware: reflect(hardware, only, tasks, &changed),
-            special: Arc::new(Mutex::new(Special::new(none.clone()))),
-            no_hardware: none,
+            special: Arc::new(Mutex::new(Followed::new(none))),
+            schedulers: Schedulers::start(client, config, tasks, &changed),
             groups: PodGroups::start(client, tasks, &changed),
             rays: RayClusters::start(client, tasks),
             client: client.clone(),
@@ -127,7 +117,13 @@ impl Watched {
         &self.groups
     }
 
-    /// The special hardware, as of the newest list that can be followed.
+    /// What the scheduler's replicas report.
+    #[must_use]
+    pub const fn schedulers(&self) -> &Schedulers {
+        &self.schedulers
+    }
+
+    /// The special hardware, as of the list that the scheduler has in force.
     #[must_use]
     pub fn special(&self) -> Arc<SpecialHardware> {
         self.followed().list
@@ -140,26 +136,9 @@ impl Watched {
     }
 
     fn followed(&self) -> Special {
-        let newest = self.hardware.state().pop();
-        let revision = newest.as_ref().and_then(|map| map.metadata.resource_version.clone());
-        let mut special = self.special.lock().unwrap_or_else(PoisonError::into_inner);
-        if special.revision == revision {
-            return special.clone();
-        }
-        match newest.as_deref().map_or_else(|| Ok(self.no_hardware.clone()), hardware::listed) {
-            Ok(list) => *special = Special::new(list),
-            Err(error) => {
-                tracing::error!(error, revision, "the list of special hardware cannot be followed; the one before is");
-            }
-        }
-        special.revision = revision;
-        special.clone()
-    }
-}
-
-impl Special {
-    fn new(list: SpecialHardware) -> Self {
-        Self { revision: None, aliases: Arc::new(hardware::aliases(&list)), list: Arc::new(list) }
+        let now = Time::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
+        let (newest, in_force) = (self.hardware.state().pop(), self.schedulers.in_force(now));
+        self.special.lock().unwrap_or_else(PoisonError::into_inner).follow(newest.as_deref(), in_force)
     }
 }
 

@@ -96,6 +96,10 @@ pub const ROUND: &str = "weir";
 pub const DEFAULT_POOL: &str = "default";
 /// The verb on `resourcepools` that lets somebody remove gates by hand; see `weir break-glass`.
 pub const RELEASE_VERB: &str = "release";
+/// Selects the ConfigMaps in which each replica of the scheduler reports what it has in force.
+pub const REPORT_SELECTOR: &str = "weir.dev/component=plugins";
+/// The key of such a report.
+pub const REPORT_KEY: &str = "plugins.json";
 /// The namespace that Weir is installed in, unless the configuration says otherwise.
 pub const NAMESPACE: &str = "weir-system";
 

@@ -82,6 +82,13 @@ pub const MAX_ENTRIES: u64 = 4096;
 /// How long [`AdmissionRoundSpec::inputs`] may be, in bytes: some hundreds of pools.
 pub const MAX_INPUTS: u64 = 131_072;
 
+/// How many pods are recorded together where none of their gangs is larger: what a record with victims and
+/// [`AdmissionRoundSpec::inputs`] beside them holds with room to spare, as the API server also stores who owns
+/// each field.
+pub const TOGETHER: u64 = 1024;
+/// How many pods may be about to be evicted at once, each with its sentence. It is also the largest plan.
+pub const MAX_VICTIMS: u64 = 1024;
+
 /// A pod whose gate is about to go.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use weir_api::condition::{self, Preempted, Spared};
-use weir_api::round::Victim;
+use weir_api::round::{MAX_VICTIMS, Victim};
 use weir_queue::{Cause, Event, Eviction, Grounds, Time, Uid};
 
 use super::going::{Act, Attempt, Plan, Recorded, Verdict};
@@ -20,6 +20,9 @@ use crate::writes::{News, Outcome, Told, evict, tell};
 
 /// For how long a written record vouches that this replica still leads.
 const FENCE: Duration = Duration::from_secs(2);
+
+/// How many characters of a sentence the record takes.
+const SENTENCE: usize = 1000;
 
 impl Reign<'_> {
     /// Says on pods that they would have to go, where nothing is enforced.
@@ -34,12 +37,24 @@ impl Reign<'_> {
     /// Enters the next evictions into the record, as far as there is room; whether there were any.
     pub(super) fn enter_evictions(&mut self) -> bool {
         let mut entered = false;
-        while self.to_evict.front().is_some_and(|next| next.victims.len() <= self.book.room_for_victims()) {
+        while self.to_evict.front().is_some_and(|next| self.fits_or_never(next)) {
             let Some(eviction) = self.to_evict.pop_front() else { break };
+            if let Some(first) = eviction.victims.first().filter(|_| is_too_large(&eviction)) {
+                tracing::error!(
+                    pods = eviction.victims.len(),
+                    "a gang is too large to be evicted in one record; it stays"
+                );
+                self.events.push(Event::EvictionRefused(first.uid));
+                continue;
+            }
             self.back_off(&eviction);
             entered |= self.enter_eviction(&eviction);
         }
         entered
+    }
+
+    fn fits_or_never(&self, eviction: &Eviction) -> bool {
+        is_too_large(eviction) || eviction.victims.len() <= self.book.room_for_victims()
     }
 
     fn enter_eviction(&mut self, eviction: &Eviction) -> bool {
@@ -53,7 +68,11 @@ impl Reign<'_> {
         for victim in &eviction.victims {
             let Some(known) = self.pods.get(victim.uid) else { continue };
             let loan = self.queue.grounds(victim.uid) == Some(Grounds::OnLoan);
-            let deadline = now.after(victim.notice);
+            // The record holds whole seconds, and nobody goes before the moment that was promised.
+            let deadline = match victim.notice.is_zero() {
+                true => now,
+                false => Time::from_millis(now.after(victim.notice).millis().div_ceil(1000) * 1000),
+            };
             let message = match victim.notice.is_zero() {
                 true => sentence.clone(),
                 false => format!("{sentence}; it goes at {}", moment(deadline).0),
@@ -66,7 +85,7 @@ impl Reign<'_> {
                 claimant: claimant.clone(),
                 deadline: Some(moment(deadline)),
                 reason: reason(&eviction.cause, loan).as_str().to_owned(),
-                message,
+                message: message.chars().take(SENTENCE).collect(),
             };
             self.book.victims.insert(victim.uid, entry);
             self.entered.push(victim.uid);
@@ -229,6 +248,11 @@ impl Reign<'_> {
         let condition = condition::PREEMPTED;
         self.will_tell(uid, Told { condition, status: "False", reason: reason.as_str(), message });
     }
+}
+
+/// Whether no record can hold an eviction. Plans are kept below that; a gang that drains may be larger.
+fn is_too_large(eviction: &Eviction) -> bool {
+    u64::try_from(eviction.victims.len()).unwrap_or(u64::MAX) > MAX_VICTIMS
 }
 
 /// What was tried.

@@ -35,13 +35,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::StreamExt;
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::{Semaphore, mpsc, watch};
-use weir_api::round::MAX_ENTRIES;
+use weir_api::round::MAX_VICTIMS;
 use weir_queue::{Admission, BarePods, Enforcement, Event, Eviction, Queue, Time, Uid};
 
 use crate::book::Book;
@@ -240,10 +239,6 @@ impl<'a> Reign<'a> {
         let mut pods = std::pin::pin!(watcher(Api::<Pod>::all(client.clone()), any.clone()).default_backoff());
         let budgets = Api::<PodDisruptionBudget>::all(client.clone());
         let mut budgets = std::pin::pin!(watcher(budgets, any).default_backoff());
-        let (namespace, name) = self.seat.config.placement.scheduler_lease.split_once('/').unwrap_or_default();
-        let leases = Api::<Lease>::namespaced(client.clone(), namespace);
-        let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let mut leases = std::pin::pin!(watcher(leases, only).default_backoff());
         let idle = Duration::from(self.seat.config.cycle.idle);
         let gather = Duration::from(self.seat.config.cycle.gather);
         loop {
@@ -265,7 +260,6 @@ impl<'a> Reign<'a> {
                     () = self.seat.watched.changed() => self.pools_changed(),
                     () = self.seat.watched.rays().changed() => self.rays_changed(),
                     Some(event) = nodes.next() => self.node_event(event),
-                    Some(event) = leases.next() => self.lease_event(event),
                     Some(event) = budgets.next(), if self.started => self.budget_event(event),
                     Some(event) = pods.next(), if self.nodes_known => self.pod_event(event).await,
                 };
@@ -290,6 +284,7 @@ impl<'a> Reign<'a> {
         let began = Instant::now();
         let now = now();
         self.look_again_at_silent_nodes(now);
+        self.scheduler_lives();
         if let Some(budgets) = self.budgets.news() {
             self.events.push(Event::Budgets(budgets));
         }
@@ -323,7 +318,7 @@ fn policy(config: &Config, evictions_from: Time) -> weir_queue::Config {
         placement_timeout: Duration::from(cycle.placement_timeout),
         scheduler_patience: Duration::from(cycle.scheduler_patience),
         eviction_retry: Duration::from(cycle.eviction_retry),
-        largest_plan: usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX),
+        largest_plan: usize::try_from(MAX_VICTIMS).unwrap_or(usize::MAX),
         kills_per_minute: cycle.kills_per_minute,
         bare_pods: if config.pods.kill_bare { BarePods::Kill } else { BarePods::Keep },
     }

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
@@ -52,19 +51,11 @@ impl Reign<'_> {
         self.budgets.apply(budget, running.filter_map(|(uid, known)| known.covered(uid)));
     }
 
-    /// A renewed lease is a sign of life. It alone is no reason to decide anything.
-    pub(super) fn lease_event(&mut self, event: watcher::Result<watcher::Event<Lease>>) -> bool {
-        match event {
-            Ok(watcher::Event::Apply(lease) | watcher::Event::InitApply(lease)) => {
-                let renewed = lease.spec.and_then(|spec| spec.renew_time);
-                if let Some(at) = renewed.and_then(|at| u64::try_from(at.0.as_millisecond()).ok()) {
-                    self.sign(Time::from_millis(at));
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "watching the scheduler's lease failed; trying again"),
+    /// A report that the scheduler renewed is a sign of life.
+    pub(super) fn scheduler_lives(&mut self) {
+        if let Some(renewed) = self.seat.watched.schedulers().renewed() {
+            self.sign(renewed);
         }
-        false
     }
 
     /// What a pod tells of the time before this reign: that it was bound, or that no node was found for it.
