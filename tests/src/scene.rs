@@ -209,6 +209,14 @@ impl Scene {
         Ok(())
     }
 
+    /// The metrics of the scheduler that the test started last.
+    ///
+    /// # Errors
+    /// When there is none, or it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        self.schedulers.last().context("the test started no scheduler")?.metrics().await
+    }
+
     /// Ends the schedulers that the test started; on the shared control plane they would serve on otherwise,
     /// until the last test of the process is over.
     ///

@@ -10,3 +10,7 @@ mod mixed;
 mod packing;
 mod run;
 mod special_hardware;
+mod swap;
+mod swap_away;
+mod swap_leader;
+mod swap_settings;

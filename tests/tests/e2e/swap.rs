@@ -1,0 +1,315 @@
+//! Another module for a plugin while pods arrive, through `weir plugins` and its ConfigMap: in force everywhere without
+//! a pod lost, or refused, or contained.
+
+use std::cell::Cell;
+use std::pin::pin;
+
+use anyhow::{Context as _, Result, ensure};
+use futures::TryStreamExt as _;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use weir_local::{Checkout, Identity};
+use weir_packer::{Settings, pack};
+use weir_tests::history::bound_to;
+use weir_tests::install::apply;
+use weir_tests::objects::{node, pod};
+use weir_tests::program::{Ended, Sandbox, to_its_end};
+use weir_tests::scene::Scene;
+use weir_tests::setup::{Setup, built};
+
+const NODES: usize = 9;
+
+/// One plugin, so that every answer is its own.
+const CONFIGURATION: &str = "
+apiVersion: kubescheduler.config.k8s.io/v1
+kind: KubeSchedulerConfiguration
+clientConnection: {kubeconfig: '${KUBECONFIG}', qps: 1000, burst: 2000}
+percentageOfNodesToScore: 100
+profiles:
+  - schedulerName: weir-scheduler
+    plugins: {multiPoint: {enabled: [{name: Guest}]}}
+    pluginConfig:
+      - name: Guest
+        args: {guestURL: 'configmap://weir-system/gpu-filter/guest.wasm'}
+";
+
+/// A filter that lets every pod pass, and does something else when the pod is large. The version is in a section that
+/// nobody reads: it makes another digest.
+fn guest(when_large: &str, version: &str) -> Result<Vec<u8>> {
+    Ok(wat::parse_str(format!(
+        r#"(module
+            (import "k8s.io/scheduler" "currentPod" (func $pod (param i32 i32) (result i32)))
+            (memory (export "memory") 1 16)
+            (func (export "_start"))
+            (func (export "filter") (result i32)
+                (if (i32.gt_u (call $pod (i32.const 0) (i32.const 0)) (i32.const 4000)) (then {when_large}))
+                (i32.const 0))
+            (@custom "version" "{version}"))"#
+    ))?)
+}
+
+pub(crate) fn packed(when_large: &str, version: &str) -> Result<Vec<u8>> {
+    Ok(pack(&guest(when_large, version)?, &Settings::default())?)
+}
+
+/// A scheduler whose one plugin stands in a ConfigMap.
+pub(crate) struct Swapping {
+    pub(crate) scene: Scene,
+    sandbox: Sandbox,
+}
+
+impl Swapping {
+    /// With one scheduler, which has said what it has in force.
+    pub(crate) async fn start(module: Vec<u8>) -> Result<Self> {
+        let mut swapping = Self::without_scheduler(module).await?;
+        swapping.scene.schedule(&setup()?).await?;
+        let maps: Api<ConfigMap> = Api::namespaced(swapping.scene.client(), "weir-system");
+        let reports = watcher(maps, watcher::Config::default().labels("weir.dev/component=plugins"));
+        pin!(reports.applied_objects()).try_next().await?.context("the watch ended")?;
+        Ok(swapping)
+    }
+
+    /// With the module in its ConfigMap, and somebody whose one right is the Role that is shipped.
+    pub(crate) async fn without_scheduler(module: Vec<u8>) -> Result<Self> {
+        let scene = Scene::private().await?;
+        for number in 0..NODES {
+            scene.add_node(&node(&format!("n-{number}"))).await?;
+        }
+        let in_ours = |name: &str| json!({ "name": name, "namespace": "weir-system" });
+        let holder = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": in_ours("gpu-filter"),
+            "binaryData": { "guest.wasm": ByteString(module) } });
+        scene.apply(&holder).await?;
+        apply(&scene.client(), &Checkout::find()?.root().join("scheduler-config/plugin-authors.yaml")).await?;
+        let rights = "rbac.authorization.k8s.io";
+        let binding = json!({ "apiVersion": format!("{rights}/v1"), "kind": "RoleBinding", "metadata": in_ours("authors"),
+            "roleRef": { "apiGroup": rights, "kind": "Role", "name": "weir-plugin-author" },
+            "subjects": [{ "apiGroup": rights, "kind": "User", "name": "author" }] });
+        scene.apply(&binding).await?;
+        Ok(Self { scene, sandbox: Sandbox::new()? })
+    }
+
+    /// Runs `weir plugins` with these words.
+    pub(crate) async fn plugins(&self, words: &[&str]) -> Result<Ended> {
+        let author = self.scene.cluster().kubeconfig_of(&Identity::user("author"))?;
+        let mut command = Command::new(built("bin/weir")?);
+        command.arg("plugins").args(words).arg("--kubeconfig").arg(author);
+        to_its_end(&mut command).await
+    }
+
+    /// Gives the plugin a module.
+    pub(crate) async fn push(&self, module: &[u8], options: &[&str]) -> Result<Ended> {
+        let file = self.sandbox.file("guest.wasm", module)?.display().to_string();
+        self.plugins(&[&["push", &file, "--plugin", "Guest"], options].concat()).await
+    }
+
+    async fn pushed(&self, module: &[u8]) -> Result<()> {
+        let Ended { code, stdout, stderr } = self.push(module, &[]).await?;
+        ensure!(code == Some(0), "{stdout}{stderr}");
+        Ok(())
+    }
+
+    /// What the one replica says of the plugin.
+    pub(crate) async fn report(&self) -> Result<Value> {
+        let Ended { code, stdout, stderr } = self.plugins(&["-o", "json"]).await?;
+        ensure!(code == Some(0), "{stdout}{stderr}");
+        let mut answer: Value = serde_json::from_str(&stdout).context("read the answer")?;
+        Ok(answer["replicas"][0]["plugins"][0].take())
+    }
+
+    /// Places one pod after the other until `work` is done; how many they were.
+    pub(crate) async fn under_load<T>(&self, name: &str, work: impl Future<Output = Result<T>>) -> Result<(T, usize)> {
+        let (done, mut count) = (Cell::new(false), 0);
+        let work = async {
+            let result = work.await;
+            done.set(true);
+            result
+        };
+        let load = async {
+            while !done.get() {
+                self.scene.placed(&pod(&format!("{name}-{count}")).cpu("1m")).await?;
+                count += 1;
+            }
+            Ok(())
+        };
+        let (result, ()) = tokio::try_join!(work, load)?;
+        Ok((result, count))
+    }
+}
+
+pub(crate) fn setup() -> Result<Setup> {
+    Ok(Setup::shipped()?.configured(CONFIGURATION))
+}
+
+/// How many answers there were at `filter`, by digest; none of them is an error.
+fn answers(metrics: &str) -> Result<Vec<(String, u64)>> {
+    let mut all: Vec<(String, u64)> = Vec::new();
+    for line in
+        metrics.lines().filter(|line| line.starts_with("weir_plugin_calls_total{") && line.contains("point=\"filter\""))
+    {
+        ensure!(line.contains("result=\"Success\""), "a call failed: {line}");
+        let digest = line.split("digest=\"").nth(1).and_then(|rest| rest.split('"').next()).context("the digest")?;
+        let count: f64 = line.rsplit(' ').next().context("the count")?.parse()?;
+        all.push((digest.to_owned(), count as u64));
+    }
+    Ok(all)
+}
+
+#[tokio::test]
+async fn swaps_under_load_lose_no_pod_and_no_cycle_has_two_versions() -> Result<()> {
+    const SWAPS: usize = 20;
+    let swapping = Swapping::start(packed("", "0")?).await?;
+    let mut pods = 0;
+    for swap in 1..=SWAPS {
+        let module = packed("", &swap.to_string())?;
+        let (_, placed) = swapping.under_load(&format!("swap-{swap}"), swapping.pushed(&module)).await?;
+        pods += placed;
+    }
+    let record = swapping.scene.record();
+    assert_eq!(record.pods.values().filter(|pod| bound_to(pod).is_some()).count(), pods, "every pod is bound");
+
+    let metrics = swapping.scene.metrics().await?;
+    assert!(
+        metrics.contains(&format!("weir_plugin_swaps_total{{plugin=\"Guest\",result=\"InForce\"}} {SWAPS}\n")),
+        "{metrics}"
+    );
+    assert!(!metrics.contains("weir_plugin_traps_total{"), "nothing trapped");
+    let answers = answers(&metrics)?;
+    assert_eq!(answers.len(), SWAPS + 1, "every version answered, if only its self-test");
+    // A cycle asks about every node, and the self-test asked once. A cycle with two versions would leave a part of the
+    // nodes with one of them.
+    for (digest, count) in &answers {
+        assert_eq!((count - 1) % NODES as u64, 0, "{digest} answered {count} times: a cycle had two versions");
+    }
+    let cycles: u64 = answers.iter().map(|(_, count)| (count - 1) / NODES as u64).sum();
+    assert_eq!(cycles, pods as u64, "every pod took one cycle, so none had an error and was tried again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_put_in_force_is_refused_with_its_reason_while_scheduling_goes_on() -> Result<()> {
+    let swapping = Swapping::start(packed("", "0")?).await?;
+    let sound = packed("", "1")?;
+    // The extension runs _start; by it the host knows a module that ran out of fuel.
+    let module = |memory: &str, rest: &str| {
+        format!(r#"(module {rest} (memory (export "memory") {memory}) (func (export "_start")))"#)
+    };
+    let always = |behaviour: &str| {
+        module("1 16", &format!(r#"(func (export "filter") (result i32) {behaviour} (i32.const 0))"#))
+    };
+    let score = module("1 16", r#"(func (export "score") (result i64) (i64.const 0))"#);
+    let unknown =
+        module("1 16", r#"(import "env" "secrets" (func)) (func (export "filter") (result i32) (i32.const 0))"#);
+    let large = module("1 1024", r#"(func (export "filter") (result i32) (i32.const 0))"#);
+    let packed_text = |text: &str| -> Result<Vec<u8>> {
+        Ok(pack(&wat::parse_str(text)?, &Settings { memory_pages: 1024, ..Settings::default() })?)
+    };
+    let refusals = [
+        ("truncated", sound[..sound.len() / 2].to_vec(), "or only a part of one"),
+        ("oversized", packed_text(&large)?, "the slot allows 16777216"),
+        ("unpacked", guest("", "1")?, "is not metered"),
+        ("other interface", packed_text(&score)?, "other extension points"),
+        ("unknown import", packed_text(&unknown)?, "imports env.secrets"),
+        ("trapping", packed_text(&always("unreachable"))?, "self-test failed"),
+        ("looping", packed_text(&always("(loop (br 0))"))?, "fuel"),
+        ("allocating", packed_text(&always("(loop (drop (memory.grow (i32.const 1))) (br 0))"))?, "fuel"),
+    ];
+    let before = swapping.report().await?["digest"].clone();
+    for (name, module, why) in refusals {
+        let load = format!("pod-{}", name.replace(' ', "-"));
+        let (ended, placed) = swapping.under_load(&load, swapping.push(&module, &["--as-is"])).await?;
+        assert_eq!(ended.code, Some(1), "{name}: {}", ended.stdout);
+        assert!(
+            ended.stderr.contains(why) && ended.stderr.contains("the ConfigMap is as it was before"),
+            "{name}: {}",
+            ended.stderr
+        );
+        assert!(placed > 0, "{name}: pods were placed meanwhile");
+        assert_eq!(swapping.report().await?["digest"], before, "{name}");
+    }
+    // Nothing of it stands in the way of a sound one.
+    swapping.pushed(&sound).await
+}
+
+#[tokio::test]
+async fn a_module_that_fails_for_some_pods_fails_those_alone_until_it_is_rolled_back() -> Result<()> {
+    let swapping = Swapping::start(packed("", "0")?).await?;
+    let sound = swapping.report().await?["digest"].clone();
+    for (name, behaviour, said) in [
+        ("loops", "(loop (br 0))", "fuel"),
+        ("allocates", "(loop (drop (memory.grow (i32.const 1))) (br 0))", "fuel"),
+        ("traps", "unreachable", "unreachable"),
+    ] {
+        swapping.pushed(&packed(behaviour, name)?).await?;
+        let mut large = pod(&format!("large-{name}")).build()?;
+        large.metadata.annotations = Some([("padding".to_owned(), "x".repeat(5000))].into());
+        let pods: Api<Pod> = Api::namespaced(swapping.scene.client(), swapping.scene.namespace());
+        pods.create(&PostParams::default(), &large).await?;
+        // Nobody does anything: after three traps the version before is in force again, and then it is placed, too.
+        let bound = swapping.scene.bound(large.metadata.name.as_deref().unwrap_or_default());
+        let (_, placed) = swapping.under_load(&format!("small-{name}"), bound).await?;
+        assert!(placed > 0, "{name}: the others were placed meanwhile");
+
+        let report = reported(&swapping, |report| report["lastSwap"]["result"] == "RolledBack").await?;
+        assert_eq!(report["digest"], sound, "{name}");
+        let log = report["log"].as_array().context("the log")?;
+        let trapped = log.iter().rev().find(|entry| entry["event"] == "Trapped").context("no trap in the log")?;
+        assert!(trapped["reason"].as_str().is_some_and(|reason| reason.contains(said)), "{name}: {trapped}");
+    }
+    Ok(())
+}
+
+/// The report, as soon as it says so: it follows what happened by half a second.
+async fn reported(swapping: &Swapping, says: impl Fn(&Value) -> bool) -> Result<Value> {
+    loop {
+        let report = swapping.report().await?;
+        if says(&report) {
+            return Ok(report);
+        }
+        // One more pod is as good a pause as any, and shows that scheduling goes on.
+        swapping.scene.placed(&pod("pause").cpu("1m")).await?;
+        swapping.scene.remove_pod("pause").await?;
+    }
+}
+
+#[tokio::test]
+async fn a_candidate_in_the_shadow_is_compared_promoted_and_rolled_back() -> Result<()> {
+    let swapping = Swapping::start(packed("", "0")?).await?;
+    let sound = swapping.report().await?["digest"].clone();
+    // It would reject every pod.
+    let rejects =
+        wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "filter") (result i32) (i32.const 2)))"#)?;
+    let file = swapping.sandbox.file("rejects.wasm", rejects)?.display().to_string();
+    let shadow = swapping.plugins(&["shadow", &file, "--plugin", "Guest"]).await?;
+    assert_eq!(shadow.code, Some(0), "{}{}", shadow.stdout, shadow.stderr);
+    let report = reported(&swapping, |report| report["candidate"]["disagreements"].as_u64() > Some(0)).await?;
+    assert_eq!((&report["digest"], &report["candidate"]["examples"][0]["point"]), (&sound, &json!("filter")));
+
+    let promoted = swapping.plugins(&["promote", "Guest"]).await?;
+    assert_eq!(promoted.code, Some(0), "{}{}", promoted.stdout, promoted.stderr);
+    let why = swapping.scene.refused(&pod("rejected")).await?;
+    assert!(why.starts_with("0/9 nodes are available"), "{why}");
+    let rolled_back = swapping.plugins(&["rollback", "Guest"]).await?;
+    assert_eq!(rolled_back.code, Some(0), "{}{}", rolled_back.stdout, rolled_back.stderr);
+    swapping.scene.bound("rejected").await?;
+    let log = swapping.plugins(&["log", "Guest"]).await?.stdout;
+    let events: Vec<_> = log.lines().filter_map(|line| line.split("  ").nth(3)).collect();
+    assert_eq!(events, ["Loaded", "Shadowed", "InForce", "ShadowEnded", "InForce"], "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_its_config_map_the_last_good_version_works_on() -> Result<()> {
+    let swapping = Swapping::start(packed("", "0")?).await?;
+    let before = swapping.report().await?["digest"].clone();
+    let maps: Api<ConfigMap> = Api::namespaced(swapping.scene.client(), "weir-system");
+    maps.delete("gpu-filter", &DeleteParams::default()).await?;
+    let report = reported(&swapping, |report| report["lastSwap"]["result"] == "Refused").await?;
+    assert_eq!(report["digest"], before);
+    swapping.scene.placed(&pod("after")).await?;
+    Ok(())
+}

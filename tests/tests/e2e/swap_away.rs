@@ -1,0 +1,53 @@
+//! The API server goes away for a while: the last good version works on, and what is pushed later is taken.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::ListParams;
+use rustix::process::{Pid, Signal, kill_process};
+use weir_tests::objects::pod;
+use weir_tests::program::running;
+
+use crate::swap::{Swapping, packed};
+
+/// A process that stands still as long as this lives.
+struct Frozen(Pid);
+
+impl Frozen {
+    fn new(swapping: &Swapping, program: &str) -> Result<Self> {
+        let processes = running(swapping.scene.cluster().folder())?;
+        let (id, _) = processes.iter().find(|(_, name)| name == program).with_context(|| format!("no {program}"))?;
+        let id = Pid::from_raw(*id).context("a process id")?;
+        kill_process(id, Signal::STOP)?;
+        Ok(Self(id))
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+#[tokio::test]
+async fn while_the_api_server_is_away_the_last_good_version_stays_in_force() -> Result<()> {
+    let swapping = Swapping::start(packed("", "0")?).await?;
+    swapping.scene.placed(&pod("before")).await?;
+    let before = swapping.report().await?;
+    {
+        let _away = Frozen::new(&swapping, "kube-apiserver")?;
+        let (nodes, params) = (Api::<Node>::all(swapping.scene.client()), ListParams::default());
+        let ask = || tokio::time::timeout(Duration::from_secs(3), nodes.list(&params));
+        // On a busy machine it answers once more before it stands still.
+        while let Ok(Ok(_)) = ask().await {}
+    }
+    swapping.scene.placed(&pod("after")).await?;
+    let after = swapping.report().await?;
+    assert_eq!((&after["digest"], &after["since"]), (&before["digest"], &before["since"]));
+    let pushed = swapping.push(&packed("", "1")?, &[]).await?;
+    assert_eq!(pushed.code, Some(0), "{}{}", pushed.stdout, pushed.stderr);
+    swapping.scene.placed(&pod("with-the-new-one")).await?;
+    Ok(())
+}

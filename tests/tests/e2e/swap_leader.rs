@@ -1,0 +1,84 @@
+//! Two replicas of the scheduler, of which one decides; it dies while a module is replaced.
+
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use kube::runtime::wait::await_condition;
+use serde_json::Value;
+use tokio::process::Child;
+use weir_local::Identity;
+use weir_tests::objects::pod;
+use weir_tests::program::Sandbox;
+use weir_tests::setup::Reach;
+
+use crate::swap::{Swapping, packed, setup};
+
+/// A replica that stands for election; it is killed when this is dropped.
+struct Replica {
+    process: Child,
+    name: &'static str,
+    _sandbox: Sandbox,
+}
+
+impl Replica {
+    async fn start(swapping: &Swapping, name: &'static str) -> Result<Self> {
+        let sandbox = Sandbox::new()?;
+        let kubeconfig = swapping.scene.cluster().kubeconfig_of(&Identity::scheduler())?;
+        let mut command = setup()?.command(Reach { kubeconfig: &kubeconfig, port: 0 }, &sandbox).await?;
+        command.env("POD_NAME", name).args(["--leader-elect=true", "--leader-elect-lease-duration=3s"]);
+        command.args(["--leader-elect-renew-deadline=2s", "--leader-elect-retry-period=500ms"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        Ok(Self { process: command.spawn().context("run a replica")?, name, _sandbox: sandbox })
+    }
+
+    /// Returns once it reports that this module is in force.
+    async fn reports(&self, swapping: &Swapping, digest: &str) -> Result<()> {
+        let maps: Api<ConfigMap> = Api::namespaced(swapping.scene.client(), "weir-system");
+        let says_so = |map: Option<&ConfigMap>| {
+            let text = map.and_then(|map| map.data.as_ref()?.get("plugins.json"));
+            let report: Option<Value> = text.and_then(|text| serde_json::from_str(text).ok());
+            report.is_some_and(|report| report["plugins"][0]["digest"] == digest)
+        };
+        await_condition(maps, &format!("weir-plugins-{}", self.name), says_so).await?;
+        Ok(())
+    }
+}
+
+/// Gives the plugin a module, and does not wait for anybody; its digest.
+async fn pushed(swapping: &Swapping, module: &[u8]) -> Result<String> {
+    let ended = swapping.push(module, &["--timeout", "0", "-o", "json"]).await?;
+    ensure!(ended.code == Some(0), "{}{}", ended.stdout, ended.stderr);
+    let answer: Value = serde_json::from_str(&ended.stdout).context("read the answer")?;
+    answer["digest"].as_str().map(str::to_owned).context("the digest")
+}
+
+#[tokio::test]
+async fn a_leader_that_dies_during_a_swap_is_followed_by_one_with_the_new_version() -> Result<()> {
+    let swapping = Swapping::without_scheduler(packed("", "0")?).await?;
+    let mut leader = Replica::start(&swapping, "replica-a").await?;
+    let leases: Api<Lease> = Api::namespaced(swapping.scene.client(), "kube-system");
+    let held = |lease: Option<&Lease>| {
+        lease.and_then(|lease| lease.spec.as_ref()?.holder_identity.as_ref()).is_some_and(|holder| !holder.is_empty())
+    };
+    await_condition(leases, "kube-scheduler", held).await?;
+    let next = Replica::start(&swapping, "replica-b").await?;
+    swapping.scene.placed(&pod("before")).await?;
+    let module = packed("", "1")?;
+    let first = pushed(&swapping, &module).await?;
+    tokio::try_join!(leader.reports(&swapping, &first), next.reports(&swapping, &first))?;
+
+    let module = packed("", "2")?;
+    let swap = async {
+        let (second, killed) = tokio::join!(pushed(&swapping, &module), leader.process.kill());
+        killed?;
+        next.reports(&swapping, &second?).await?;
+        swapping.scene.placed(&pod("by-the-next")).await
+    };
+    // Nobody of those who arrive meanwhile is lost.
+    let (_, placed) = swapping.under_load("meanwhile", swap).await?;
+    assert!(placed > 0);
+    Ok(())
+}
