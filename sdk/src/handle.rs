@@ -20,6 +20,21 @@ use crate::{Node, Pod, Status, tree};
 /// Every node of the scheduler's snapshot. The host writes all of them down, 11 to 15 KB each: for a large
 /// cluster that takes tens of milliseconds and does not fit the memory that most modules allow themselves.
 ///
+/// ```
+/// # use kube_scheduler_guest::{testing::{node, pod, FakeHost}, *};
+/// # #[derive(Default)]
+/// # struct Count;
+/// # impl PreFilter for Count {
+/// #     fn pre_filter(&self, _: &Pod) -> Result<PreFilterResult, Status> {
+/// let in_a = handle::nodes()?.iter().filter(|node| node.labels().get("zone") == Some("a")).count();
+/// #         assert_eq!(in_a, 1);
+/// #         Ok(PreFilterResult::AllNodes)
+/// #     }
+/// # }
+/// # let mut host = FakeHost::new().node(node("n1").label("zone", "a")).node(node("n2"));
+/// # assert!(host.pre_filter(&Count).is_ok());
+/// ```
+///
 /// # Errors
 /// When the host's answer is too large, or not a list of nodes.
 pub fn nodes() -> Result<Vec<Node>, Status> {
@@ -56,6 +71,22 @@ pub fn node(name: &str) -> Result<Node, Status> {
 
 /// The names of the nodes that passed all filters; there are some in PreScore only.
 ///
+/// ```
+/// # use kube_scheduler_guest::{testing::{pod, FakeHost}, *};
+/// # struct Count;
+/// # impl Score for Count {
+/// #     fn score(&self, _: &Pod, _: &Node) -> Result<i32, Status> { Ok(0) }
+/// # }
+/// # impl PreScore for Count {
+/// #     fn pre_score(&self, _: &Pod) -> Status {
+/// let passed = handle::filtered_nodes().unwrap_or_default();
+/// #         assert_eq!(passed, ["n1", "n2"]);
+/// #         Status::success()
+/// #     }
+/// # }
+/// # assert!(FakeHost::new().pod(pod("p")).filtered_nodes(&["n1", "n2"]).pre_score(&Count).is_success());
+/// ```
+///
 /// # Errors
 /// When the host's answer is not a list of names.
 pub fn filtered_nodes() -> Result<Vec<String>, Status> {
@@ -73,6 +104,19 @@ pub struct ImageState {
 }
 
 /// The images on a node, by name.
+///
+/// ```
+/// # use kube_scheduler_guest::{testing::{pod, FakeHost}, *};
+/// # struct Near;
+/// # impl Score for Near {
+/// #     fn score(&self, _: &Pod, node: &Node) -> Result<i32, Status> {
+/// let bytes: i64 = handle::node_images(node.name())?.iter().map(|(_, image)| image.size / image.num_nodes).sum();
+/// #         Ok(bytes as i32)
+/// #     }
+/// # }
+/// # let images = r#"{"example.com/train:1": {"Size": 80, "NumNodes": 2}}"#;
+/// # assert_eq!(FakeHost::new().pod(pod("p")).node_images("n1", images).score(&Near, "n1"), Ok(40));
+/// ```
 ///
 /// # Errors
 /// When the host's answer makes no sense.
@@ -180,6 +224,23 @@ pub fn record(event: &Event) {
 /// A pod that waits for permission, by its UID; `None` when there is none.
 ///
 /// The extension does not say how large its answer is; a pod of more than 256 KiB is not found either.
+///
+/// ```
+/// # use kube_scheduler_guest::{testing::{pod, FakeHost}, *};
+/// # struct Second;
+/// # impl Permit for Second {
+/// #     fn permit(&self, pod: &Pod, _: &Node) -> Permission {
+/// if let Some(first) = handle::waiting_pod("uid-of-the-first") {
+///     if first.namespace() != pod.namespace() {
+///         handle::reject_waiting_pod("uid-of-the-first");
+///     }
+/// }
+/// #         Permission::Allow
+/// #     }
+/// # }
+/// # let mut host = FakeHost::new().pod(pod("p")).waiting_pod(pod("first").uid("uid-of-the-first"));
+/// # assert_eq!(host.permit(&Second, "n1"), Permission::Allow);
+/// ```
 #[must_use]
 pub fn waiting_pod(uid: &str) -> Option<Pod> {
     host::waiting_pod(uid).map(Pod::from_protobuf)

@@ -40,6 +40,23 @@ pub fn info(message: &str, pairs: &[(&str, &str)]) {
 }
 
 /// Writes a line that somebody has to act on, with pairs of key and value behind it.
+///
+/// ```
+/// # use kube_scheduler_guest::{klog::Severity, testing::FakeHost, *};
+/// # #[derive(Default)]
+/// # struct Worried;
+/// # impl Filter for Worried {
+/// #     fn filter(&self, _: &Pod, node: &Node) -> Status {
+/// if klog::enabled(Severity::Error) {
+///     klog::error("a node has no zone", &[("node", node.name())]);
+/// }
+/// #         Status::success()
+/// #     }
+/// # }
+/// # let mut host = FakeHost::new().pod(testing::pod("p"));
+/// # host.filter(&Worried, "n1");
+/// # assert_eq!(host.log()[0], (Severity::Error, r#"a node has no zone plugin="test" node="n1""#.into()));
+/// ```
 pub fn error(message: &str, pairs: &[(&str, &str)]) {
     log(Severity::Error, message, pairs);
 }

@@ -61,12 +61,48 @@ impl<P: Default> Plugin for P {
 }
 
 /// Asked once for each pod and node: may the pod run there?
+///
+/// ```
+/// use kube_scheduler_guest::testing::{FakeHost, node, pod};
+/// use kube_scheduler_guest::{Filter, Node, Pod, Status};
+///
+/// struct NotCordoned;
+/// impl Filter for NotCordoned {
+///     fn filter(&self, _: &Pod, node: &Node) -> Status {
+///         if node.unschedulable() { Status::unschedulable("node(s) were cordoned") } else { Status::success() }
+///     }
+/// }
+///
+/// let mut host = FakeHost::new().pod(pod("p")).node(node("n1").cordoned());
+/// assert_eq!(host.filter(&NotCordoned, "n1").reason(), "node(s) were cordoned");
+/// ```
 pub trait Filter {
     /// Success if the pod may run on the node; else why not.
     fn filter(&self, pod: &Pod, node: &Node) -> Status;
 }
 
 /// Asked once for each pod and each node that passed all filters: how good is it?
+///
+/// ```
+/// use kube_scheduler_guest::testing::{FakeHost, node, pod};
+/// use kube_scheduler_guest::{Node, Pod, PreScore, Score, Status};
+///
+/// struct ManyCores;
+/// impl Score for ManyCores {
+///     fn score(&self, _: &Pod, node: &Node) -> Result<i32, Status> {
+///         Ok((node.capacity().amount("cpu").units() / 1000) as i32)
+///     }
+/// }
+/// impl PreScore for ManyCores {
+///     fn pre_score(&self, pod: &Pod) -> Status {
+///         if pod.request("cpu").is_zero() { Status::skip() } else { Status::success() }
+///     }
+/// }
+///
+/// let mut host = FakeHost::new().pod(pod("p").request("cpu", "1")).node(node("n1").capacity("cpu", "512"));
+/// assert!(host.pre_score(&ManyCores).is_success());
+/// assert_eq!(host.score(&ManyCores, "n1"), Ok(100), "brought to the nearest bound");
+/// ```
 pub trait Score {
     /// A number between 0 and 100, more is better. What is outside is brought to the nearest bound:
     /// kube-scheduler would fail the pod's whole attempt.
@@ -77,6 +113,24 @@ pub trait Score {
 }
 
 /// Asked once for each pod, before any filter.
+///
+/// ```
+/// use kube_scheduler_guest::testing::{FakeHost, pod};
+/// use kube_scheduler_guest::{Pod, PreFilter, PreFilterResult, Status};
+///
+/// struct OnNamedHost;
+/// impl PreFilter for OnNamedHost {
+///     fn pre_filter(&self, pod: &Pod) -> Result<PreFilterResult, Status> {
+///         Ok(match pod.annotations().get("host") {
+///             Some(host) => PreFilterResult::Only(vec![host.into()]),
+///             None => PreFilterResult::AllNodes,
+///         })
+///     }
+/// }
+///
+/// let mut host = FakeHost::new().pod(pod("p").annotation("host", "n1"));
+/// assert_eq!(host.pre_filter(&OnNamedHost), Ok(PreFilterResult::Only(vec!["n1".into()])));
+/// ```
 pub trait PreFilter {
     /// Which nodes are worth looking at.
     ///
@@ -105,6 +159,27 @@ pub trait PreScore: Score {
 ///
 /// The extension answers success with nothing for every filter module that does not export this point, which
 /// ends the chain; see RATIONALE.md.
+///
+/// ```
+/// use kube_scheduler_guest::testing::{FakeHost, pod};
+/// use kube_scheduler_guest::{Code, Filter, Node, NodeStatuses, Nomination, Pod, PostFilter, Status};
+///
+/// struct Hopeful;
+/// impl Filter for Hopeful {
+///     fn filter(&self, _: &Pod, _: &Node) -> Status {
+///         Status::success()
+///     }
+/// }
+/// impl PostFilter for Hopeful {
+///     fn post_filter(&self, _: &Pod, nodes: &NodeStatuses) -> Result<Nomination, Status> {
+///         let node = nodes.iter().find(|(_, code)| *code == Code::Unschedulable);
+///         node.map(|(node, _)| Nomination::Node(node.into())).ok_or_else(|| Status::unschedulable("nobody can go"))
+///     }
+/// }
+///
+/// let mut host = FakeHost::new().pod(pod("p")).node_status("n1", Code::Unschedulable);
+/// assert_eq!(host.post_filter(&Hopeful), Ok(Nomination::Node("n1".into())));
+/// ```
 pub trait PostFilter: Filter {
     /// Where the pod could go once something was done about it.
     ///
@@ -138,6 +213,30 @@ impl NodeStatuses {
 
 /// Asked while kube-scheduler tries out what would be if a pod came to a node or left it, so that a filter
 /// that keeps something per cycle can keep it right.
+///
+/// ```
+/// use kube_scheduler_guest::testing::{FakeHost, pod};
+/// use kube_scheduler_guest::{Node, Pod, PreFilter, PreFilterExtensions, PreFilterResult, Status};
+///
+/// struct OnePerNode;
+/// impl PreFilter for OnePerNode {
+///     fn pre_filter(&self, _: &Pod) -> Result<PreFilterResult, Status> {
+///         Ok(PreFilterResult::AllNodes)
+///     }
+/// }
+/// impl PreFilterExtensions for OnePerNode {
+///     fn add_pod(&self, _: &Pod, added: &Pod, node: &Node) -> Status {
+///         Status::unschedulable(format!("{} is on {}", added.name(), node.name()))
+///     }
+///     fn remove_pod(&self, _: &Pod, _: &Pod, _: &Node) -> Status {
+///         Status::success()
+///     }
+/// }
+///
+/// let mut host = FakeHost::new().pod(pod("p")).target_pod(pod("other"));
+/// assert_eq!(host.add_pod(&OnePerNode, "n1").reason(), "other is on n1");
+/// assert!(host.remove_pod(&OnePerNode, "n1").is_success());
+/// ```
 pub trait PreFilterExtensions: PreFilter {
     /// As if `added` were on the node.
     fn add_pod(&self, pod: &Pod, added: &Pod, node: &Node) -> Status;
@@ -149,6 +248,19 @@ pub trait PreFilterExtensions: PreFilter {
 /// Tells kube-scheduler when a pod that this plugin has rejected is worth another attempt.
 ///
 /// Without it, every event in the cluster is taken as a reason to try again.
+///
+/// ```
+/// use kube_scheduler_guest::testing::FakeHost;
+/// use kube_scheduler_guest::{ActionType, ClusterEvent, EnqueueExtensions, Resource};
+///
+/// struct OnNodes;
+/// impl EnqueueExtensions for OnNodes {
+///     fn events_to_register(&self) -> Vec<ClusterEvent> {
+///         vec![ClusterEvent::new(Resource::Node, ActionType::ADD | ActionType::UPDATE_NODE_LABEL)]
+///     }
+/// }
+/// assert_eq!(FakeHost::new().events_to_register(&OnNodes).len(), 1);
+/// ```
 pub trait EnqueueExtensions {
     /// The events. An empty list is read by the host as "all of them".
     fn events_to_register(&self) -> Vec<ClusterEvent>;

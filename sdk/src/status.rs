@@ -49,6 +49,10 @@ impl Code {
 /// assert_eq!(status.code(), Code::Unschedulable);
 /// assert_eq!(status.reason(), "node(s) had no SSD");
 /// assert!(Status::success().is_success());
+/// assert_eq!(Status::unresolvable("node(s) had no SSD").code(), Code::UnschedulableAndUnresolvable);
+/// assert_eq!(Status::error("spec.x: not a number").code(), Code::Error);
+/// assert_eq!(Status::skip().code(), Code::Skip);
+/// assert_eq!(Status::new(Code::Pending, "the quota is not there yet").code(), Code::Pending);
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {

@@ -23,10 +23,13 @@ pub fn node(name: &str) -> NodeBuilder {
 ///
 /// ```
 /// use kube_scheduler_guest::testing::pod;
-/// let pod = pod("p").selector("zone", "a").request("cpu", "500m").bound_to("n1").build();
-/// assert_eq!(pod.name(), "p");
+/// let pod = pod("p").uid("1").label("team", "vision").annotation("note", "x").selector("zone", "a");
+/// let pod = pod.request("cpu", "500m").init_request("cpu", "2").toleration("dedicated", "Exists", "", "");
+/// let pod = pod.affinity_in("disk", &["ssd", "nvme"]).bound_to("n1").build();
+/// assert_eq!((pod.name(), pod.uid()), ("p", "1"));
 /// assert_eq!(pod.node_selector().get("zone"), Some("a"));
-/// assert_eq!(pod.request("cpu").units(), 500);
+/// assert_eq!(pod.request("cpu").units(), 2000, "the init container needs more");
+/// assert_eq!(pod.required_node_affinity().count(), 2);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct PodBuilder {
@@ -139,9 +142,11 @@ impl From<PodBuilder> for Pod {
 ///
 /// ```
 /// use kube_scheduler_guest::testing::node;
-/// let node = node("n1").capacity("nvidia.com/gpu", "8").allocatable("nvidia.com/gpu", "0").build();
+/// let node = node("n1").label("zone", "a").annotation("note", "x").taint("dedicated", "gpu", "NoSchedule");
+/// let node = node.capacity("nvidia.com/gpu", "8").allocatable("nvidia.com/gpu", "0").cordoned().build();
 /// assert_eq!(node.capacity().text("nvidia.com/gpu"), Some("8"));
 /// assert_eq!(node.allocatable().text("nvidia.com/gpu"), Some("0"));
+/// assert!(node.unschedulable());
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct NodeBuilder {

@@ -1,7 +1,11 @@
-//! What the first pages show is what the examples are, and the examples are as short as promised. That they
-//! build and run in the extension is shown by `scheduler/internal/guesttest`.
+//! What the first pages show is what the examples are, the examples are as short as promised, and half of what
+//! is public is shown in some example. That the examples run in the extension is shown by
+//! `scheduler/internal/guesttest`, that those in the documentation run at all by `cargo test --doc`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
 
 const SMALLEST: &str = include_str!("../examples/smallest.rs");
 const SETTINGS: &str = include_str!("../examples/settings.rs");
@@ -49,4 +53,81 @@ fn the_first_page_of_the_crate_shows_the_examples() {
 fn the_readme_shows_the_smallest_plugin() {
     let readme: Vec<_> = include_str!("../../README.md").lines().collect();
     assert_eq!(blocks(&readme, "```rust"), [code(SMALLEST)]);
+}
+
+/// A public item: where it is, its name, and whether its own documentation has an example.
+struct Item {
+    place: String,
+    name: String,
+    has_example: bool,
+}
+
+/// The public items of a file, its tests left out: what `pub` stands before, and what a public trait has.
+/// Everything that is public can be reached, or the compiler's `unreachable_pub` would say so.
+fn items(place: &str, text: &str) -> Vec<Item> {
+    let (mut items, mut documented, mut in_trait) = (Vec::new(), false, false);
+    for line in text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default().lines() {
+        let code = line.trim_start();
+        if let Some(docs) = code.strip_prefix("///") {
+            documented |= docs.trim_start().starts_with("```");
+        } else if !code.starts_with("#[") && !code.is_empty() {
+            let public =
+                code.strip_prefix("pub ").or_else(|| (in_trait && line.starts_with("    fn ")).then_some(code));
+            let words = public.into_iter().flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_'));
+            let mut words = words.skip_while(|word| ["const", "unsafe"].contains(word));
+            let kind = words.next().filter(|kind| ["fn", "struct", "enum", "trait", "mod"].contains(kind));
+            if let (Some(_), Some(name)) = (kind, words.next()) {
+                items.push(Item { place: place.to_owned(), name: name.to_owned(), has_example: documented });
+            }
+            in_trait = (in_trait || code.starts_with("pub trait ")) && line != "}";
+            documented = false;
+        }
+    }
+    items
+}
+
+/// The code of all examples in the documentation of a file, word by word.
+fn words_of_examples(text: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    let docs = text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        line.strip_prefix("///").or_else(|| line.strip_prefix("//!"))
+    });
+    let code = docs.filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        inside ^= fence;
+        inside && !fence
+    });
+    code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+}
+
+/// An accessor of one line has no example of its own; that of its type shows it. Fields and variants do not
+/// count: their type's example is theirs.
+#[test]
+fn half_of_the_public_items_are_shown_in_an_example_that_runs() {
+    for (crate_, least) in [("sdk", 50), ("policy/model", 50), ("policy/placement", 50)] {
+        let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(crate_).join("src"));
+        let shown: BTreeSet<_> = files.iter().flat_map(|(_, text)| words_of_examples(text)).collect();
+        let items: Vec<_> = files.iter().flat_map(|(path, text)| items(path, text)).collect();
+        let (with, without): (Vec<_>, Vec<_>) =
+            items.iter().partition(|item| item.has_example || shown.contains(item.name.as_str()));
+        let percent = 100 * with.len() / items.len();
+        let without: Vec<_> = without.iter().map(|item| format!("{} {}", item.place, item.name)).collect();
+        println!("{crate_}: {percent} % of {} public items", items.len());
+        assert!(percent >= least, "{crate_}: {percent} %; no example shows\n{}", without.join("\n"));
+    }
+}
+
+/// Every file of a folder, by path, but what only the macro uses.
+fn sources(folder: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if !path.ends_with("abi.rs") {
+            files.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+        }
+    }
+    files
 }

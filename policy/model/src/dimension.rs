@@ -98,7 +98,10 @@ impl Dim {
 /// let mut dims = Dimensions::new();
 /// let cpu = dims.intern("cpu");
 /// assert_eq!(dims.intern("cpu"), cpu);
-/// assert_eq!(dims.name(cpu), "cpu");
+/// assert_eq!((dims.name(cpu), cpu.index(), dims.len()), ("cpu", 0, 1));
+/// let h100 = dims.intern("sku.weir.dev/H100");
+/// assert_eq!(dims.iter().map(|dim| dims.default_share(dim)).collect::<Vec<_>>(), [1, 0]);
+/// assert!(!dims.only_where_listed(h100));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dimensions {

@@ -163,7 +163,7 @@ impl core::error::Error for PoolError {}
 /// The pools that hang on the root, level by level; siblings are neighbours, sorted by name.
 ///
 /// ```
-/// use weir_model::{Dimensions, PoolSpec, PoolTree};
+/// use weir_model::{Dimensions, PoolError, PoolId, PoolSpec, PoolTree};
 /// let pool = |name: &str, parent: Option<&str>| PoolSpec {
 ///     name: name.into(),
 ///     parent: parent.map(Into::into),
@@ -175,6 +175,11 @@ impl core::error::Error for PoolError {}
 /// );
 /// let research = tree.find("research").unwrap();
 /// assert_eq!(tree.name(tree.parent(research).unwrap()), "org");
+/// assert_eq!((tree.depth(research), tree.is_leaf(research)), (2, true));
+/// assert_eq!(tree.path(research).map(|pool| tree.name(pool)).collect::<Vec<_>>(), ["research", "org", ""]);
+/// assert_eq!(tree.children(PoolId::ROOT).map(|pool| tree.name(pool)).collect::<Vec<_>>(), ["org"]);
+/// assert_eq!((tree.len(), tree.iter().map(|pool| pool.index()).max()), (3, Some(2)));
+/// assert_eq!(wrong, [PoolError::MissingParent { pool: "lost".into(), parent: "nowhere".into() }]);
 /// assert_eq!(wrong[0].pool(), "lost");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -297,6 +302,19 @@ impl PoolTree {
     }
 
     /// What holds for a pool in a dimension: what it lists, or else the default.
+    ///
+    /// ```
+    /// use weir_model::{Amount, Dimensions, PoolSpec, PoolTree, ResourceKind, ResourceSpec};
+    /// let mut dims = Dimensions::new();
+    /// let (cpu, gpu) = (dims.intern("cpu"), dims.intern("nvidia.com/gpu"));
+    /// let eight = ResourceSpec { reservation: Amount::new(8), limit: None, share: 2, kind: ResourceKind::Elastic };
+    /// let org = PoolSpec { name: "org".into(), parent: None, resources: vec![(gpu, eight)] };
+    /// let (tree, _) = PoolTree::build(vec![org], &dims);
+    /// let org = tree.find("org").unwrap();
+    /// assert_eq!(tree.spec(org, gpu, &dims), eight);
+    /// assert_eq!((tree.listed(org, cpu), tree.spec(org, cpu, &dims)), (None, ResourceSpec::unlisted(1)));
+    /// assert!(tree.checks(org, cpu, &dims), "reservation 0 and no limit hold for it");
+    /// ```
     #[must_use]
     pub fn spec(&self, pool: PoolId, dim: Dim, dims: &Dimensions) -> ResourceSpec {
         self.listed(pool, dim).copied().unwrap_or_else(|| ResourceSpec::unlisted(dims.default_share(dim)))

@@ -108,6 +108,46 @@ impl core::error::Error for RequestError {
 ///
 /// Sums are rounded up once, at the end, as kube-scheduler does.
 ///
+/// ```
+/// use weir_model::requests::{ContainerShape, PodShape, Resources, asks_for, pod_request, pod_requests};
+///
+/// #[derive(Clone, Copy)]
+/// struct Container(&'static [(&'static str, &'static str)]);
+///
+/// impl ContainerShape for Container {
+///     fn requests(&self) -> impl Resources<'_> {
+///         self.0.iter().copied()
+///     }
+///     fn is_sidecar(&self) -> bool {
+///         false
+///     }
+/// }
+///
+/// /// Its container, and what has to run before.
+/// struct Pod(Container, Container);
+///
+/// impl PodShape for Pod {
+///     fn containers(&self) -> impl Iterator<Item = impl ContainerShape> {
+///         [self.0].into_iter()
+///     }
+///     fn init_containers(&self) -> impl Iterator<Item = impl ContainerShape> {
+///         [self.1].into_iter()
+///     }
+///     fn overhead(&self) -> impl Resources<'_> {
+///         [].into_iter()
+///     }
+/// }
+///
+/// let pod = Pod(Container(&[("cpu", "500m"), ("nvidia.com/gpu", "1")]), Container(&[("cpu", "2")]));
+/// assert_eq!(pod_request(&pod, "cpu")?.units(), 2000, "the larger of the two");
+/// assert_eq!(pod_requests(&pod)?.len(), 2);
+/// assert!(asks_for(&pod, |resource| resource.ends_with("/gpu"))?);
+///
+/// let wrong = pod_request(&Pod(Container(&[("cpu", "one")]), Container(&[])), "cpu").unwrap_err();
+/// assert!(wrong.to_string().starts_with("spec.containers[0].resources.requests[cpu]: "));
+/// # Ok::<(), weir_model::RequestError>(())
+/// ```
+///
 /// # Errors
 /// When a quantity of this resource does not parse; it says which one.
 pub fn pod_request(pod: &impl PodShape, resource: &str) -> Result<Amount, RequestError> {

@@ -17,6 +17,9 @@ use crate::{Amount, Dim};
 /// used.add(&ResourceVec::from_iter([(cpu, Amount::new(500)), (gpu, Amount::new(1))]));
 /// assert_eq!(used.amount(gpu), Amount::new(9));
 /// assert_eq!(used.amount(cpu), Amount::new(500));
+/// used.subtract(&ResourceVec::from_iter([(gpu, Amount::new(9))]));
+/// used.set(cpu, Amount::ZERO);
+/// assert!(used.is_zero() && used.iter().next().is_none());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceVec(Vec<(Dim, Amount)>);

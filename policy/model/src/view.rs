@@ -37,6 +37,34 @@ pub trait RequirementView {
 }
 
 /// A node as far as placement looks at it.
+///
+/// ```
+/// use weir_model::{NodeView, node_state};
+///
+/// /// A node of which only its annotations are known.
+/// struct Told(&'static [(&'static str, &'static str)]);
+///
+/// impl NodeView for Told {
+///     fn label(&self, _: &str) -> Option<&str> {
+///         None
+///     }
+///     fn annotation(&self, key: &str) -> Option<&str> {
+///         self.0.iter().find(|(found, _)| *found == key).map(|(_, value)| *value)
+///     }
+///     fn capacity(&self) -> impl Iterator<Item = (&str, &str)> {
+///         [].into_iter()
+///     }
+///     fn allocatable(&self) -> impl Iterator<Item = (&str, &str)> {
+///         [].into_iter()
+///     }
+/// }
+///
+/// let node = Told(&[("node.weir.dev/requested.cpu", "1500"), ("node.weir.dev/load.cpu", "-7")]);
+/// assert_eq!(node_state::requested(&node, "cpu").map(|cpu| cpu.units()), Some(1500));
+/// assert_eq!(node_state::load(&node, "cpu"), Some(-7), "as it was reported");
+/// assert_eq!(node_state::load_sampled_requested(&node, "cpu"), None);
+/// assert_eq!(node_state::requested_pods(&node), None);
+/// ```
 pub trait NodeView {
     /// The value of a label.
     fn label(&self, key: &str) -> Option<&str>;

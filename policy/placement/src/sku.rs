@@ -34,6 +34,23 @@ pub use list::{ListError, MODEL_LABEL, SpecialHardwareList, SpecialModel};
 use list::MOST_MODELS;
 
 /// The special hardware of a cluster: a list that was found to be free of contradictions.
+///
+/// ```
+/// use weir_placement::sku::{ListError, SpecialHardware, SpecialHardwareList, SpecialModel};
+/// let h100 = SpecialModel {
+///     model: "NVIDIA_H100_80GB_HBM3".into(),
+///     aliases: vec!["H100".into()],
+///     label_values: [("nvidia.com/gpu.product".into(), "NVIDIA-H100-80GB-HBM3".into())].into(),
+///     gpus_per_host: 8,
+/// };
+/// let keys = vec!["gpu-node-label-model".into(), "nvidia.com/gpu.product".into()];
+/// let list = |models| SpecialHardwareList { label_keys: keys.clone(), models };
+/// let special = SpecialHardware::new(list(vec![h100.clone()]))?;
+/// assert_eq!(special.label_keys(), keys);
+/// assert_eq!(special.models()[0].label_value("nvidia.com/gpu.product"), "NVIDIA-H100-80GB-HBM3");
+/// assert!(SpecialHardware::new(list(vec![h100.clone(), h100])).is_err(), "a name cannot mean two models");
+/// # Ok::<(), ListError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialHardware {
     label_keys: Vec<String>,

@@ -80,6 +80,18 @@ impl FakeHost {
     }
 
     /// The pod that is being scheduled, as whatever bytes.
+    ///
+    /// ```
+    /// # use kube_scheduler_guest::{Filter, Node, Pod, Status, testing::FakeHost};
+    /// # struct Nosy;
+    /// # impl Filter for Nosy {
+    /// #     fn filter(&self, pod: &Pod, _: &Node) -> Status {
+    /// #         if pod.name() == "p" { Status::success() } else { Status::skip() }
+    /// #     }
+    /// # }
+    /// let status = FakeHost::new().pod_bytes(vec![10, 200]).filter(&Nosy, "n1");
+    /// assert_eq!(status.reason(), "protobuf: the host's answer is cut off or no protobuf message");
+    /// ```
     #[must_use]
     pub fn pod_bytes(mut self, bytes: Vec<u8>) -> Self {
         self.pod = Some(bytes);
@@ -158,6 +170,14 @@ impl FakeHost {
     }
 
     /// Loads a plugin with the settings of [`FakeHost::config`], as a scheduler does at its start.
+    ///
+    /// ```
+    /// # use kube_scheduler_guest::{settings::NoSettings, testing::FakeHost};
+    /// #[derive(Debug, Default)]
+    /// struct WithoutSettings;
+    /// let refused = FakeHost::new().config(r#"{"zone": "a"}"#).load::<WithoutSettings>();
+    /// assert_eq!(refused.unwrap_err(), "settings: unknown field `zone`, there are no fields");
+    /// ```
     ///
     /// # Errors
     /// The message with which the plugin refuses its settings.

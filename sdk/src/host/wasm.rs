@@ -5,6 +5,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::alloc::Layout;
 use core::cell::UnsafeCell;
 
 use super::Failure;
@@ -87,12 +88,11 @@ static PLUGIN_NAME: Global<&str> = Global(UnsafeCell::new(""));
 fn answer(largest: &Global<usize>, question: &dyn Fn(*mut u8, usize) -> usize) -> Result<Vec<u8>, String> {
     // SAFETY: one thread, and no question comes back here.
     let largest = unsafe { &mut *largest.0.get() };
-    let mut buffer = Vec::new();
     // The second round has a buffer of the length that the host asked for in the first.
     for _ in 0..2 {
-        if buffer.try_reserve_exact(*largest).is_err() {
+        let Some(mut buffer) = buffer_of(*largest) else {
             return Err(format!("no memory for an answer of {largest} bytes"));
-        }
+        };
         let len = question(buffer.as_mut_ptr(), buffer.capacity());
         if len <= buffer.capacity() {
             // SAFETY: the host has written `len` bytes, which the buffer holds.
@@ -102,6 +102,15 @@ fn answer(largest: &Global<usize>, question: &dyn Fn(*mut u8, usize) -> usize) -
         *largest = len.checked_next_power_of_two().unwrap_or(len);
     }
     Err("the answer grew between two calls".into())
+}
+
+/// An empty buffer with room for so many bytes. What `Vec` does to get one is half of the time that it takes.
+fn buffer_of(size: usize) -> Option<Vec<u8>> {
+    let layout = Layout::array::<u8>(size).ok().filter(|layout| layout.size() > 0)?;
+    // SAFETY: the layout has a size; what comes back is room for it, or null.
+    let start = unsafe { alloc::alloc::alloc(layout) };
+    // SAFETY: allocated just now with the layout of a `Vec<u8>` of this capacity.
+    (!start.is_null()).then(|| unsafe { Vec::from_raw_parts(start, 0, size) })
 }
 
 pub(super) fn current_pod() -> Result<Vec<u8>, String> {

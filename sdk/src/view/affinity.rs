@@ -6,6 +6,17 @@ use super::Texts;
 use super::wire::Message;
 
 /// One term of a node affinity; a node meets it when it meets all its requirements.
+///
+/// ```
+/// use kube_scheduler_guest::testing::pod;
+/// let pod = pod("p").affinity_in("zone", &["a", "b"]).bound_to("n1").build();
+/// let terms: Vec<_> = pod.required_node_affinity().collect();
+/// let zone = terms[0].match_expressions().next().unwrap();
+/// assert_eq!((zone.key(), zone.operator()), ("zone", "In"));
+/// assert_eq!(zone.values().collect::<Vec<_>>(), ["a", "b"]);
+/// let name = terms[1].match_fields().next().unwrap();
+/// assert_eq!((name.key(), name.values().next()), ("metadata.name", Some("n1")));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Term<'a>(pub(crate) Message<'a>);
 

@@ -23,7 +23,9 @@ use crate::host::{self, Call, CurrentNodeName, NamedNode};
 /// use kube_scheduler_guest::testing::node;
 /// let node = node("n1").label("zone", "a").taint("dedicated", "gpu", "NoSchedule").build();
 /// assert_eq!(node.name(), "n1");
+/// assert_eq!(node.labels().get("zone"), Some("a"));
 /// assert_eq!(node.taints().next().map(|taint| taint.effect()), Some("NoSchedule"));
+/// assert!(!node.unschedulable());
 /// ```
 #[derive(Debug, Default)]
 pub struct Node {
@@ -49,6 +51,12 @@ impl Node {
     }
 
     /// A node from the bytes of its protobuf message, for tests and for tools outside a scheduler.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::{Node, testing::node};
+    /// let bytes = node("n1").label("zone", "a").build().protobuf().to_vec();
+    /// assert_eq!(Node::from_protobuf(bytes).labels().get("zone"), Some("a"));
+    /// ```
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
         let object = Object::new(bytes);
@@ -106,10 +114,17 @@ impl Node {
     /// `status.capacity`: what the node has, whether it can give it at the moment or not.
     #[must_use]
     pub fn capacity(&self) -> Quantities<'_> {
-        Quantities::new(self.status(CAPACITY), 1)
+        Quantities::new(self.object().front_of_status(&self.status, CAPACITY), 1)
     }
 
     /// `status.allocatable`: what the node can give to pods altogether, used or not.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::testing::node;
+    /// let node = node("n1").capacity("cpu", "8").allocatable("cpu", "7500m").build();
+    /// assert_eq!(node.capacity().amount("cpu").units(), 8000);
+    /// assert_eq!(node.allocatable().amount("cpu").units(), 7500);
+    /// ```
     #[must_use]
     pub fn allocatable(&self) -> Quantities<'_> {
         Quantities::new(self.status(ALLOCATABLE), 2)
@@ -140,6 +155,12 @@ impl Node {
     }
 
     /// How many pods are on the node; `None` when the host does not say.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::testing::node;
+    /// let node = node("n1").annotation("node.weir.dev/requested-pods", "7").build();
+    /// assert_eq!(node.requested_pods().map(|pods| pods.units()), Some(7));
+    /// ```
     #[must_use]
     pub fn requested_pods(&self) -> Option<Amount> {
         node_state::requested_pods(self)
@@ -147,6 +168,16 @@ impl Node {
 
     /// What the node was seen to use of a resource, in its base unit; `None` when there is no fresh sample.
     /// It is what was reported, so it may be nonsense.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::testing::node;
+    /// let told = |key: &str| format!("node.weir.dev/{key}.cpu");
+    /// let node = node("n1").annotation(&told("load"), "800").annotation(&told("load-sampled-requested"), "2000");
+    /// let node = node.build();
+    /// assert_eq!(node.load("cpu"), Some(800));
+    /// assert_eq!(node.load_sampled_requested("cpu").map(|cpu| cpu.units()), Some(2000));
+    /// assert_eq!(node.load("memory"), None);
+    /// ```
     #[must_use]
     pub fn load(&self, resource: &str) -> Option<i64> {
         node_state::load(self, resource)
@@ -193,6 +224,13 @@ impl NodeView for Node {
 }
 
 /// A taint of a [`Node`].
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").taint("dedicated", "gpu", "NoSchedule").build();
+/// let taint = node.taints().next().unwrap();
+/// assert_eq!((taint.key(), taint.value(), taint.effect()), ("dedicated", "gpu", "NoSchedule"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Taint<'a>(Message<'a>);
 

@@ -87,9 +87,19 @@ impl Object {
         index.part(&self.bytes, of, position, || self.spec())
     }
 
+    /// The same for what mostly stands in front: as long as nobody needs the index, it is not made.
+    pub(crate) fn front_of_spec<const N: usize>(&self, index: &Index<N>, position: usize) -> Message<'_> {
+        index.known_part(&self.bytes, position).unwrap_or_else(|| self.spec())
+    }
+
     /// The part of the status that an index of it holds at this position.
     pub(crate) fn status_part<const N: usize>(&self, index: &Index<N>, of: &Positions, position: usize) -> Message<'_> {
         index.part(&self.bytes, of, position, || self.message().message(STATUS))
+    }
+
+    /// The same for what mostly stands in front: as long as nobody needs the index, it is not made.
+    pub(crate) fn front_of_status<const N: usize>(&self, index: &Index<N>, position: usize) -> Message<'_> {
+        index.known_part(&self.bytes, position).unwrap_or_else(|| self.message().message(STATUS))
     }
 
     /// `spec`

@@ -18,9 +18,13 @@ use crate::host::{self, Call, CurrentPod, TargetPod};
 ///
 /// ```
 /// use kube_scheduler_guest::testing::pod;
-/// let pod = pod("trainer").label("team", "vision").request("nvidia.com/gpu", "8").build();
-/// assert_eq!(pod.labels().get("team"), Some("vision"));
+/// let pod = pod("trainer").uid("1").label("team", "vision").annotation("note", "x").request("nvidia.com/gpu", "8");
+/// let pod = pod.selector("zone", "a").build();
+/// assert_eq!((pod.name(), pod.namespace(), pod.uid()), ("trainer", "default", "1"));
+/// assert_eq!((pod.labels().get("team"), pod.annotations().get("note")), (Some("vision"), Some("x")));
+/// assert_eq!(pod.node_selector().get("zone"), Some("a"));
 /// assert_eq!(pod.request("nvidia.com/gpu").units(), 8);
+/// assert_eq!((pod.node_name(), pod.scheduler_name(), pod.priority()), ("", "", 0));
 /// ```
 #[derive(Debug, Default)]
 pub struct Pod {
@@ -56,6 +60,12 @@ impl Pod {
     }
 
     /// A pod from the bytes of its protobuf message, for tests and for tools outside a scheduler.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::{Pod, testing::pod};
+    /// let bytes = pod("p").label("team", "vision").build().protobuf().to_vec();
+    /// assert_eq!(Pod::from_protobuf(bytes).labels().get("team"), Some("vision"));
+    /// ```
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
         Self { object: Object::new(bytes).into(), ..Self::default() }
@@ -135,8 +145,19 @@ impl Pod {
     }
 
     /// `spec.containers`.
+    ///
+    /// ```
+    /// use kube_scheduler_guest::testing::pod;
+    /// let pod = pod("p").request("cpu", "2").init_request("cpu", "4").build();
+    /// let container = pod.containers().next().unwrap();
+    /// assert_eq!((container.name(), container.requests().text("cpu")), ("main", Some("2")));
+    /// assert!(container.limits().is_empty() && container.image().is_empty());
+    /// let init = pod.init_containers().next().unwrap();
+    /// assert_eq!((init.requests().text("cpu"), init.is_sidecar()), (Some("4"), false));
+    /// assert!(pod.overhead().is_empty());
+    /// ```
     pub fn containers(&self) -> impl Iterator<Item = Container<'_>> {
-        self.spec(CONTAINERS).messages(2).map(Container)
+        self.object().front_of_spec(&self.spec, CONTAINERS).messages(2).map(Container)
     }
 
     /// `spec.initContainers`, in the order in which they run.
@@ -276,6 +297,14 @@ impl ContainerShape for Container<'_> {
 }
 
 /// A toleration of a [`Pod`].
+///
+/// ```
+/// use kube_scheduler_guest::testing::pod;
+/// let pod = pod("p").toleration("dedicated", "Equal", "gpu", "NoSchedule").build();
+/// let toleration = pod.tolerations().next().unwrap();
+/// assert_eq!((toleration.key(), toleration.operator()), ("dedicated", "Equal"));
+/// assert_eq!((toleration.value(), toleration.effect()), ("gpu", "NoSchedule"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Toleration<'a>(Message<'a>);
 

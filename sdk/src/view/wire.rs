@@ -175,9 +175,18 @@ impl<const N: usize> Index<N> {
             find(message, offset(bytes, message), positions, &mut stretches);
             stretches
         });
-        let part = stretches.get(position).and_then(|&(start, end)| bytes.get(start as usize..end as usize));
-        Message(part.unwrap_or_default())
+        cut(bytes, stretches, position)
     }
+
+    /// The same, if anybody has asked for a part before.
+    pub(crate) fn known_part<'a>(&self, bytes: &'a [u8], position: usize) -> Option<Message<'a>> {
+        self.stretches.get().map(|stretches| cut(bytes, stretches, position))
+    }
+}
+
+fn cut<'a>(bytes: &'a [u8], stretches: &[Stretch], position: usize) -> Message<'a> {
+    let part = stretches.get(position).and_then(|&(start, end)| bytes.get(start as usize..end as usize));
+    Message(part.unwrap_or_default())
 }
 
 /// Where a message begins in the bytes that it is a part of.

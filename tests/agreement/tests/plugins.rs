@@ -91,57 +91,89 @@ fn both(name: &str) -> [Vec<u8>; 2] {
     [module, packed]
 }
 
-/// Calls `compare` for each case with each module and the fake host that know the same pod and node, and counts
-/// what it returns.
-fn agree<P: Plugin>(
-    name: &str,
-    config: &str,
-    mut compare: impl FnMut(&mut Guest, &mut FakeHost, &P) -> String,
-) -> BTreeMap<String, usize> {
+/// What a module and the native code said to the same questions.
+#[derive(Default)]
+struct Report {
+    /// How often each thing was said natively.
+    seen: BTreeMap<String, usize>,
+    /// Where they differ: pod and node as they were built, and both answers.
+    differences: Vec<String>,
+}
+
+impl Report {
+    /// All that was said, by both worlds alike.
+    fn agreed(self) -> BTreeMap<String, usize> {
+        assert_eq!(self.differences, [""; 0], "{} of {CASES} answers differ", self.differences.len());
+        self.seen
+    }
+}
+
+/// Puts each case to a module with its settings and to the native code with its own; `answers` gives what both
+/// say.
+fn compare<P: Plugin>(
+    (name, module_settings): (&str, &str),
+    native_settings: &str,
+    mut answers: impl FnMut(&mut Guest, &mut FakeHost, &P) -> (String, String),
+) -> Report {
     let mut random = ChaCha8Rng::seed_from_u64(7);
-    let mut guests = both(name).map(|wasm| Guest::load(&wasm, config).unwrap());
-    let plugin = FakeHost::new().config(config).load::<P>().unwrap();
-    let mut seen = BTreeMap::new();
+    let mut guests = both(name).map(|wasm| Guest::load(&wasm, module_settings).unwrap());
+    let plugin = FakeHost::new().config(native_settings).load::<P>().unwrap();
+    let mut report = Report::default();
     for _ in 0..CASES {
         let (pod, node) = (random_pod(&mut random), random_node(&mut random));
+        let question = format!("{pod:?} on {node:?}");
+        let mut said = String::new();
         for guest in &mut guests {
             let (pod, node): (Pod, Node) = (pod.clone().build(), node.clone().build());
             guest.set(pod.protobuf(), "n", node.protobuf());
             let mut host = FakeHost::new().pod(pod).node(node);
-            *seen.entry(compare(guest, &mut host, &plugin)).or_default() += 1;
+            let (module, native) = answers(guest, &mut host, &plugin);
+            if module != native {
+                report.differences.push(format!("{question}: the module says {module}, natively {native}"));
+            }
+            said = native;
         }
+        *report.seen.entry(said).or_default() += 1;
     }
-    seen
+    report
 }
 
-fn as_verdict(status: &Status) -> Verdict {
-    Verdict { code: status.code() as i32, reason: status.reason().to_owned() }
+fn as_text(Verdict { code, reason }: Verdict) -> String {
+    format!("{code} {reason}")
 }
 
-fn filters_agree<P: Plugin + Filter>(name: &str, config: &str) -> BTreeMap<String, usize> {
-    agree::<P>(name, config, |guest, host, plugin| {
-        let native = as_verdict(&host.filter(plugin, "n"));
-        assert_eq!(guest.verdict("filter").unwrap(), native);
-        native.reason
+fn verdict(status: &Status) -> String {
+    as_text(Verdict { code: status.code() as i32, reason: status.reason().to_owned() })
+}
+
+fn filters<P: Plugin + Filter>(module: (&str, &str), native_settings: &str) -> Report {
+    compare::<P>(module, native_settings, |guest, host, plugin| {
+        (as_text(guest.verdict("filter").unwrap()), verdict(&host.filter(plugin, "n")))
     })
 }
 
-fn scores_agree<P: Plugin + PreScore>(name: &str, config: &str) -> BTreeMap<String, usize> {
-    agree::<P>(name, config, |guest, host, plugin| {
-        assert_eq!(guest.verdict("prescore").unwrap(), as_verdict(&host.pre_score(plugin)));
-        let native = match host.score(plugin, "n") {
-            Ok(score) => (score, as_verdict(&Status::success())),
-            Err(status) => (0, as_verdict(&status)),
-        };
-        assert_eq!(guest.score().unwrap(), native);
-        format!("{} {}", native.0, native.1.reason)
+fn scores<P: Plugin + PreScore>(module: (&str, &str), native_settings: &str) -> Report {
+    compare::<P>(module, native_settings, |guest, host, plugin| {
+        let (score, beside) = guest.score().unwrap();
+        let module = format!("{} {score} {}", as_text(guest.verdict("prescore").unwrap()), as_text(beside));
+        let (score, beside) =
+            host.score(plugin, "n").map_or_else(|status| (0, status), |score| (score, Status::success()));
+        (module, format!("{} {score} {}", verdict(&host.pre_score(plugin)), verdict(&beside)))
     })
+}
+
+fn filters_agree<P: Plugin + Filter>(name: &str, settings: &str) -> BTreeMap<String, usize> {
+    filters::<P>((name, settings), settings).agreed()
+}
+
+fn scores_agree<P: Plugin + PreScore>(name: &str, settings: &str) -> BTreeMap<String, usize> {
+    scores::<P>((name, settings), settings).agreed()
 }
 
 #[test]
 fn gpu_filter_says_the_same_in_both_worlds() {
     let seen = filters_agree::<gpu_filter::GpuFilter>("gpu-filter", "");
-    assert!(seen.len() >= 4 && seen[""] > 100, "{seen:?}");
+    assert!(seen.len() >= 4 && seen["0 "] > 100, "{seen:?}");
 }
 
 #[test]
@@ -150,7 +182,7 @@ fn sku_exclusion_filter_says_the_same_in_both_worlds() {
         {"model": "NVIDIA_H100_80GB_HBM3", "aliases": ["H100"], "gpusPerHost": 8},
         {"model": "A100", "gpusPerHost": 8}]}"#;
     let seen = filters_agree::<sku_exclusion_filter::SkuExclusionFilter>("sku-exclusion-filter", list);
-    assert!(seen.len() >= 4 && seen[""] > 100, "{seen:?}");
+    assert!(seen.len() >= 4 && seen["0 "] > 100, "{seen:?}");
 }
 
 #[test]
@@ -167,6 +199,24 @@ fn binpack_score_says_the_same_in_both_worlds() {
 fn loadaware_score_says_the_same_in_both_worlds() {
     let seen = scores_agree::<loadaware_score::LoadAwareScore>("loadaware-score", "");
     assert!(seen.len() >= 30, "{seen:?}");
+}
+
+/// A module that decides by another policy than the native code is found out, however small the difference.
+#[test]
+fn another_policy_is_found_out() {
+    let list = |model: &str| format!(r#"{{"models": [{{"model": "{model}", "gpusPerHost": 8}}]}}"#);
+    let reports = [
+        filters::<gpu_filter::GpuFilter>(("gpu-filter", ""), r#"{"modelLabels": []}"#),
+        filters::<sku_exclusion_filter::SkuExclusionFilter>(("sku-exclusion-filter", &list("T4")), &list("A100")),
+        scores::<binpack_score::BinPackScore>(("binpack-score", ""), r#"{"gpuResources": ["amd.com/gpu"]}"#),
+        scores::<loadaware_score::LoadAwareScore>(("loadaware-score", ""), r#"{"bandPercent": 3}"#),
+    ];
+    for (report, at_least) in reports.iter().zip([100, 100, 100, 100]) {
+        assert!(report.differences.len() >= at_least, "{} differences", report.differences.len());
+        assert!(report.differences.len() < CASES, "not even what both must say is the same");
+    }
+    let said = &reports[0].differences[0];
+    assert!(said.contains("PodBuilder") && said.contains("the module says") && said.contains("natively"), "{said}");
 }
 
 #[test]
