@@ -105,7 +105,6 @@ new-plugin: ## Begin a scheduler plugin: make new-plugin NAME=zone-filter
 	printf '%s\n' "# How a scheduler's profile runs this plugin: its entry in pluginConfig. \`make run\` adds it to the profile" \
 		"# weir-scheduler; who ships the plugin copies it to scheduler-config/weir.yaml, and its name to \`enabled\`." \
 		"name: $$type" "args:" "  guestURL: file://\$${WEIR_PLUGINS}/$(NAME).wasm" \
-		"  # Not packed yet: nothing would stop a call that never returned." "  allowUnmetered: true" \
 		"  guestConfig: '{\"zoneLabel\": \"topology.kubernetes.io/zone\"}'" > plugins/$(NAME)/profile.yaml; \
 	echo "plugins/$(NAME) is there. Test it:  cargo test -p $(NAME)"; \
 	echo "Run it:  make run builds it and takes it along as $$type, with the settings of plugins/$(NAME)/profile.yaml"

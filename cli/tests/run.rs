@@ -74,16 +74,16 @@ fn signal(run: &Child, signal: Signal) {
     kill_process(Pid::from_child(run), signal).unwrap();
 }
 
-/// The modules that `make plugins` built, and one more that no profile names, with its settings beside it. It is one
+/// The modules that `make plugins` packed, and one more that no profile names, with its settings beside it. It is one
 /// of the others under a name of its own.
 fn modules_and_one_more() -> TempDir {
-    let (built, folder) = (Path::new(env!("CARGO_BIN_EXE_weir")).ancestors().nth(2).unwrap().join("plugins"), folder());
+    let (built, folder) =
+        (Path::new(env!("CARGO_BIN_EXE_weir")).ancestors().nth(2).unwrap().join("plugins/packed"), folder());
     for module in entries(&built).into_iter().filter(|module| module.ends_with(".wasm")) {
         std::fs::copy(built.join(&module), folder.path().join(module)).unwrap();
     }
     std::fs::copy(built.join("gpu-filter.wasm"), folder.path().join("begun-just-now.wasm")).unwrap();
-    let entry =
-        "name: BegunJustNow\nargs:\n  guestURL: file://${WEIR_PLUGINS}/begun-just-now.wasm\n  allowUnmetered: true\n";
+    let entry = "name: BegunJustNow\nargs:\n  guestURL: file://${WEIR_PLUGINS}/begun-just-now.wasm\n";
     std::fs::write(folder.path().join("begun-just-now.yaml"), entry).unwrap();
     folder
 }

@@ -189,7 +189,7 @@ fn what_a_config_map_cannot_hold_is_refused_before_it_is_written() {
     let place = Place::read(SOURCE).unwrap();
     let other = holder(json!({ "data": { "other": "x".repeat(1000) } }));
     let large = Module { bytes: vec![0; (1 << 20) - 1000], signature: None };
-    let fits = Versions { current: Some(large.clone()), ..Versions::default() };
+    let fits = Versions { current: Some(large), ..Versions::default() };
     assert!(place.patch(&other, &fits).is_ok());
     let too_much = Versions { previous: Some(module("a")), ..fits };
     assert_eq!(

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::runtime::watcher;
 use weir_api::condition::Waiting;
 use weir_api::pool::PoolResourceStatus;
-use weir_api::{AdmissionRound, NodeLoad, ResourcePool};
+use weir_api::{AdmissionRound, NodeLoad, ResourcePool, names};
 use weir_local::RUN_FOR_ANNOTATION;
 use weir_model::{Amount, Quantity};
 
@@ -105,13 +105,15 @@ impl Observer {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let refused = if node.is_none() { refusal(pod) } else { None };
         let said = Said::of(pod);
-        let gate = match said.waits() {
-            true => Event::PodQueued { pod: key(pod), gate: gate(&said) },
-            false => Event::PodAdmitted { pod: key(pod) },
+        // One that is being deleted while it waits was not admitted.
+        let gate = match (said.waits(), said.gates().contains(&names::GATE)) {
+            (true, _) => Some(Event::PodQueued { pod: key(pod), gate: gate(&said) }),
+            (false, false) => Some(Event::PodAdmitted { pod: key(pod) }),
+            (false, true) => None,
         };
         [
             Some(Event::PodCreated(self.seen_pod(pod))),
-            Some(gate),
+            gate,
             refused.map(|message| Event::PodUnschedulable { pod: key(pod), message }),
             node.map(|node| Event::PodBound { pod: key(pod), node }),
             matches!(phase, Some("Succeeded" | "Failed")).then(|| Event::PodFinished { pod: key(pod) }),

@@ -90,7 +90,8 @@ fn follow(profile: &mut Value, special: &str) {
 /// Adds a plugin to the profile that places the pods, and says its name.
 fn add(config: &mut Value, Added { module, entry }: Added) -> Result<String> {
     let url = format!("file://${{WEIR_PLUGINS}}/{module}.wasm");
-    let entry = entry.unwrap_or_else(|| json!({ "name": capitals(&module), "args": { "guestURL": url, "allowUnmetered": true } }));
+    let entry = entry
+        .unwrap_or_else(|| json!({ "name": capitals(&module), "args": { "guestURL": url, "allowUnmetered": true } }));
     let Some(name) = entry["name"].as_str().map(str::to_owned) else {
         bail!("{module}.yaml: name: expected the plugin's name, such as {}", capitals(&module));
     };

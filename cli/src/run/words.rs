@@ -125,6 +125,23 @@ pub fn fit(text: &str, width: usize) -> String {
     short
 }
 
+/// The end of a text that is too long, with an ellipsis: for names that differ in their ends.
+///
+/// ```
+/// use weir_cli::run::words::fit_end;
+/// assert_eq!(fit_end("research-gang-12", 8), "…gang-12");
+/// assert_eq!(fit_end("trio", 8), "trio");
+/// ```
+#[must_use]
+pub fn fit_end(text: &str, width: usize) -> String {
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let end = text.chars().skip(length - width.saturating_sub(1));
+    if width == 0 { String::new() } else { std::iter::once('…').chain(end).collect() }
+}
+
 /// The first characters of a digest, enough to tell two modules apart by eye.
 ///
 /// ```

@@ -212,6 +212,19 @@ mod tests {
     }
 
     #[test]
+    fn a_divided_cluster_is_said_by_its_leaves_and_its_queue() {
+        let mut story = example::divided();
+        let expected = [
+            "  GPUs used/entitled: labs-production 0/1 + 2, labs-research 7/7 + 8 borrows 2",
+            "  queue: 2 WaitingForGang, 1 WaitingForQuota",
+        ];
+        assert_eq!(divided(&story), expected);
+        story.tell(at(66), example::node("g2", Some("G3"), 8, 96));
+        let special = "  8 special: 0 held by pods that name them, 0 by others, 8 free".to_owned();
+        assert_eq!(divided(&story).last(), Some(&special));
+    }
+
+    #[test]
     fn a_breach_and_the_end_are_said_at_once() {
         let mut progress = Progress::default();
         let lines = progress.lines(&example::run());

@@ -110,16 +110,15 @@ fn pools(story: &Story) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let heads = ["reserved", "most used", "borrowed", "admitted"];
-    let mut text = format!("pools (GPUs)     {:>9}  {:>9}  {:>9}  {:>9}\n", heads[0], heads[1], heads[2], heads[3]);
+    let mut text = format!("{:<24} reserved  most used   borrowed   admitted\n", "pools (GPUs)");
     for PoolRow { depth, last: _, figures } in rows {
         let most = story.most(&figures.name);
         let reserved = figures.resources.get(GPU).map_or(Amount::ZERO, |level| level.reserved);
         let [reserved, used, borrowed] =
             [reserved, most.used, most.borrowed].map(|amount| grouped(amount.units().unsigned_abs()));
-        let name = fit(&format!("{}{}", "  ".repeat(depth), figures.name), 20);
+        let name = fit(&format!("{}{}", "  ".repeat(depth), figures.name), 22);
         let admitted = number(most.admitted);
-        let _ = writeln!(text, "  {name:<14} {reserved:>9}  {used:>9}  {borrowed:>9}  {admitted:>9}");
+        let _ = writeln!(text, "  {name:<22} {reserved:>8}  {used:>9}  {borrowed:>9}  {admitted:>9}");
     }
     text
 }
@@ -130,7 +129,7 @@ fn waiting(story: &Story) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut text = format!("not admitted       {:>7}\n", "pods");
+    let mut text = format!("not admitted       {:>6}\n", "pods");
     for WaitReason { reason, pods } in rows {
         let reason = reason.unwrap_or_else(|| "not looked at".to_owned());
         let _ = writeln!(text, "  {:>23}  {reason}", number(pods));
@@ -143,7 +142,7 @@ fn refusals(story: &Story) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut text = format!("refused at the end {:>7}  {:>9}\n", "pods", "nodes");
+    let mut text = format!("refused at the end {:>6}  {:>9}\n", "pods", "nodes");
     for reason in rows.iter().take(8) {
         let nodes = reason.nodes.map_or_else(|| "–".to_owned(), grouped);
         let _ = writeln!(text, "  {:>23}  {nodes:>9}  {}", number(reason.pods), fit(&reason.text, 60));
@@ -193,6 +192,23 @@ allocation            mean       peak   capacity
   GPU-host cores      46 %       84 %         64
 ";
         assert_eq!(allocation(&example::run()), expected);
+    }
+
+    #[test]
+    fn a_divided_cluster_has_a_row_for_each_pool_and_says_why_pods_were_not_admitted() {
+        let expected = "\
+pools (GPUs)             reserved  most used   borrowed   admitted
+  labs                          8          7          0          1
+    labs-production             1          0          0          0
+    labs-research               5          7          2          1
+";
+        assert_eq!(pools(&example::divided()), expected);
+        let expected = "\
+not admitted         pods
+                        2  WaitingForGang
+                        1  WaitingForQuota
+";
+        assert_eq!(waiting(&example::divided()), expected);
     }
 
     #[test]

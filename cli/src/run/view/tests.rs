@@ -107,6 +107,15 @@ fn a_divided_cluster_shows_what_each_pool_uses_of_what_and_who_waits_for_what() 
 }
 
 #[test]
+fn special_hardware_is_marked_and_it_is_said_who_holds_it() {
+    let mut story = example::divided();
+    story.tell(std::time::Duration::from_secs(66), example::node("g2", Some("G3"), 8, 96));
+    assert_shows(&lines(&story, 120, 40), &["G3 ◆        1 / 1       0 / 8", "◆ 8 special: 0 named, 0 general"]);
+    let wide = "◆ 8 special: 0 held by pods that name them, 0 by others, 8 free";
+    assert_shows(&lines(&story, 300, 60), &[wide]);
+}
+
+#[test]
 fn a_small_terminal_shows_pools_and_queue_too() {
     assert_shows(
         &lines(&example::divided(), 80, 24),

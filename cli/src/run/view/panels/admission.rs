@@ -12,7 +12,7 @@ use weir_model::dimension::{CPU, GPU, SKU_PREFIX};
 use super::{framed, right};
 use crate::run::story::{GangRow, PoolLevel, PoolRow, Story, WaitReason};
 use crate::run::view::{Theme, split};
-use crate::run::words::{clock, fit, grouped, rough};
+use crate::run::words::{clock, fit, fit_end, grouped, rough};
 
 /// Who waits, counted.
 pub(in crate::run::view) struct Queue {
@@ -134,8 +134,8 @@ pub(in crate::run::view) fn queue(frame: &mut Frame<'_>, area: Rect, story: &Sto
             Span::styled(format!(" {time:>5}"), theme.quiet()),
         ];
         let taken: usize = right.iter().map(Span::width).sum();
-        let name = fit(&format!("gang {name}"), usize::from(inner.width).saturating_sub(taken));
-        lines.push(split(vec![Span::raw(name)], right, inner.width));
+        let room = usize::from(inner.width).saturating_sub(taken + "gang ".len());
+        lines.push(split(vec![Span::raw(format!("gang {}", fit_end(name, room)))], right, inner.width));
     }
     if lines.is_empty() {
         lines.push(Line::from(Span::styled("nobody waits for admission", theme.quiet())));
