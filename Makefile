@@ -16,7 +16,7 @@ CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
 # The host programs in Rust; weir-scheduler is Go and comes with `weir setup`.
-PROGRAMS := weir weir-admission
+PROGRAMS := weir kubectl-weir weir-admission
 # Modules in Go. local/kwok and local/ray hold a version only.
 GO_MODULES := scheduler local/kube local/etcd
 
@@ -133,6 +133,10 @@ bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=D
 		sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler
 	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/bench \
 		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins/packed)
+
+.PHONY: bench-admission
+bench-admission: weir ## Time admission on a real API server: SIZES='--pods 20000 …'; ends with one line of JSON
+	@$(CARGO_TARGET_DIR)/debug/bench-admission $(SIZES)
 
 .PHONY: clean
 clean: ## Remove what was built, the cached programs included

@@ -10,6 +10,7 @@
 //! | [`scene`] | the test's own namespace: create, change, and wait for what becomes of it |
 //! | [`history`] | everything that the API server told meanwhile, in order |
 //! | [`native`] | the policy code, asked about the same objects as the modules |
+//! | [`sidecar`] | the admission sidecar in a process of its own, with the rights that are shipped |
 //! | [`program`] | a program that runs to its end, and what it left behind |
 //!
 //! A test that needs no nodes but the usual ones shares a control plane and owns a namespace; one that adds or
@@ -25,3 +26,4 @@ pub mod plane;
 pub mod program;
 pub mod scene;
 pub mod setup;
+pub mod sidecar;

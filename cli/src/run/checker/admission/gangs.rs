@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use weir_api::condition::Admitted;
 
 use super::super::{Breach, Invariant};
-use super::facts::{Admission, GangKey, Grounds, ended, gang_of, uid};
+use super::facts::{Admission, GangKey, Grounds, Record, ended, gang_of, uid};
 use crate::pods::Said;
 
 /// B5: whoever is admitted with a gang is admitted with all of it.
@@ -39,6 +39,13 @@ struct Together {
     vanished: usize,
 }
 
+impl Together {
+    /// Whether everybody who was to go has gone, or is no more.
+    fn is_done(&self) -> bool {
+        self.admitted.len() + self.vanished >= self.meant
+    }
+}
+
 impl Invariant for WholeGangs {
     fn name(&self) -> &'static str {
         "B5"
@@ -60,15 +67,24 @@ impl Invariant for WholeGangs {
         let (gang, uid) = (self.gangs.entry(key).or_default(), uid(admission.pod));
         gang.waiting.remove(&uid);
         let whole = matches!(admission.grounds, Grounds::Known(Admitted::WithinEntitlement | Admitted::OnLoan));
-        if let Some(record) = admission.record.as_ref().filter(|record| whole && record.finishes.is_none()) {
-            let others = gang.live.len();
-            let together = gang.together.entry((record.epoch, record.round)).or_insert_with(|| Together {
-                announced,
-                meant: record.pods,
-                others,
-                ..Together::default()
-            });
-            together.admitted.insert(uid.clone());
+        let others = gang.live.len();
+        let new = |meant| Together { announced, meant, others, ..Together::default() };
+        match admission.record.as_ref().filter(|_| whole) {
+            // A new leader finishes what was begun; where nothing was, all of the gang goes by its hand.
+            Some(Record { finishes: Some(_), epoch, .. }) => {
+                let open = gang.together.values_mut().find(|together| !together.is_done());
+                let meant = announced.saturating_sub(others);
+                let together = match open {
+                    Some(open) => open,
+                    None => gang.together.entry((*epoch, 0)).or_insert_with(|| new(meant)),
+                };
+                together.admitted.insert(uid.clone());
+            }
+            Some(Record { epoch, round, pods, .. }) => {
+                let together = gang.together.entry((*epoch, *round)).or_insert_with(|| new(*pods));
+                together.admitted.insert(uid.clone());
+            }
+            None => {}
         }
         gang.live.insert(uid);
         Ok(())
@@ -85,18 +101,15 @@ impl Invariant for WholeGangs {
 
     fn settled(&mut self) -> Vec<Breach> {
         let half = self.gangs.iter().flat_map(|((namespace, name, _), gang)| {
-            let broken =
-                gang.together.values().filter_map(|Together { announced, meant, admitted, others, vanished }| {
-                    let went = admitted.len() + vanished;
-                    if went < *meant {
-                        return Some(format!(
-                            "{} of {meant} members that were to go together were admitted",
-                            admitted.len()
-                        ));
-                    }
-                    let short = meant + others < *announced;
-                    short.then(|| format!("{meant} members were admitted of a gang that announces {announced}"))
-                });
+            let broken = gang.together.values().filter_map(|together| {
+                let Together { announced, meant, admitted, others, vanished: _ } = together;
+                if !together.is_done() {
+                    let went = admitted.len();
+                    return Some(format!("{went} of {meant} members that were to go together were admitted"));
+                }
+                let short = meant + others < *announced;
+                short.then(|| format!("{meant} members were admitted of a gang that announces {announced}"))
+            });
             broken.map(move |sentence| Breach { pod: format!("{namespace}/{name}"), sentence })
         });
         half.collect()

@@ -189,6 +189,22 @@ fn a_gang_is_not_decided_on_before_all_of_it_is_there_but_a_lost_member_is_repla
 }
 
 #[test]
+fn a_gang_that_a_new_leader_finishes_is_whole_and_one_that_it_leaves_is_half() {
+    let [a, b] = ["a", "b"].map(|name| Life::of_gang(name, "g", 2));
+    let begun = record(1, 2, 0);
+    let finishes = json!({ "epoch": 8, "finishes": "what an earlier leader recorded" });
+    let waits = [a.waits(), b.waits()];
+    let whole = [a.admitted("OnLoan", &begun), b.admitted("OnLoan", &finishes)];
+    assert_eq!(found(&[&waits[..], &whole].concat()), [""; 0]);
+    let by_one = [a.admitted("OnLoan", &finishes), b.admitted("OnLoan", &finishes)];
+    assert_eq!(found(&[&waits[..], &by_one].concat()), [""; 0]);
+    let half = "B5 broken: team/g: 1 of 2 members that were to go together were admitted";
+    for begun in [&begun, &finishes] {
+        assert_eq!(found(&[&waits[..], &[a.admitted("OnLoan", begun)]].concat()), [half]);
+    }
+}
+
+#[test]
 fn nobody_is_admitted_twice_and_no_gang_above_its_size() {
     let pod = Life::new("p");
     let (first, second) = (record(1, 1, 0), record(9, 1, 0));
