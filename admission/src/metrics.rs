@@ -21,6 +21,7 @@ struct Series {
     registry: Registry,
     pool: Family<PoolLabels, Gauge<f64, AtomicU64>>,
     cluster: Family<ClusterLabels, Gauge<f64, AtomicU64>>,
+    conditions: Family<ConditionLabels, Gauge>,
     pending: Family<ReasonLabels, Gauge>,
     wait: Family<WaitLabels, Histogram>,
     admissions: Family<ResultLabels, Counter>,
@@ -59,6 +60,13 @@ struct ResultLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabels {
+    pool: String,
+    condition: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WaitLabels {
     pool: String,
 }
@@ -84,6 +92,7 @@ impl Default for Metrics {
         let series = Series {
             pool: Family::default(),
             cluster: Family::default(),
+            conditions: Family::default(),
             pending: Family::default(),
             wait: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.1, 2.5, 14))),
             admissions: Family::default(),
@@ -98,6 +107,7 @@ impl Default for Metrics {
         let r = &mut registry;
         r.register(names::POOL_RESOURCE, "Figures of a pool in base units", series.pool.clone());
         r.register(names::CLUSTER_RESOURCE, "Figures of the cluster in base units", series.cluster.clone());
+        r.register(names::POOL_CONDITION, "What is wrong with a pool, always 1", series.conditions.clone());
         r.register(names::PENDING_PODS, "Pods that wait for admission", series.pending.clone());
         r.register(names::ADMISSION_WAIT, "Seconds from creation to admission", series.wait.clone());
         r.register(counter(names::ADMISSIONS), "Pods admitted", series.admissions.clone());
@@ -156,6 +166,7 @@ impl Metrics {
     pub fn forget_figures(&self) {
         self.0.pool.clear();
         self.0.cluster.clear();
+        self.0.conditions.clear();
         self.0.pending.clear();
     }
 
@@ -163,6 +174,12 @@ impl Metrics {
     pub fn pool(&self, pool: &str, parent: &str, resource: &str, state: &'static str, value: f64) {
         let labels = PoolLabels { pool: pool.into(), parent: parent.into(), resource: resource.into(), state };
         self.0.pool.get_or_create(&labels).set(value);
+    }
+
+    /// That this is wrong with a pool.
+    pub fn pool_condition(&self, pool: &str, condition: &str, reason: &str) {
+        let labels = ConditionLabels { pool: pool.into(), condition: condition.into(), reason: reason.into() };
+        self.0.conditions.get_or_create(&labels).set(1);
     }
 
     /// One figure of the cluster; `state` is one of `weir_api::metrics::CLUSTER_STATES`.

@@ -21,7 +21,7 @@ use crate::install;
 use crate::metrics::Metrics;
 use crate::reign::{Seat, reign};
 use crate::watched::Watched;
-use crate::webhook::{self, Webhook};
+use crate::webhook::{self, Calls, Webhook};
 
 /// The admission sidecar: nobody runs before their turn.
 #[derive(Parser)]
@@ -83,7 +83,13 @@ pub async fn run(config: Config, identity: String) -> anyhow::Result<()> {
         .await
         .context("serving the webhook's certificate")?;
     watched.ready().await;
-    let state = Webhook { config: Arc::clone(&config), watched: watched.clone(), metrics: metrics.clone() };
+    let calls = Calls::none();
+    let state = Webhook {
+        config: Arc::clone(&config),
+        watched: watched.clone(),
+        metrics: metrics.clone(),
+        calls: calls.clone(),
+    };
     serve_webhook(&config, serving.clone(), state, &mut tasks)?;
     if config.webhook.install {
         install::guards(&client, &config, &certificates.authorities).await?;
@@ -93,7 +99,7 @@ pub async fn run(config: Config, identity: String) -> anyhow::Result<()> {
     ready.now();
     tracing::info!(identity, "ready");
     let writers = Arc::new(Semaphore::new(config.cycle.writers));
-    let seat = Seat { client, config, watched, metrics, identity, writers };
+    let seat = Seat { client, config, watched, metrics, identity, writers, calls };
     tokio::select! {
         led = lead(&seat) => led,
         ended = tasks.join_next() => anyhow::bail!("a task that runs for ever ended: {ended:?}"),

@@ -4,8 +4,8 @@
 //! refused by the policy in the API server; a webhook that denied would be a second place for both.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::routing::post;
@@ -31,6 +31,35 @@ pub struct Webhook {
     pub watched: Watched,
     /// Where answers are counted.
     pub metrics: Metrics,
+    /// Who waits for this replica's other work to be quiet.
+    pub calls: Calls,
+}
+
+/// When the webhook was called last; cloning shares it. Somebody waits for each of its answers, and nobody for
+/// the words on pods, so that whoever writes those looks here first.
+#[derive(Clone, Debug)]
+pub struct Calls(Arc<Mutex<Option<Instant>>>);
+
+/// How long after a call the next one is expected.
+const BUSY: Duration = Duration::from_millis(250);
+
+impl Calls {
+    /// Nobody has called.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Whether pods are being created just now.
+    #[must_use]
+    pub fn are_coming(&self) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < BUSY)
+    }
+
+    fn note(&self, now: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+    }
 }
 
 /// The routes of the webhook.
@@ -43,6 +72,7 @@ async fn review(
     Json(review): Json<AdmissionReview<Pod>>,
 ) -> Json<AdmissionReview<DynamicObject>> {
     let began = Instant::now();
+    webhook.calls.note(began);
     let (response, result) = match TryInto::<AdmissionRequest<Pod>>::try_into(review) {
         Ok(request) => answer(&webhook, &request).await,
         Err(error) => (AdmissionResponse::invalid(error.to_string()), "invalid"),

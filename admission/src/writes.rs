@@ -42,6 +42,8 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// Where events about objects without a namespace stand.
+const DEFAULT_NAMESPACE: &str = "default";
 /// How often a write is tried again when the pod changed in between.
 const ATTEMPTS: usize = 5;
 
@@ -144,7 +146,7 @@ pub struct About {
     pub api_version: String,
     /// Its kind.
     pub kind: String,
-    /// Its namespace.
+    /// Its namespace; empty for an object of the whole cluster, of which events are told in `default`.
     pub namespace: String,
     /// Its name.
     pub name: String,
@@ -185,10 +187,11 @@ pub fn condition_patch(target: &Target, told: &Told, news: News) -> Value {
 fn event(about: &About, reason: &str, sentence: &str, kind: &str) -> Event {
     let now = jiff::Timestamp::now();
     let About { api_version, kind: object, namespace, name, uid } = about.clone();
+    let own = Some(namespace).filter(|namespace| !namespace.is_empty());
     Event {
         metadata: ObjectMeta {
             name: Some(format!("{name}.{:x}", now.as_nanosecond())),
-            namespace: Some(namespace.clone()),
+            namespace: Some(own.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned())),
             ..ObjectMeta::default()
         },
         action: Some("Admission".to_owned()),
@@ -199,7 +202,7 @@ fn event(about: &About, reason: &str, sentence: &str, kind: &str) -> Event {
             api_version: Some(api_version),
             kind: Some(object),
             name: Some(name),
-            namespace: Some(namespace),
+            namespace: own,
             uid: Some(uid),
             ..ObjectReference::default()
         }),

@@ -10,6 +10,8 @@ pub const POOL_STATES: &[&str] = &["reservation", "limit", "entitlement", "usage
 pub const CLUSTER_RESOURCE: &str = "weir_cluster_resource";
 /// The values of `state` of [`CLUSTER_RESOURCE`].
 pub const CLUSTER_STATES: &[&str] = &["capacity", "allocated", "demand", "unmanaged"];
+/// Gauge by `pool`, `condition` and `reason`, always 1: what is wrong with a pool; no series, nothing is.
+pub const POOL_CONDITION: &str = "weir_pool_condition";
 /// Gauge by `pool` and `reason`: pods that wait.
 pub const PENDING_PODS: &str = "weir_pending_pods";
 /// Histogram by `pool`: seconds from creation to admission.

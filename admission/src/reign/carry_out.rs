@@ -140,10 +140,12 @@ impl Reign<'_> {
         self.to_tell.insert((uid, told.condition), told);
     }
 
-    /// Says on pods what is to be said; a few at a time while gates wait for the same API server.
+    /// Says on pods what is to be said; next to nothing while gates, or those who create pods, wait for the same
+    /// API server.
     pub(super) fn say(&mut self) {
         let writers = self.seat.config.cycle.writers;
-        let at_once = if self.gates_under_way == 0 { writers } else { writers.div_ceil(8) };
+        let others_wait = self.gates_under_way > 0 || self.seat.calls.are_coming();
+        let at_once = if others_wait { writers.div_ceil(32) } else { writers };
         while self.words_under_way < at_once {
             let Some(((uid, _), told)) = self.to_tell.pop_first() else { return };
             let Some(known) = self.pods.get_mut(uid) else { continue };

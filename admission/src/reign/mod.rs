@@ -17,6 +17,7 @@
 //! | `numbers` | keeps the numbers fresh that waiting pods are told |
 //! | `report`, `gangs` | say on pools and gangs, and in metrics, how things stand |
 
+mod attention;
 mod carry_out;
 mod evict;
 mod feed;
@@ -52,6 +53,7 @@ use crate::ray::Roster;
 use crate::read::hosts::Rules;
 use crate::read::pod::Shared;
 use crate::watched::Watched;
+use crate::webhook::Calls;
 use crate::writes::{Outcome, Told};
 
 /// What every reign starts from.
@@ -69,6 +71,8 @@ pub struct Seat {
     pub identity: String,
     /// How many gates may be removed at once; reigns that overlap share it.
     pub writers: Arc<Semaphore>,
+    /// Whether pods are being created just now.
+    pub calls: Calls,
 }
 
 /// Why a reign ended.

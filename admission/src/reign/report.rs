@@ -5,15 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time as Moment};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use weir_api::gang::DecidedOn;
 use weir_api::pool::{Lender as Lends, PoolResourceStatus, ResourcePool, ResourcePoolStatus, Summary, Trace};
-use weir_api::{condition, metrics as names_of, names};
-use weir_entitlement::{CappedBy, Condition as Attention, Lender};
-use weir_model::{Amount, Dim, PoolError, PoolId};
+use weir_api::{metrics as names_of, names};
+use weir_entitlement::{CappedBy, Lender};
+use weir_model::{Amount, Dim, PoolId};
 use weir_queue::{Queue, Time};
 
 use super::{Done, Reign};
@@ -31,6 +31,8 @@ pub(super) struct Report {
     over: BTreeMap<(String, String), Time>,
     touched: BTreeSet<(String, String)>,
     pools: HashMap<String, ResourcePoolStatus>,
+    /// What was wrong with pools when they were looked at last: conditions and reasons.
+    pub(super) attention: HashMap<String, BTreeSet<(String, String)>>,
     /// What was written of gangs.
     pub(super) gangs: HashMap<(String, String), serde_json::Value>,
     /// What gangs were admitted on, until it is written.
@@ -68,19 +70,12 @@ impl Reign<'_> {
         self.refresh_numbers(now);
         let counts = self.count_pods();
         self.report_metrics();
-        let mut attention = BTreeMap::new();
-        for found in self.queue.entitlements().conditions() {
-            if let Attention::OverReserved { pool, dim, reserved, available } = found {
-                let dim = self.queue.dimensions().name(dim);
-                let [reserved, available] = [reserved, available].map(|amount| written(dim, amount).0);
-                let sentence =
-                    format!("{dim}: pools below reserve {reserved} of {available}; each gets its part of it");
-                attention.entry(self.queue.pools().0.name(pool).to_owned()).or_insert(sentence);
-            }
-        }
+        let over = self.over_reserved();
         for object in self.seat.watched.pools() {
-            let status = self.pool_status(&object, &counts, &attention, now);
             let name = object.name_any();
+            let conditions = self.pool_conditions(&object, over.get(&name), now);
+            self.attend(&object, &conditions);
+            let status = self.pool_status(&object, &counts, conditions);
             let used = status.pending + status.admitted > 0;
             self.hold_on_to(&object, used);
             if self.report.pools.get(&name) != Some(&status) {
@@ -161,37 +156,15 @@ impl Reign<'_> {
         }
     }
 
-    fn pool_status(
-        &self,
-        object: &ResourcePool,
-        counts: &Counts,
-        attention: &BTreeMap<String, String>,
-        now: Time,
-    ) -> ResourcePoolStatus {
-        let (tree, errors) = self.queue.pools();
+    fn pool_status(&self, object: &ResourcePool, counts: &Counts, conditions: Vec<Condition>) -> ResourcePoolStatus {
+        let tree = self.queue.pools().0;
         let name = object.name_any();
-        let generation = object.metadata.generation;
-        let before = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let error = errors.iter().find(|error| error.pool() == name);
-        let invalid = self.report.invalid.get(&name);
-        let (ready, reason, message) = match (error, invalid) {
-            (_, Some(sentence)) => ("False", condition::Pool::Invalid, sentence.clone()),
-            (Some(error), None) => ("False", reason_of(error), error.to_string()),
-            (None, None) if object.metadata.deletion_timestamp.is_some() => {
-                ("False", condition::Pool::Terminating, "deleted as soon as no pod is in it".to_owned())
-            }
-            (None, None) => ("True", condition::Pool::InTree, "takes part".to_owned()),
-        };
-        let mut conditions = vec![kept(before, condition::READY, ready, reason.as_str(), message, generation, now)];
-        if let Some(sentence) = attention.get(&name) {
-            let over = condition::OVER_RESERVED;
-            conditions.push(kept(before, over, "True", over, sentence.clone(), generation, now));
-        }
         let (pending, admitted) = counts.get(&name).copied().unwrap_or_default();
         let pool = tree.find(&name);
         let resources: Vec<_> = pool.map(|pool| self.resources(pool)).unwrap_or_default();
         let summary = pool.map(|pool| self.summary(pool));
-        ResourcePoolStatus { observed_generation: generation, conditions, resources, pending, admitted, summary }
+        let observed_generation = object.metadata.generation;
+        ResourcePoolStatus { observed_generation, conditions, resources, pending, admitted, summary }
     }
 
     fn resources(&self, pool: PoolId) -> Vec<PoolResourceStatus> {
@@ -306,40 +279,6 @@ fn capped(by: CappedBy) -> &'static str {
         CappedBy::Children => "the caps of its children",
         CappedBy::Requirement => "nothing: it has all that it asks for",
         CappedBy::Parent => "the pool above, which has no more to give",
-    }
-}
-
-fn reason_of(error: &PoolError) -> condition::Pool {
-    match error {
-        PoolError::MissingParent { .. } => condition::Pool::ParentNotFound,
-        PoolError::Cycle { .. } => condition::Pool::ParentCycle,
-        PoolError::EmptyName
-        | PoolError::DuplicateName { .. }
-        | PoolError::LimitBelowReservation { .. }
-        | PoolError::DuplicateResource { .. } => condition::Pool::Invalid,
-    }
-}
-
-/// A condition that keeps the time of its last transition as long as its status stays.
-fn kept(
-    before: &[Condition],
-    type_: &str,
-    status: &str,
-    reason: &str,
-    message: String,
-    generation: Option<i64>,
-    now: Time,
-) -> Condition {
-    let same = before.iter().find(|one| one.type_ == type_ && one.status == status);
-    let seconds = Time::from_millis(now.millis() / 1000 * 1000);
-    Condition {
-        type_: type_.to_owned(),
-        status: status.to_owned(),
-        reason: reason.to_owned(),
-        message,
-        observed_generation: generation,
-        last_transition_time: same
-            .map_or_else(|| -> Moment { moment(seconds) }, |one| one.last_transition_time.clone()),
     }
 }
 

@@ -319,7 +319,12 @@ impl fmt::Display for Explanation {
                 )
             }
             Self::OtherGate { gate } => write!(f, "the scheduling gate {gate:?} has to be removed first"),
-            Self::PoolNotFound { pool } => write!(f, "there is no pool {pool:?}; create it or name another"),
+            Self::PoolNotFound { pool } => {
+                write!(
+                    f,
+                    "there is no pool {pool:?} that takes part; create it, mend it (its condition Ready) or name another"
+                )
+            }
             Self::PoolNotLeaf { pool } => write!(f, "{pool} has pools under it; name one of those"),
             Self::PoolHeld { pool } => write!(f, "{pool} takes nothing new (spec.state)"),
             Self::PoolNotAllowed { namespace } => {

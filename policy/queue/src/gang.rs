@@ -318,6 +318,10 @@ impl Queue {
                 "the gang announces {size} members, but its owner never has more than {at_most} pods at once"
             ));
         }
+        // Before anybody is counted: of two sizes, nobody knows how many are to come.
+        if waiting.iter().filter_map(|&pod| self.pods.record(pod)).any(|record| record.gang != first.gang) {
+            return misconfigured("the members of the gang disagree about its size".to_owned());
+        }
         if waiting.len() < size as usize {
             return Some(Explanation::Gang { created: waiting.len() as u32, size });
         }
@@ -330,7 +334,6 @@ impl Queue {
         for record in waiting.iter().filter_map(|&pod| self.pods.record(pod)) {
             let says = |field: &str| misconfigured(format!("the members of the gang disagree about {field}"));
             match () {
-                () if record.gang != first.gang => return says("its size"),
                 () if record.pool != first.pool => return says("the pool"),
                 () if record.preemptible != first.preemptible => return says("preemptible"),
                 () if record.priority != first.priority => return says("the priority"),

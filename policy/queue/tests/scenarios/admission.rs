@@ -147,7 +147,12 @@ fn pools_that_are_unknown_inner_held_or_forbidden_are_each_a_reason() {
     pod.obstacle = Some(Obstacle::PoolNotAllowed("web".into()));
     cluster.change(pod);
     cluster.settle(1);
-    assert_eq!(cluster.why("lost"), ["PoolNotFound: there is no pool \"nowhere\"; create it or name another"]);
+    assert_eq!(
+        cluster.why("lost"),
+        [
+            "PoolNotFound: there is no pool \"nowhere\" that takes part; create it, mend it (its condition Ready) or name another"
+        ]
+    );
     assert_eq!(cluster.why("inner"), ["PoolNotLeaf: pool \"org\" has pools under it; name one of those"]);
     assert_eq!(
         cluster.why("stranger"),
