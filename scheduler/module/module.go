@@ -59,7 +59,7 @@ type about struct {
 
 const (
 	aboutSection = "weir.dev/guest"
-	knownABI     = 1
+	knownABI     = 2
 )
 
 // pureImports are the host functions that a pure module may import. What is not here (waiting pods, events, WASI with its

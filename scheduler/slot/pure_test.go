@@ -99,11 +99,11 @@ func TestAModuleThatDeclaresItselfPureAndImportsMoreIsRefused(t *testing.T) {
 }
 
 func TestAModuleOfAnotherABIIsRefused(t *testing.T) {
-	guest := wasmtest.NodeEcho().Custom("weir.dev/guest", []byte(`{"abi":2,"pure":true}`))
+	guest := wasmtest.NodeEcho().Custom("weir.dev/guest", []byte(`{"abi":3,"pure":true}`))
 
 	_, err := newPlugin("Test", Args{AllowUnmetered: true, GuestURL: guest.Write(t)}, cluster(t, nil))
 
-	if err == nil || !strings.Contains(err.Error(), "version 2") {
+	if err == nil || !strings.Contains(err.Error(), "version 3") {
 		t.Errorf("got %v, want a refusal that names the version", err)
 	}
 }

@@ -100,7 +100,7 @@ macro_rules! __export {
             $($crate::__export_point!($point);)+
 
             const ABOUT: &str = concat!(
-                "{\"abi\":1,\"plugin\":\"", env!("CARGO_PKG_NAME"),
+                "{\"abi\":2,\"plugin\":\"", env!("CARGO_PKG_NAME"),
                 "\",\"version\":\"", env!("CARGO_PKG_VERSION"),
                 "\",\"points\":[", $crate::__points!($($point)+), "],\"pure\":", $pure, "}",
             );

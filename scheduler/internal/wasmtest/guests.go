@@ -53,7 +53,7 @@ func (h Host) Answer(code int32) Code {
 
 // Pure makes a module declare itself pure.
 func (m *Module) Pure() *Module {
-	return m.Custom("weir.dev/guest", []byte(`{"abi":1,"plugin":"test","version":"0.0.0","points":[],"pure":true}`))
+	return m.Custom("weir.dev/guest", []byte(`{"abi":2,"plugin":"test","version":"0.0.0","points":[],"pure":true}`))
 }
 
 // NodeEcho is a filter that answers Unschedulable with the bytes of the current node as the reason.
