@@ -5,6 +5,7 @@
 //! the history checker over what the API server's watch showed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod giving_back;
 mod history;
 mod world;
 

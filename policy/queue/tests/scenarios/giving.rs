@@ -30,19 +30,19 @@ fn decide(cluster: &mut Cluster) -> Vec<Decision> {
 }
 
 fn evictions(decisions: &[Decision]) -> Vec<&Eviction> {
-    let evicts = |decision| match decision {
-        &Decision::Evict(ref eviction) => Some(eviction),
+    let evicts = decisions.iter().filter_map(|decision| match decision {
+        Decision::Evict(eviction) => Some(eviction),
         _ => None,
-    };
-    decisions.iter().filter_map(evicts).collect()
+    });
+    evicts.collect()
 }
 
 fn releases(decisions: &[Decision]) -> Vec<&Released> {
-    let released = |decision| match decision {
-        &Decision::Release(ref released) => Some(released),
+    let released = decisions.iter().filter_map(|decision| match decision {
+        Decision::Release(released) => Some(released),
         _ => None,
-    };
-    decisions.iter().filter_map(released).collect()
+    });
+    released.collect()
 }
 
 /// Research fills the cluster, production waits for a host, and a victim was decided on but is not evicted.
