@@ -105,6 +105,9 @@ impl Invariant for WithinReservation {
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
         if ended(pod) {
             self.running.remove(&uid(pod));
+        } else if let Some((_, asks)) = self.running.get_mut(&uid(pod)) {
+            // One that was made smaller in place keeps less from then on.
+            *asks = asked(pod, &self.special);
         }
         Ok(())
     }
