@@ -77,7 +77,7 @@ down: weir ## End the clusters that `make run KEEP=1` left up
 test: build guests ## Run every test: unit, property, doc, golden and end-to-end on a real control plane
 	@$(CARGO_TARGET_DIR)/bin/weir setup --tests
 	@cargo test --workspace --no-fail-fast
-	@cd scheduler && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false ./...
+	@cd scheduler && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false -count=1 ./...
 
 .PHONY: lint
 lint: ## Check the form: rustfmt, clippy, gofmt, go vet
