@@ -103,7 +103,7 @@ struct Report {
 impl Report {
     /// All that was said, by both worlds alike.
     fn agreed(self) -> BTreeMap<String, usize> {
-        assert_eq!(self.differences, [""; 0], "{} of {CASES} answers differ", self.differences.len());
+        assert_eq!(self.differences, [""; 0], "{} answers of {CASES} cases differ", self.differences.len());
         self.seen
     }
 }
@@ -213,7 +213,8 @@ fn another_policy_is_found_out() {
     ];
     for (report, at_least) in reports.iter().zip([100, 100, 100, 100]) {
         assert!(report.differences.len() >= at_least, "{} differences", report.differences.len());
-        assert!(report.differences.len() < CASES, "not even what both must say is the same");
+        // Each case is put to the module as it is and packed.
+        assert!(report.differences.len() < 2 * CASES, "not even what both must say is the same");
     }
     let said = &reports[0].differences[0];
     assert!(said.contains("PodBuilder") && said.contains("the module says") && said.contains("natively"), "{said}");
