@@ -11,6 +11,7 @@
 //! | [`guard`] | who is gated, and that nobody admits himself |
 //! | [`pods`], [`gangs`], [`pools`] | mistakes on pods, of gangs, in pools |
 //! | [`crashes`] | sidecars killed, two leaders, the webhook down |
+//! | [`giving_back`] | reclaim, budgets, notice, a leader killed in the middle of it; Drain; pods without a place |
 //! | [`modes`] | pods that ran before, `enforce: false`, release by hand |
 //! | [`commands`] | `kubectl weir` |
 //! | [`world`], [`row`], [`chronicle`] | the harness: a control plane with sidecars, a test's part of it, the watch and its judge |
@@ -20,6 +21,7 @@ mod chronicle;
 mod commands;
 mod crashes;
 mod gangs;
+mod giving_back;
 mod guard;
 mod modes;
 mod pods;

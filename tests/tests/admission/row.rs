@@ -62,6 +62,13 @@ impl PodOf {
         self
     }
 
+    /// Made by a controller: this object.
+    pub(crate) fn owned_by<K: kube::Resource<DynamicType = ()>>(mut self, owner: &K) -> Self {
+        self.0["metadata"]["ownerReferences"] = json!([{ "apiVersion": K::api_version(&()), "kind": K::kind(&()),
+            "name": owner.name_any(), "uid": owner.meta().uid, "controller": true }]);
+        self
+    }
+
     /// With this field of its spec.
     pub(crate) fn with(mut self, field: &str, value: Value) -> Self {
         self.0["spec"][field] = value;

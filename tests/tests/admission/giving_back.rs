@@ -1,0 +1,260 @@
+//! C1–C5, A12 and B7 with the real disruption controller: a pool above its entitlement gives back, with a reason
+//! first, past no budget, and to nobody's loss who need not go; a leader that is killed in the middle is carried
+//! on from its record.
+//!
+//! Nobody schedules here: a test binds pods and says that they run, and a pod without a grace period is gone
+//! when it is evicted.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+
+use crate::row::{PodOf, Row, condition, is_gated, pod};
+use crate::world::World;
+
+/// Evictions begin at once, and after two seconds above the entitlement.
+const EAGER: &str = "cycle: {adoptionGrace: 0s, reclaimAfter: 2s, evictionRetry: 3s}\n\
+                     lease: {duration: 3s, renewBefore: 1s}";
+
+/// ```text
+/// cluster        2 hosts × 4 cores
+/// ├─ production  reserves 4
+/// └─ research    borrows; this stands in its preemption
+/// ```
+async fn two_pools<'w>(world: &'w World, preemption: Value) -> Row<'w> {
+    world.node("n1", json!({}), json!({ "cpu": "4" })).await;
+    world.node("n2", json!({}), json!({ "cpu": "4" })).await;
+    let row = world.row("team").await;
+    row.pool_of("production", "4").await;
+    row.pool("research", json!({ "preemption": preemption })).await;
+    row
+}
+
+/// A preemptible pod of research that asks for this many cores.
+fn research(name: &str, cores: &str) -> PodOf {
+    pod(name).pool("research").preemptible().asks("cpu", cores).with("terminationGracePeriodSeconds", json!(0))
+}
+
+impl Row<'_> {
+    /// Creates a pod of research, and lets it run on a node.
+    async fn runs(&self, name: &str, node: &str, cores: &str) {
+        self.create(research(name, cores)).await;
+        self.bind(name, node).await;
+    }
+
+    /// Binds a pod once it is admitted, and says that it runs and is well.
+    async fn bind(&self, name: &str, node: &str) {
+        self.admitted(name).await;
+        let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
+            "target": { "apiVersion": "v1", "kind": "Node", "name": node } });
+        let _: Value = self.pods().create_subresource("binding", name, &PostParams::default(), &binding).await.unwrap();
+        let runs = json!({ "status": { "phase": "Running", "startTime": "2026-01-01T00:00:00Z",
+            "conditions": [{ "type": "Ready", "status": "True" }] } });
+        self.pods().patch_status(name, &PatchParams::default(), &Patch::Strategic(runs)).await.unwrap();
+    }
+
+    /// Creates a pod of production that asks for this many cores.
+    async fn claims(&self, name: &str, cores: &str) {
+        self.create(pod(name).pool("production").asks("cpu", cores)).await;
+    }
+
+    /// A budget over the pods with this label, once the disruption controller allows so many evictions.
+    async fn budget(&self, name: &str, label: &str, min_available: i32, expected: i32) {
+        let budgets: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), &self.namespace);
+        let budget = json!({ "metadata": { "name": name },
+            "spec": { "minAvailable": min_available, "selector": { "matchLabels": { "app": label } } } });
+        budgets.create(&PostParams::default(), &serde_json::from_value(budget).unwrap()).await.unwrap();
+        let allows = move |budget: Option<&PodDisruptionBudget>| {
+            budget.and_then(|budget| budget.status.as_ref()).is_some_and(|it| it.disruptions_allowed == expected)
+        };
+        await_condition(budgets, name, allows).await.unwrap();
+    }
+
+    /// The names of the pods of research that are there.
+    async fn staying(&self) -> BTreeSet<String> {
+        let selected = self.pods().list(&ListParams::default().labels("weir.dev/pool=research")).await.unwrap();
+        selected.iter().map(|pod| pod.name_any()).collect()
+    }
+
+    /// Waits until the reason stood on a pod before it went; the word and the sentence.
+    async fn goes(&self, name: &str) -> (String, String) {
+        self.until(&format!("the reason stands on {name} before it goes"), |record| {
+            let said =
+                record.past().filter(|pod| pod.name_any() == name).find_map(|pod| preempted(pod).filter(|it| it.0));
+            said.map(|(_, reason, sentence)| (reason, sentence))
+        })
+        .await
+    }
+
+    /// Waits until somebody is told this, with status False.
+    async fn somebody_stays(&self, word: &str, words: &str) {
+        self.until(&format!("somebody hears {word}"), |record| {
+            let told = |pod: &Pod| {
+                preempted(pod).is_some_and(|(yes, reason, text)| !yes && reason == word && text.contains(words))
+            };
+            record.past().any(told).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a place is being made for a pod.
+    async fn is_served(&self, name: &str) {
+        let served = |pod: &Pod| condition(pod).is_some_and(|(_, reason, _)| reason == "WaitingForPreemption");
+        self.until_pod(name, "its place is made", served).await;
+    }
+}
+
+/// Status, reason and sentence of the condition that an eviction begins with.
+fn preempted(pod: &Pod) -> Option<(bool, String, String)> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let found = conditions.iter().find(|one| one.type_ == "weir.dev/Preempted")?;
+    Some((found.status == "True", found.reason.clone()?, found.message.clone()?))
+}
+
+fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+    names.map(str::to_owned).into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claimant_gets_one_whole_host_from_a_pool_above_its_entitlement_and_then_evictions_end() {
+    let world = World::private(EAGER).await;
+    let row = two_pools(&world, json!({})).await;
+    for (name, node) in [("r1", "n1"), ("r2", "n1"), ("r3", "n2"), ("r4", "n2")] {
+        row.runs(name, node, "2").await;
+    }
+    row.claims("prod", "4").await;
+    row.admitted("prod").await;
+    let left = row.staying().await;
+    let (first, second) = (names(["r1", "r2"]), names(["r3", "r4"]));
+    assert!(left == first || left == second, "one whole host, not one pod of each: {left:?}");
+    for name in first.union(&second).filter(|name| !left.contains(*name)) {
+        let (reason, sentence) = row.goes(name).await;
+        assert_eq!(reason, "Reclaimed");
+        let expected = "pool \"research\" uses 8000 cpu and is entitled to 4000; the room goes to pod team/prod";
+        assert!(sentence.starts_with(expected), "{sentence}");
+    }
+    // The same demand again is above what production is entitled to: nobody goes for it.
+    row.claims("more", "4").await;
+    row.until_pod("more", "it waits for its own pool", |pod| condition(pod).is_some()).await;
+    assert_eq!(row.staying().await, left);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_can_be_taken_back_and_a_leader_killed_between_reason_and_eviction_is_carried_on() {
+    let world = World::private(EAGER).await;
+    let row = two_pools(&world, json!({ "notice": "6s" })).await;
+    row.runs("r1", "n1", "4").await;
+    row.runs("r2", "n2", "4").await;
+    row.claims("prod", "4").await;
+    let given = |record: &crate::chronicle::Record| record.past().any(|pod| preempted(pod).is_some()).then_some(());
+    row.until("somebody is given notice", given).await;
+    row.delete("prod").await;
+    row.somebody_stays("NotNeeded", "").await;
+    assert_eq!(row.staying().await.len(), 2);
+
+    row.claims("again", "4").await;
+    row.is_served("again").await;
+    let first = |record: &crate::chronicle::Record| Some(record.round.as_ref()?.spec.victims.first()?.name.clone());
+    let recorded = row.until("a victim is recorded", first).await;
+    row.until_pod(&recorded, "the reason stands on it", |pod| preempted(pod).is_some_and(|it| it.0)).await;
+    world.kill_sidecar("a").await;
+    assert_eq!(row.staying().await.len(), 2, "killed before the eviction");
+    world.run_sidecar("b", EAGER).await.unwrap();
+    row.admitted("again").await;
+    let left = row.staying().await;
+    assert!(left.len() == 1 && !left.contains(&recorded), "{left:?} and not {recorded}");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_hold_and_a_gang_goes_whole_or_not_at_all() {
+    let world = World::private(EAGER).await;
+    let row = two_pools(&world, json!({})).await;
+    // A gang that a budget keeps together on n1; on n2 one pod under two budgets and one under none.
+    for name in ["g1", "g2"] {
+        row.create(research(name, "2").gang("train", "2").labelled("app", "train")).await;
+    }
+    row.bind("g1", "n1").await;
+    row.bind("g2", "n1").await;
+    row.create(research("twice", "2").labelled("app", "twice")).await;
+    row.bind("twice", "n2").await;
+    row.runs("free", "n2", "2").await;
+    row.budget("train", "train", 1, 1).await;
+    row.budget("twice-a", "twice", 0, 1).await;
+    row.budget("twice-b", "twice", 0, 1).await;
+    row.claims("half", "2").await;
+    row.admitted("half").await;
+    assert_eq!(row.staying().await, names(["g1", "g2", "twice"]));
+    row.bind("half", "n2").await;
+
+    // Nobody is left whom all budgets allow to go.
+    row.claims("rest", "2").await;
+    row.until_pod("rest", "it waits", |pod| condition(pod).is_some()).await;
+    // The budget changes, and now all of the gang may go.
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(row.client.clone(), "team");
+    let loose = Patch::Merge(json!({ "spec": { "minAvailable": 0 } }));
+    budgets.patch("train", &PatchParams::default(), &loose).await.unwrap();
+    row.admitted("rest").await;
+    assert_eq!(row.staying().await, names(["twice"]), "a gang goes whole");
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_pool_and_pods_without_a_place_lose_theirs_and_owners_back_off() {
+    let shorter = "cycle: {placementTimeout: 4s, schedulerPatience: 6s, backOffFirst: 20s, ";
+    let world = World::private(&EAGER.replace("cycle: {", shorter)).await;
+    let row = two_pools(&world, json!({})).await;
+    row.runs("drained", "n1", "1").await;
+    row.change_pool("research", json!({ "state": "Drain" })).await;
+    assert_eq!(row.goes("drained").await.0, "Drained");
+
+    // A gang that is admitted and finds no place, while the scheduler shows signs of life.
+    let owners: Api<ConfigMap> = Api::namespaced(row.client.clone(), "team");
+    let owner = serde_json::from_value(json!({ "metadata": { "name": "owner" } })).unwrap();
+    let owner = owners.create(&PostParams::default(), &owner).await.unwrap();
+    let text = json!({ "replica": "a", "renewedAt": owner.metadata.creation_timestamp, "plugins": [] }).to_string();
+    let report = json!({ "metadata": { "name": "weir-plugins-a", "labels": { "weir.dev/component": "plugins" } },
+        "data": { "plugins.json": text } });
+    let reports: Api<ConfigMap> = Api::namespaced(row.client.clone(), "weir-system");
+    reports.create(&PostParams::default(), &serde_json::from_value(report).unwrap()).await.unwrap();
+    let member = |name: &str| pod(name).pool("production").gang("late", "2").owned_by(&owner);
+    row.create(member("l1").with("terminationGracePeriodSeconds", json!(0))).await;
+    row.create(member("l2").with("terminationGracePeriodSeconds", json!(0))).await;
+    row.bind("l1", "n1").await;
+    let (word, sentence) = row.goes("l2").await;
+    assert_eq!(word, "PlacementTimeout");
+    assert!(sentence.contains("1 of 2 placed"), "{sentence}");
+    assert_eq!(row.goes("l1").await.0, "PlacementTimeout", "it never ran whole, so it goes whole");
+    row.event("ConfigMap", "owner", "PlacementTimeout", "1 of 2 placed").await;
+    let gone = |record: &crate::chronicle::Record| {
+        (!record.gangs.contains_key(&("team".to_owned(), "late".to_owned()))).then_some(())
+    };
+    row.until("the gang is gone", gone).await;
+
+    // Its controller makes them again at once; they wait longer than it takes to see why.
+    row.create(member("l3")).await;
+    row.create(member("l4")).await;
+    let backs_off = |pod: &Pod| condition(pod).is_some_and(|(_, reason, _)| reason == "PlacementTimeout");
+    let again = row.until_pod("l3", "its owner backs off", backs_off).await;
+    assert!(is_gated(&again));
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_enforcement_it_is_said_who_would_have_been_evicted_and_nobody_is() {
+    let world = World::private(&format!("{EAGER}\nenforce: false")).await;
+    let row = two_pools(&world, json!({})).await;
+    row.runs("r1", "n1", "4").await;
+    row.runs("r2", "n2", "4").await;
+    row.claims("prod", "4").await;
+    row.admitted("prod").await;
+    row.somebody_stays("NotEnforced", "it would have been evicted: pool \"research\" uses 8000 cpu").await;
+    assert_eq!(row.staying().await.len(), 2);
+    world.end().await;
+}
