@@ -68,7 +68,7 @@ impl NodeOf {
         let Self { name, cores, gpus, allocatable_gpus, model, taints } = self;
         let resources = |gpus: Option<u32>| {
             let mut resources =
-                json!({ "cpu": cores.to_string(), "memory": format!("{}Gi", 4 * cores), "pods": "110" });
+                json!({ "cpu": cores.to_string(), "memory": format!("{}Gi", 4 * cores), "pods": "1000" });
             if let Some(gpus) = gpus {
                 resources[GPU] = json!(gpus.to_string());
             }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 use tokio::process::Command;
 use weir_local::{Cluster, Options, Port, Program, ReservedPort};
+use weir_packer::{Settings, pack};
 use weir_tests::plane::{Shared, room};
 use weir_tests::program::{Sandbox, left_running, running, to_its_end};
 use weir_tests::setup::{CONFIG, Reach, Setup, built, programs_with};
@@ -77,7 +78,7 @@ async fn a_truncated_module_is_refused() -> Result<()> {
 
 #[tokio::test]
 async fn a_module_without_an_extension_point_is_refused() -> Result<()> {
-    let message = refused_module(EXPORTS_NOTHING).await?;
+    let message = refused_module(&pack(EXPORTS_NOTHING, &Settings::default())?).await?;
     assert!(message.contains("gpu-filter.wasm") && message.contains("none of prefilter, filter, score"), "{message}");
     Ok(())
 }
