@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::ResourceExt as _;
 use weir_local::Checkout;
 use weir_placement::gpu::{self, GpuNames};
-use weir_placement::sku::{self, SpecialHardware};
+use weir_placement::sku::{self, SpecialHardware, SpecialHardwareList, SpecialModel};
 
 pub use scores::{Load, Scores};
 
@@ -31,6 +31,15 @@ pub struct Native {
     gpus: GpuNames,
     special: SpecialHardware,
     scores: Option<Scores>,
+}
+
+/// What came of making every decision a second time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// How many there were: pods bound and pods refused, each time for another reason.
+    pub decisions: usize,
+    /// Where what the schedulers decided is not what the policy code says, one sentence each.
+    pub differences: Vec<String>,
 }
 
 impl Native {
@@ -51,13 +60,29 @@ impl Native {
         Self { scores: Some(scores), ..self }
     }
 
-    /// Where what the schedulers decided is not what the policy code says, one sentence each.
+    /// The filters with another list of special hardware.
+    ///
+    /// # Errors
+    /// When the list contradicts itself.
+    pub fn keeping(self, models: &[&str]) -> Result<Self> {
+        let special = |model: &&str| SpecialModel {
+            model: (*model).to_owned(),
+            aliases: Vec::new(),
+            label_values: BTreeMap::new(),
+            gpus_per_host: 8,
+        };
+        let models = models.iter().map(special).collect();
+        let list = SpecialHardwareList { models, ..SpecialHardwareList::default() };
+        Ok(Self { special: SpecialHardware::new(list)?, ..self })
+    }
+
+    /// Makes every decision of the schedulers a second time.
     ///
     /// # Errors
     /// When an object cannot be read as the policy code reads it.
-    pub fn differences(&self, record: &Record) -> Result<Vec<String>> {
+    pub fn compare(&self, record: &Record) -> Result<Comparison> {
         let mut world = World::default();
-        let mut differences = Vec::new();
+        let mut comparison = Comparison::default();
         for told in record.in_order() {
             match told {
                 Told::Node(node) => drop(world.nodes.insert(node.name_any(), node)),
@@ -65,23 +90,26 @@ impl Native {
                 Told::PodGone(pod) => drop(world.pods.remove(&pod.name_any())),
                 Told::Pod(pod) => {
                     let before = world.pods.get(&pod.name_any()).copied();
-                    differences.extend(self.compare(&world, before, pod)?);
+                    if let Some(wrong) = self.decide_again(&world, before, pod)? {
+                        comparison.decisions += 1;
+                        comparison.differences.extend(wrong);
+                    }
                     world.pods.insert(pod.name_any(), pod);
                 }
             }
         }
-        Ok(differences)
+        Ok(comparison)
     }
 
     /// What is wrong with the decision that made `pod` out of what it was `before`, if there was one.
-    fn compare(&self, world: &World<'_>, before: Option<&Pod>, pod: &Pod) -> Result<Vec<String>> {
+    fn decide_again(&self, world: &World<'_>, before: Option<&Pod>, pod: &Pod) -> Result<Option<Vec<String>>> {
         let (name, was_bound) = (pod.name_any(), before.and_then(bound_to));
         let differences = match (bound_to(pod), refusal(pod)) {
             (Some(node), _) if was_bound.is_none() => self.bound(world, pod, node)?,
             (None, Some(why)) if before.and_then(refusal) != Some(why) => self.refused(world, pod, why)?,
-            _ => Vec::new(),
+            _ => return Ok(None),
         };
-        Ok(differences.into_iter().map(|difference| format!("pod {name} {difference}")).collect())
+        Ok(Some(differences.into_iter().map(|difference| format!("pod {name} {difference}")).collect()))
     }
 
     fn bound(&self, world: &World<'_>, pod: &Pod, node: &str) -> Result<Vec<String>> {

@@ -197,7 +197,7 @@ impl Scene {
     /// Where they differ.
     pub async fn agrees_with(&self, native: &Native) -> Result<()> {
         let record = self.record();
-        let differences = native.differences(&record)?;
+        let differences = native.compare(&record)?.differences;
         ensure!(differences.is_empty(), "native policy and the modules differ:\n{}", differences.join("\n"));
         let violations = broken_promises(&record);
         ensure!(violations.is_empty(), "promises were broken:\n{}", violations.join("\n"));
