@@ -1,5 +1,7 @@
 //! One test's part of a world: a namespace and pools of its own, and the few words that the tests are written in.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -10,6 +12,9 @@ use weir_api::ResourcePool;
 
 use crate::chronicle::Record;
 use crate::world::World;
+
+/// How often a pod is created before its refusal counts as one that lasts.
+const MOST_TRIES: u32 = 60;
 
 /// A namespace, and pools whose names begin with it.
 pub(crate) struct Row<'w> {
@@ -137,9 +142,18 @@ impl<'w> Row<'w> {
         self.pools().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// Creates a pod.
+    /// Creates a pod as a controller would, which tries again when the webhook did not answer in its short time or
+    /// the API server had not yet seen the namespace's label when it chose the webhooks.
     pub(crate) async fn create(&self, pod: PodOf) -> Pod {
-        self.create_as(&self.client, pod).await.unwrap()
+        let mut back_off = tokio::time::interval(Duration::from_millis(250));
+        for _ in 0..MOST_TRIES {
+            back_off.tick().await;
+            match self.create_as(&self.client, pod.clone()).await {
+                Err(refusal) if refusal.contains("a controller does so by itself") => {}
+                answer => return answer.unwrap(),
+            }
+        }
+        panic!("{pod:?} is refused {MOST_TRIES} times because the webhook does not answer")
     }
 
     /// Creates a pod as somebody; an error is what the API server says.
