@@ -17,7 +17,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
 
@@ -36,6 +36,9 @@ const ANCHOR: &str = "trap '' INT TERM HUP; read -r _";
 
 /// How much of a log an error shows.
 const TAIL_LINES: usize = 15;
+
+/// How long a program may take until it answers.
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The processes of one cluster.
 #[derive(Debug)]
@@ -236,6 +239,30 @@ impl Process {
         match end {
             Some(End { status, stopped: false }) => Death { name: self.name.clone(), status, tail: self.log_tail() },
             _ => std::future::pending().await,
+        }
+    }
+
+    /// Returns once `answers` says yes; `how` completes "it is not …" when it does not in time.
+    ///
+    /// # Errors
+    /// When it ends before, or the time is over; the error has the end of its log.
+    pub(crate) async fn until(&self, how: &str, answers: impl AsyncFn() -> bool) -> Result<()> {
+        let asked = async {
+            // As with the API server: before it listens, nobody could tell.
+            let mut tick = tokio::time::interval(Duration::from_millis(25));
+            loop {
+                tick.tick().await;
+                if answers().await {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = asked => Ok(()),
+            death = self.death() => Err(anyhow!(death)),
+            () = tokio::time::sleep(DEADLINE) => bail!(
+                "{} is not {how} after {} s; the end of its log:\n{}", self.name, DEADLINE.as_secs(), self.log_tail()
+            ),
         }
     }
 

@@ -5,16 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result};
 use kube::Client;
 
 use crate::cluster::client_to;
 use crate::{Cluster, Death, Identity, Port, Process, ReservedPort};
-
-/// How long a scheduler may take until it is healthy.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running scheduler; it ends with its cluster, or by [`Scheduler::stop`].
 #[derive(Debug)]
@@ -88,7 +84,7 @@ impl Scheduler {
         let process = cluster.run(name, program, &arguments, environment)?;
         let client = client_to(cluster.kubeconfig(), &format!("https://127.0.0.1:{}", port.number())).await?;
         let scheduler = Self { process, metrics: ClientOfMetrics(client), _port: port };
-        scheduler.healthy().await?;
+        scheduler.process.until("healthy", async || scheduler.healthy().await).await?;
         Ok(scheduler)
     }
 
@@ -120,26 +116,9 @@ impl Scheduler {
         self.process.stop().await
     }
 
-    async fn healthy(&self) -> Result<()> {
-        let asked = async {
-            // As with the API server: before it listens, nobody could tell.
-            let mut tick = tokio::time::interval(Duration::from_millis(25));
-            loop {
-                tick.tick().await;
-                let request = http::Request::get("/healthz").body(Vec::new()).context("ask for /healthz")?;
-                if self.metrics.0.request_text(request).await.is_ok_and(|answer| answer == "ok") {
-                    return Ok(());
-                }
-            }
-        };
-        tokio::select! {
-            result = asked => result,
-            death = self.process.death() => Err(anyhow!(death)),
-            () = tokio::time::sleep(DEADLINE) => bail!(
-                "{} is not healthy after {} s; the end of its log:\n{}",
-                self.process.name(), DEADLINE.as_secs(), self.process.log_tail()
-            ),
-        }
+    async fn healthy(&self) -> bool {
+        let Ok(request) = http::Request::get("/healthz").body(Vec::new()) else { return false };
+        self.metrics.0.request_text(request).await.is_ok_and(|answer| answer == "ok")
     }
 }
 

@@ -4,21 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::{Cluster, Death, Identity, Port, Process, ReservedPort};
 
-/// How long a sidecar may take until it is ready.
-const DEADLINE: Duration = Duration::from_secs(60);
-
 /// A running sidecar; it ends with its cluster, or by [`Sidecar::stop`].
 #[derive(Debug)]
 pub struct Sidecar {
     process: Process,
+    http: u16,
 }
 
 /// What distinguishes one sidecar from another.
@@ -56,8 +53,8 @@ impl Sidecar {
         // It shares no ports, so they are given up for it only now.
         drop((webhook, http));
         let process = cluster.run(name, program, &arguments, &environment)?;
-        let sidecar = Self { process };
-        sidecar.ready(port).await?;
+        let sidecar = Self { process, http: port };
+        sidecar.process.until("ready", async || sidecar.ready().await).await?;
         Ok(sidecar)
     }
 
@@ -80,33 +77,29 @@ impl Sidecar {
         self.process.stop().await
     }
 
-    async fn ready(&self, port: u16) -> Result<()> {
-        let asked = async {
-            // As with the API server: before it listens, nobody could tell.
-            let mut tick = tokio::time::interval(Duration::from_millis(25));
-            loop {
-                tick.tick().await;
-                if says_ready(port).await.unwrap_or(false) {
-                    return;
-                }
-            }
-        };
-        tokio::select! {
-            () = asked => Ok(()),
-            death = self.process.death() => Err(anyhow!(death)),
-            () = tokio::time::sleep(DEADLINE) => bail!(
-                "{} is not ready after {} s; the end of its log:\n{}",
-                self.process.name(), DEADLINE.as_secs(), self.process.log_tail()
-            ),
-        }
+    /// What it counts, in the text format of Prometheus.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics(&self) -> Result<String> {
+        let (status, body) = self.get("/metrics").await?;
+        ensure!(status == 200, "{} answers {status} to /metrics", self.process.name());
+        Ok(body)
     }
-}
 
-/// Whether `/readyz` says yes. Plain HTTP on the loopback address, so a status line is all there is to read.
-async fn says_ready(port: u16) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer.split_ascii_whitespace().nth(1) == Some("200"))
+    async fn ready(&self) -> bool {
+        self.get("/readyz").await.is_ok_and(|(status, _)| status == 200)
+    }
+
+    /// Plain HTTP on the loopback address: a status and a body are all there is to read.
+    async fn get(&self, path: &str) -> Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).await.context("connect")?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.context("ask")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.context("read the answer")?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of its head")?;
+        let status = head.split_ascii_whitespace().nth(1).and_then(|code| code.parse().ok());
+        Ok((status.context("the answer has no status")?, body.to_owned()))
+    }
 }

@@ -1,26 +1,19 @@
 //! The admission sidecar in a process of its own, with the rights that are shipped and no others.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use weir_api::names;
-use weir_local::{Checkout, Cluster, Identity, Port, Process, ReservedPort};
+use weir_local::{Checkout, Cluster, Identity, Process, SidecarSettings};
 
 use crate::install::{apply, apply_object};
 
 /// The rights that are shipped, from the root of the checkout.
 const RIGHTS: &str = "admission-config/rbac.yaml";
-
-/// How long a start may take on a machine that has ten other things to do.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Installs the custom resources and the rights of the sidecar, and returns when the resources are served.
 ///
@@ -66,10 +59,7 @@ pub fn account() -> Identity {
 
 /// A running sidecar.
 #[derive(Debug)]
-pub struct Sidecar {
-    process: Process,
-    http: u16,
-}
+pub struct Sidecar(weir_local::Sidecar);
 
 impl Sidecar {
     /// Starts one of this name with this configuration, in which the addresses are filled in, and returns once
@@ -78,28 +68,20 @@ impl Sidecar {
     /// # Errors
     /// When it ends before, or does not become ready; the error has the end of its log.
     pub async fn start(cluster: &Cluster, program: &Path, name: &str, configuration: &str) -> Result<Self> {
-        let [webhook, http] = [Port::Free, Port::Free].map(|port| ReservedPort::reserve(port, name));
-        let [webhook, http] = [webhook?.number(), http?.number()];
-        let hook = format!("listen: 127.0.0.1:{webhook}, url: 'https://127.0.0.1:{webhook}'");
+        let hook = "listen: 127.0.0.1:${WEBHOOK_PORT}, url: 'https://127.0.0.1:${WEBHOOK_PORT}'";
         let configuration = match configuration.contains("webhook: {") {
             true => configuration.replace("webhook: {", &format!("webhook: {{{hook}, ")),
             false => format!("{configuration}\nwebhook: {{{hook}}}"),
         };
-        let file = cluster.folder().join(format!("{name}.yaml"));
-        let text = format!("{configuration}\nhttp: {{listen: 127.0.0.1:{http}}}\n");
-        std::fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
-        let kubeconfig = cluster.kubeconfig_of(&account())?;
-        let arguments = [format!("--config={}", file.display()), format!("--identity={name}")];
-        let environment = BTreeMap::from([("KUBECONFIG".to_owned(), kubeconfig.display().to_string())]);
-        let sidecar = Self { process: cluster.run(name, program, &arguments, &environment)?, http };
-        sidecar.ready().await?;
-        Ok(sidecar)
+        let configuration = format!("{configuration}\nhttp: {{listen: '127.0.0.1:${{HTTP_PORT}}'}}\n");
+        let settings = SidecarSettings { name, program, configuration: &configuration, identity: &account() };
+        Ok(Self(weir_local::Sidecar::start(cluster, settings).await?))
     }
 
     /// Its process.
     #[must_use]
     pub const fn process(&self) -> &Process {
-        &self.process
+        self.0.process()
     }
 
     /// All that it printed until now.
@@ -107,7 +89,7 @@ impl Sidecar {
     /// # Errors
     /// When its log cannot be read.
     pub fn log(&self) -> Result<String> {
-        std::fs::read_to_string(self.process.log()).context("read the sidecar's log")
+        std::fs::read_to_string(self.process().log()).context("read the sidecar's log")
     }
 
     /// What it counts, in the text format.
@@ -115,9 +97,7 @@ impl Sidecar {
     /// # Errors
     /// When it does not answer.
     pub async fn metrics(&self) -> Result<String> {
-        let (status, body) = self.get("/metrics").await?;
-        ensure!(status == 200, "{} answers {status} to /metrics", self.process.name());
-        Ok(body)
+        self.0.metrics().await
     }
 
     /// The memory that it holds and the most that it ever held, in bytes.
@@ -125,7 +105,7 @@ impl Sidecar {
     /// # Errors
     /// When it does not run any more.
     pub fn memory(&self) -> Result<(u64, u64)> {
-        let path = format!("/proc/{}/status", self.process.id());
+        let path = format!("/proc/{}/status", self.process().id());
         let status = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         let figure = |key: &str| -> Result<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("find {key}"))?;
@@ -134,37 +114,6 @@ impl Sidecar {
             Ok(kib * 1024)
         };
         Ok((figure("VmRSS:")?, figure("VmHWM:")?))
-    }
-
-    async fn ready(&self) -> Result<()> {
-        let asked = async {
-            // Before it listens nobody could tell, so it is asked again and again.
-            let mut tick = tokio::time::interval(Duration::from_millis(25));
-            loop {
-                tick.tick().await;
-                if self.get("/readyz").await.is_ok_and(|(status, _)| status == 200) {
-                    return;
-                }
-            }
-        };
-        tokio::select! {
-            () = asked => Ok(()),
-            death = self.process.death() => bail!(death),
-            () = tokio::time::sleep(PATIENCE) => {
-                bail!("{} does not become ready; the end of its log:\n{}", self.process.name(), self.process.log_tail())
-            }
-        }
-    }
-
-    async fn get(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).await.context("connect")?;
-        let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.context("ask")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.context("read the answer")?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of its head")?;
-        let status = head.split_ascii_whitespace().nth(1).and_then(|code| code.parse().ok());
-        Ok((status.context("the answer has no status")?, body.to_owned()))
     }
 }
 
