@@ -43,21 +43,14 @@ func TestAModuleThatLoopsIsEndedByItsFuelAndSchedulingGoesOn(t *testing.T) {
 
 func TestACandidateThatLoopsInItsSelfTestIsRefused(t *testing.T) {
 	s := startBounded(t, packed("old"), Args{})
-	s.replace(t, wasmtest.New().Func("filter", i32, wasmtest.Spend(50), wasmtest.Const(0)).Packed(50).Bytes())
-	if event := s.event(t); !strings.Contains(event, "PluginRefused") || !strings.Contains(event, "ran out of fuel, of which a call has 50") {
-		t.Errorf("the event says %q", event)
-	}
-	if got := s.ask(t, "a").Message(); got != "old" {
-		t.Errorf("after the refusal the answer is %q", got)
-	}
+	looping := wasmtest.New().Func("filter", i32, wasmtest.Spend(50), wasmtest.Const(0)).Packed(50)
+	s.refuses(t, looping.Bytes(), "ran out of fuel, of which a call has 50")
 }
 
 func TestACandidateThatLoopsWhileItStartsIsRefused(t *testing.T) {
 	s := startBounded(t, packed("old"), Args{})
-	s.replace(t, answering("new").Func("_start", nil, wasmtest.Spend(50)).Packed(50).Bytes())
-	if event := s.event(t); !strings.Contains(event, "PluginRefused") || !strings.Contains(event, "ran out of fuel, of which a call has 50") {
-		t.Errorf("the event says %q", event)
-	}
+	looping := answering("new").Func("_start", nil, wasmtest.Spend(50)).Packed(50)
+	s.refuses(t, looping.Bytes(), "ran out of fuel, of which a call has 50")
 }
 
 func TestAModuleThatAllocatesWithoutEndStopsAtItsCapAndSchedulingGoesOn(t *testing.T) {
@@ -91,13 +84,7 @@ func TestACandidateOutsideTheBoundsIsRefusedWithItsReasonAndTheOldOneStays(t *te
 	} {
 		t.Run(want, func(t *testing.T) {
 			s := startBounded(t, packed("old"), Args{})
-			s.replace(t, candidate)
-			if event := s.event(t); !strings.Contains(event, "PluginRefused") || !strings.Contains(event, want) {
-				t.Errorf("the event says %q, want %q in it", event, want)
-			}
-			if got := s.ask(t, "a").Message(); got != "old" {
-				t.Errorf("after the refusal the answer is %q", got)
-			}
+			s.refuses(t, candidate, want)
 			if row := s.report(); row.LastSwap.Result != "Refused" || !strings.Contains(row.LastSwap.Reason, want) {
 				t.Errorf("the report says %+v", row.LastSwap)
 			}
@@ -214,8 +201,5 @@ func TestAModuleThatWasRolledBackIsNotTakenAgainWhenItsConfigurationChanges(t *t
 func TestACandidateIsTriedOnWhatTheClusterHasBeforeItIsInForce(t *testing.T) {
 	s := startSwapping(t, answering("old"), Args{})
 	s.ask(t, "trap") // so the slot has seen the pod and the node
-	s.replace(t, onlyOn(wasmtest.Trap).Pure().Bytes())
-	if event := s.event(t); !strings.Contains(event, "PluginRefused") || !strings.Contains(event, "about pod default/p and node trap") {
-		t.Errorf("the event says %q", event)
-	}
+	s.refuses(t, onlyOn(wasmtest.Trap).Pure().Bytes(), "about pod default/p and node trap")
 }

@@ -26,12 +26,8 @@ import (
 // saysBoth is a pure filter that rejects with its own sentence and its configuration as the reason.
 func saysBoth(sentence string) *wasmtest.Module {
 	m, host := wasmtest.WithHost()
-	code := wasmtest.Code{}
-	for i := range len(sentence) {
-		code = append(code, wasmtest.Store8(int32(1024+i), int32(sentence[i]))...)
-	}
 	length := wasmtest.Const(int32(len(sentence)))
-	return m.Func("filter", i32, code,
+	return m.Func("filter", i32, stored(1024, sentence),
 		wasmtest.Const(int32(1024+len(sentence))), wasmtest.Const(60000), host.Config, length, wasmtest.Add, host.Answer(2)).Pure()
 }
 

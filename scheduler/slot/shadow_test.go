@@ -153,11 +153,7 @@ func loud() *wasmtest.Module {
 	says := `{"RegardingReference":{"Kind":"Pod","Name":"p","Namespace":"default"},"Eventtype":"Normal","Reason":"Loud","Action":"Scheduling","Note":"candidate"}`
 	m := wasmtest.New()
 	eventf := m.Import("k8s.io/scheduler", "handle.eventrecorder.eventf", []wasmtest.ValueType{wasmtest.I32, wasmtest.I32}, nil)
-	code := wasmtest.Code{}
-	for i := range len(says) {
-		code = append(code, wasmtest.Store8(int32(2048+i), int32(says[i]))...)
-	}
-	return m.Func("filter", i32, code, wasmtest.Const(2048), wasmtest.Const(int32(len(says))), eventf, wasmtest.Const(2))
+	return m.Func("filter", i32, stored(2048, says), wasmtest.Const(2048), wasmtest.Const(int32(len(says))), eventf, wasmtest.Const(2))
 }
 
 func TestThroughAMutedHandleNoWaitingPodCanBeFoundOrRejectedAndNoneIsWoken(t *testing.T) {

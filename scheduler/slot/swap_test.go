@@ -22,14 +22,18 @@ import (
 	"weir.dev/scheduler/internal/wasmtest"
 )
 
+// stored puts a sentence into the guest's memory.
+func stored(at int, sentence string) (code wasmtest.Code) {
+	for i := range len(sentence) {
+		code = append(code, wasmtest.Store8(int32(at+i), int32(sentence[i]))...)
+	}
+	return code
+}
+
 // answering is a pure filter that rejects with this sentence.
 func answering(sentence string) *wasmtest.Module {
 	m, host := wasmtest.WithHost()
-	code := wasmtest.Code{}
-	for i := range len(sentence) {
-		code = append(code, wasmtest.Store8(int32(2048+i), int32(sentence[i]))...)
-	}
-	return m.Func("filter", i32, code,
+	return m.Func("filter", i32, stored(2048, sentence),
 		wasmtest.Const(2048), wasmtest.Const(int32(len(sentence))), host.StatusReason, wasmtest.Const(2)).Pure()
 }
 
@@ -129,6 +133,18 @@ func (s *swapping) ask(t *testing.T, on string) *framework.Status {
 	return filterWith(s.slot, podOn("p", ""), info(t, s.handle, on))
 }
 
+// refuses gives the slot a module that it must not take, and sees that an event says why and the old one stays.
+func (s *swapping) refuses(t *testing.T, candidate []byte, why string) {
+	t.Helper()
+	s.replace(t, candidate)
+	if event := s.event(t); !strings.Contains(event, "PluginRefused") || !strings.Contains(event, why) {
+		t.Errorf("the event says %q, want %q in it", event, why)
+	}
+	if got := s.ask(t, "a").Message(); got != "old" {
+		t.Errorf("after the refusal the answer is %q", got)
+	}
+}
+
 // event waits for the next event about the slot.
 func (s *swapping) event(t *testing.T) string {
 	t.Helper()
@@ -186,13 +202,7 @@ func TestACandidateThatCannotBeUsedIsRefusedAndTheOldOneStays(t *testing.T) {
 	} {
 		t.Run(want, func(t *testing.T) {
 			s := startSwapping(t, answering("old"), Args{})
-			s.replace(t, candidate)
-			if event := s.event(t); !strings.Contains(event, "PluginRefused") || !strings.Contains(event, want) {
-				t.Errorf("the event says %q, want %q in it", event, want)
-			}
-			if got := s.ask(t, "a").Message(); got != "old" {
-				t.Errorf("after the refusal the answer is %q", got)
-			}
+			s.refuses(t, candidate, want)
 			s.replace(t, sound)
 			if event := s.event(t); !strings.Contains(event, "PluginReplaced") {
 				t.Errorf("the next, sound candidate was not taken: %q", event)
