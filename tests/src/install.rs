@@ -5,12 +5,15 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use weir_api::names;
-use weir_local::Checkout;
+use weir_local::{Checkout, Manifest};
+
+/// Whose fields they are that the tests write.
+const MANAGER: &str = "weir-tests";
 
 /// Installs the custom resources and the rights of the scheduler, and returns when the resources are served.
 ///
@@ -37,16 +40,9 @@ pub async fn install(client: &Client) -> Result<()> {
 /// # Errors
 /// When the file cannot be read, or the API server refuses an object.
 pub async fn apply(client: &Client, file: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-    let mut names = Vec::new();
-    for document in text.split("\n---\n") {
-        let object: DynamicObject =
-            serde_saphyr::from_str(document).with_context(|| format!("understand {}", file.display()))?;
-        let applied = apply_object(client, &object).await;
-        applied.with_context(|| format!("apply {} of {}", object.name_any(), file.display()))?;
-        names.push(object.name_any());
-    }
-    Ok(names)
+    let manifest = Manifest::read(file)?;
+    manifest.apply(client, MANAGER).await.with_context(|| format!("of {}", file.display()))?;
+    Ok(manifest.objects().iter().map(ResourceExt::name_any).collect())
 }
 
 /// Creates an object of any kind, or makes it what it should be.
@@ -54,14 +50,5 @@ pub async fn apply(client: &Client, file: &Path) -> Result<Vec<String>> {
 /// # Errors
 /// When the API server refuses it, or does not know its kind.
 pub async fn apply_object(client: &Client, object: &DynamicObject) -> Result<()> {
-    let types = object.types.as_ref().context("the object has no apiVersion and kind")?;
-    let kind = GroupVersionKind::try_from(types)?;
-    let (resource, _) = kube::discovery::pinned_kind(client, &kind).await.context("find the kind")?;
-    let api: Api<DynamicObject> = match object.namespace() {
-        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    let patch = Patch::Apply(object);
-    api.patch(&object.name_any(), &PatchParams::apply("weir-tests").force(), &patch).await?;
-    Ok(())
+    weir_local::apply(client, object, MANAGER).await
 }

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DynamicObject, PostParams};
+use kube::api::PostParams;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt as _};
 use weir_api::names;
-use weir_local::{Checkout, Cluster, Identity, Process, SidecarSettings};
+use weir_local::{Checkout, Cluster, Identity, Manifest, Process, SidecarSettings};
 
 use crate::install::{apply, apply_object};
 
@@ -35,9 +35,8 @@ pub async fn install(client: &Client) -> Result<()> {
 /// # Errors
 /// When the API server refuses it.
 pub async fn install_in(client: &Client, namespace: &str) -> Result<()> {
-    let text = std::fs::read_to_string(rights()?).context("read the rights")?;
-    for document in text.split("\n---\n") {
-        let mut object: DynamicObject = serde_saphyr::from_str(document).context("understand the rights")?;
+    for object in Manifest::read(&rights()?)?.objects() {
+        let mut object = object.clone();
         let kind = object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
         if object.name_any() == names::ADMISSION && matches!(kind.as_str(), "Role" | "RoleBinding") {
             object.metadata.namespace = Some(namespace.to_owned());

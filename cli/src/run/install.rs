@@ -6,11 +6,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt as _};
 use serde::Deserialize as _;
 use weir_api::{ResourcePool, names};
+use weir_local::{Manifest, apply};
 
 use super::objects::SPECIAL_HARDWARE;
 use super::special::SpecialModels;
@@ -33,8 +34,7 @@ impl Shipped {
     pub(super) fn read(root: &Path) -> Result<Self> {
         let mut objects = Vec::new();
         for file in FILES.map(|file| root.join(file)) {
-            let text = std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-            objects.extend(documents(&text).with_context(|| format!("understand {}", file.display()))?);
+            objects.extend_from_slice(Manifest::read(&file)?.objects());
         }
         let special = special_in(&objects).with_context(|| format!("{SPECIAL_HARDWARE} in {}", root.display()))?;
         Ok(Self { objects, special })
@@ -56,7 +56,7 @@ impl Shipped {
             crds.create(&PostParams::default(), definition).await.context("create a custom resource")?;
         }
         for object in &self.objects {
-            apply(client, object).await.with_context(|| format!("apply {}", object.name_any()))?;
+            apply(client, object, names::CLI).await.with_context(|| format!("apply {}", object.name_any()))?;
         }
         for definition in &definitions {
             await_condition(crds.clone(), &definition.name_any(), conditions::is_crd_established()).await?;
@@ -71,12 +71,6 @@ impl Shipped {
     }
 }
 
-/// The objects of a file with several documents.
-fn documents(text: &str) -> Result<Vec<DynamicObject>> {
-    let parts = text.split("\n---\n").filter(|part| part.lines().any(|line| !line.trim_start().starts_with('#')));
-    parts.map(|part| serde_saphyr::from_str(part).map_err(anyhow::Error::from)).collect()
-}
-
 fn special_in(objects: &[DynamicObject]) -> Result<SpecialModels> {
     let is_list = |object: &&DynamicObject| {
         format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any()) == SPECIAL_HARDWARE
@@ -84,18 +78,6 @@ fn special_in(objects: &[DynamicObject]) -> Result<SpecialModels> {
     let list = objects.iter().find(is_list).context("there is no such ConfigMap")?;
     let list: ConfigMap = ConfigMap::deserialize(serde_json::to_value(list)?)?;
     Ok(SpecialModels::read(&list)?)
-}
-
-/// Creates an object of any kind, or makes it what it should be.
-async fn apply(client: &Client, object: &DynamicObject) -> Result<()> {
-    let types = object.types.as_ref().context("it has no apiVersion and kind")?;
-    let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(types)?);
-    let api: Api<DynamicObject> = match object.namespace() {
-        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    let params = PatchParams::apply(names::CLI).force();
-    api.patch(&object.name_any(), &params, &Patch::Apply(object)).await.map(drop).map_err(anyhow::Error::from)
 }
 
 #[cfg(test)]
@@ -115,13 +97,6 @@ mod tests {
             .collect::<Vec<_>>();
         assert!(kinds.contains(&"ClusterRole".to_owned()) && kinds.contains(&"ConfigMap".to_owned()), "{kinds:?}");
         assert_eq!(shipped().special().names(), ["G3", "V100M32"]);
-    }
-
-    #[test]
-    fn comments_before_and_between_documents_are_none() {
-        let text = "# rights\napiVersion: v1\nkind: A\nmetadata: {name: a}\n---\n# more\napiVersion: v1\nkind: B\nmetadata: {name: b}\n---\n# nothing\n";
-        let names: Vec<String> = documents(text).unwrap().iter().map(kube::ResourceExt::name_any).collect();
-        assert_eq!(names, ["a", "b"]);
     }
 
     #[test]
