@@ -169,7 +169,8 @@ impl Queue {
     /// B6: the nodes that an ask would get of what is free and not claimed.
     pub(crate) fn find_nodes(&mut self, ask: AskId) -> Result<Vec<(ShapeId, NodeId)>, Shortfall> {
         let mut books = Books { hosts: &*self.hosts, dims: &mut self.dims };
-        self.places.find(self.shapes.ask_of(ask), &mut self.nodes, &self.shapes, &mut books)
+        let found = self.places.find(self.shapes.ask_of(ask), &mut self.nodes, &self.shapes, &mut books);
+        found.or_else(|short| self.find_nodes_by_moving(ask, short))
     }
 
     /// The next of a bucket that has no claim of its own; those with one were asked before.

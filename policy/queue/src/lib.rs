@@ -35,7 +35,7 @@
 //! | B3, B4 entitlement and reservation | `admit` |
 //! | B5 gangs and replacements; B5a intents that are void | `gang`, `intake` |
 //! | B5 gangs that may have more pods than they need (Ray clusters) | `parts` |
-//! | B6 what fits where | `place`, `nodes`, `selector` |
+//! | B6 what fits where | `place`, `nodes`, `presumed`, `selector` |
 //! | B7 placement timeout | `kills` |
 //! | B9 loans | `loan` |
 //! | C1, C2 whom a plan takes, and for whom; C3 budgets | `reclaim`, `plan`, `sites`, `victims` |
@@ -112,6 +112,7 @@ mod place;
 mod plan;
 mod pod;
 mod pools;
+mod presumed;
 mod progress;
 mod reclaim;
 mod records;

@@ -64,6 +64,8 @@ pub struct Queue {
     pub(crate) progress: Progress,
     /// Admitted pods that are not bound.
     pub(crate) unbound: BTreeSet<u32>,
+    /// For how many asks this step may still think of them elsewhere.
+    pub(crate) tries: u32,
     /// Gangs that have to be put where they belong.
     pub(crate) unfiled: BTreeSet<u32>,
     /// Gangs without a live pod, and since when.
@@ -112,6 +114,7 @@ impl Queue {
             alarms: BTreeSet::new(),
             unplaced: BTreeSet::new(),
             unbound: BTreeSet::new(),
+            tries: 0,
             unfiled: BTreeSet::new(),
             empty_gangs: BTreeSet::new(),
             unused_gangs: Vec::new(),

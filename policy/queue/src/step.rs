@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::explain::Explanation;
 use crate::nodes::Books;
 use crate::order::Unit;
+use crate::presumed::TRIES;
 use crate::state::Queue;
 use crate::{Decision, Time};
 
@@ -21,6 +22,7 @@ impl Queue {
     }
 
     fn decide(&mut self) {
+        self.tries = TRIES;
         self.wake();
         self.forget_gangs();
         self.file_gangs();

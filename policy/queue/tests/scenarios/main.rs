@@ -9,5 +9,6 @@ mod gangs;
 mod giving;
 mod order;
 mod parts;
+mod presumed;
 mod properties;
 mod taking;
