@@ -282,6 +282,13 @@ impl<'a> Taint<'a> {
 }
 
 /// A condition of a [`Node`].
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").condition("MemoryPressure", "True", "KubeletHasInsufficientMemory").build();
+/// let pressure = node.conditions().find(|condition| condition.kind().ends_with("Pressure")).unwrap();
+/// assert_eq!((pressure.status(), pressure.reason()), ("True", "KubeletHasInsufficientMemory"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NodeCondition<'a>(Message<'a>);
 
@@ -312,6 +319,13 @@ impl<'a> NodeCondition<'a> {
 }
 
 /// A container image on a [`Node`].
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").image("example.com/train:2", 8_000_000_000).build();
+/// let image = node.images().find(|image| image.names().any(|name| name == "example.com/train:2"));
+/// assert_eq!(image.map(|image| image.size_bytes()), Some(8_000_000_000));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ContainerImage<'a>(Message<'a>);
 
