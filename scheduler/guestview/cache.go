@@ -19,6 +19,9 @@ type View struct {
 	// Info carries the guest's Node, because the extension asks its handle for a NodeInfo.
 	Info *framework.NodeInfo
 
+	// inline is the message of a trimmed Node behind two marks; empty for a whole one.
+	inline string
+
 	// ID is of what the view tells: of this view, and of those right before and after it that tell the same. Who remembers
 	// something about a view remembers it by ID, which keeps no view alive that is not needed any more.
 	ID uint64
@@ -52,19 +55,42 @@ func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Tim
 		view.Info.SetNode(d.Node(info, fresh))
 		view.Info.ImageStates = info.ImageStates
 	} else {
-		view.Info.SetNode(packed(d.Node(info, fresh)))
+		view.pack(d.Node(info, fresh))
 	}
 	return view
 }
 
-// packed puts a Node's message into an annotation of a Node that has nothing else. The extension writes the Node down
+// Marks in front of a message. No name of a node begins with one of them.
+const (
+	anotherPod = "\x01"
+	inlineNode = "\x02"
+)
+
+// pack puts a Node's message into an annotation of a Node that has nothing else. The extension writes the Node down
 // anew at each call and sorts all its labels for it, which takes longer than everything else in the call together.
-func packed(told *v1.Node) *v1.Node {
+func (v *View) pack(told *v1.Node) {
 	message, err := told.Marshal()
 	if err != nil {
-		return told // as it is, it takes only longer
+		v.Info.SetNode(told) // as it is, it takes only longer
+		return
 	}
-	return &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: told.Name, Annotations: map[string]string{Packed: string(message)}}}
+	v.inline = anotherPod + inlineNode + string(message)
+	annotations := map[string]string{Packed: v.inline[len(anotherPod+inlineNode):]}
+	v.Info.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: told.Name, Annotations: annotations}})
+}
+
+// Inline is what a module that takes its node inline is told as the name of the node of a call: a mark if the pod is
+// another one than that of the call before, a mark for what follows, and the message of the Node. It is the name where
+// the view has no message. Both texts are parts of one, so that none is made for a call.
+func (v *View) Inline(samePod bool) string {
+	switch {
+	case v.inline == "":
+		return v.Info.Node().Name
+	case samePod:
+		return v.inline[len(anotherPod):]
+	default:
+		return v.inline
+	}
 }
 
 // Told is the Node that the guest reads, unpacked; for tests and for whoever looks over a guest's shoulder.
@@ -148,7 +174,7 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 	view := c.detail.view(info, sample, now)
 	for _, before := range []*View{last.first, last.second} {
 		if before != nil && before.tellsLike(view) {
-			view.Info, view.ID, view.first = before.Info, before.ID, before.first
+			view.Info, view.inline, view.ID, view.first = before.Info, before.inline, before.ID, before.first
 			break
 		}
 	}

@@ -40,6 +40,10 @@ type Module struct {
 	// memory between calls: that they do not change an answer is its word.
 	Pure bool
 
+	// Inline says that a pure module takes the node of a call where its name would be, in one call of its host instead of
+	// two. See guestview.View.Inline.
+	Inline bool
+
 	bytes []byte
 
 	// memory is the most bytes that the module's memory may grow to, 0 if it does not say; tables is the same for the
@@ -55,6 +59,7 @@ type about struct {
 	ABI     int    `json:"abi"`
 	Version string `json:"version"`
 	Pure    bool   `json:"pure"`
+	Inline  bool   `json:"inline"`
 }
 
 const (
@@ -167,7 +172,7 @@ func (m *Module) readAbout(sections []api.CustomSection) error {
 			return fmt.Errorf("%s was built for version %d of %s and this scheduler knows version %d; build it with the SDK of the same release",
 				m.Source, says.ABI, aboutSection, knownABI)
 		}
-		m.Pure, m.Version = says.Pure, says.Version
+		m.Pure, m.Inline, m.Version = says.Pure, says.Pure && says.Inline, says.Version
 	}
 	for _, imported := range m.Imports {
 		if m.Pure && !pureImports[imported] {

@@ -96,12 +96,15 @@ type toldPod struct {
 // tell builds what pure guests are told of a pod, once for all slots. A Pod that the scheduler has is never changed:
 // the same pointer is the same content.
 func (h *Host) tell(pod *v1.Pod) *toldPod {
-	if last := h.told.Load(); last != nil && last.of == pod {
+	last := h.told.Load()
+	if last != nil && last.of == pod {
 		return last
 	}
 	built := &toldPod{of: pod, told: guestview.Pod(pod)}
 	if bytes, err := built.told.Marshal(); err != nil {
 		klog.Background().Error(err, "A pod cannot be written down", "pod", klog.KObj(pod))
+	} else if last != nil && last.bytes == string(bytes) {
+		built.bytes, built.told = last.bytes, last.told // its sibling: instances that know the one know the other
 	} else {
 		built.bytes = string(bytes)
 		built.told = guestview.PackedPod(built.bytes)

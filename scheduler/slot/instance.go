@@ -10,6 +10,7 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	wasm "sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/plugin"
 
@@ -22,6 +23,37 @@ type instance struct {
 	plugin framework.Plugin
 	handle *guestHandle
 	guest  *witness
+
+	// pod is the one that a module which takes its nodes inline was told of last, and named is the node that the extension
+	// is handed for its name; nil for any other module.
+	pod   *v1.Pod
+	named *framework.NodeInfo
+}
+
+// filter asks about a node as the view tells it.
+func (i *instance) filter(ctx context.Context, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo, view *guestview.View) *framework.Status {
+	if i.named != nil {
+		i.named.Node().Name = i.inline(pod, view)
+		node = i.named
+	}
+	return i.plugin.(framework.FilterPlugin).Filter(ctx, state, pod, node)
+}
+
+// score asks about a node as the view tells it.
+func (i *instance) score(ctx context.Context, state *framework.CycleState, pod *v1.Pod, view *guestview.View) (int64, *framework.Status) {
+	name := view.Info.Node().Name
+	if i.named != nil {
+		name = i.inline(pod, view)
+	}
+	return i.plugin.(framework.ScorePlugin).Score(ctx, state, pod, name)
+}
+
+// inline is the text in place of the node's name. The same pointer is the same content: nobody changes a Pod that was
+// told, and as long as it is held here, no other one gets its address.
+func (i *instance) inline(pod *v1.Pod, view *guestview.View) string {
+	same := i.pod == pod
+	i.pod = pod
+	return view.Inline(same)
 }
 
 // witness learns which module of the runtime an instance is: the extension keeps that to itself, and tells the context
@@ -122,6 +154,10 @@ func instantiate(ctx context.Context, name string, m *module.Module, config wasm
 			return fmt.Errorf("loading %s: %w", m.Source, guest.explained(m, err))
 		}
 		loaded = &instance{plugin: plugin, handle: handle, guest: guest}
+		if m.Inline {
+			loaded.named = framework.NewNodeInfo()
+			loaded.named.SetNode(&v1.Node{})
+		}
 		return nil
 	})
 	return loaded, err

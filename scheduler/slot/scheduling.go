@@ -90,7 +90,7 @@ func (s *slot) filter(ctx context.Context, c *cycle, state *framework.CycleState
 		view = c.version.views.Of(node)
 	}
 	status, strayed := c.version.call(ctx, pointFilter, about(view), func(i *instance) *framework.Status {
-		return i.plugin.(framework.FilterPlugin).Filter(ctx, state, c.told, node)
+		return i.filter(ctx, state, c.told, node, view)
 	})
 	if c.row != nil && !strayed {
 		s.remember(c, pointFilter, &c.row.filter, key, node.Node().Name, 0, status)
@@ -160,7 +160,7 @@ func (s *slot) score(ctx context.Context, c *cycle, state *framework.CycleState,
 		view = c.version.views.Of(node)
 	}
 	status, strayed := c.version.call(ctx, pointScore, about(view), func(i *instance) (answer *framework.Status) {
-		score, answer = i.plugin.(framework.ScorePlugin).Score(ctx, state, c.told, name)
+		score, answer = i.score(ctx, state, c.told, view)
 		return answer
 	})
 	if c.row != nil && !strayed {

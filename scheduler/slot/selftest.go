@@ -47,25 +47,24 @@ func (v *version) selfTestOnCaptured(ctx context.Context, last *toldPod) error {
 
 // tryOut makes one cycle.
 func (v *version) tryOut(ctx context.Context, pod *v1.Pod, node *framework.NodeInfo, view *guestview.View) error {
-	name := node.Node().Name
 	state := framework.NewCycleState()
 	probe := sight{current: view}
 	steps := []struct {
 		at  point
-		run func(framework.Plugin) *framework.Status
+		run func(*instance) *framework.Status
 	}{
-		{pointPreFilter, func(plugin framework.Plugin) *framework.Status {
-			_, status := plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, pod)
+		{pointPreFilter, func(i *instance) *framework.Status {
+			_, status := i.plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, pod)
 			return status
 		}},
-		{pointFilter, func(plugin framework.Plugin) *framework.Status {
-			return plugin.(framework.FilterPlugin).Filter(ctx, state, pod, node)
+		{pointFilter, func(i *instance) *framework.Status {
+			return i.filter(ctx, state, pod, node, view)
 		}},
-		{pointPreScore, func(plugin framework.Plugin) *framework.Status {
-			return plugin.(framework.PreScorePlugin).PreScore(ctx, state, pod, []*framework.NodeInfo{node})
+		{pointPreScore, func(i *instance) *framework.Status {
+			return i.plugin.(framework.PreScorePlugin).PreScore(ctx, state, pod, []*framework.NodeInfo{node})
 		}},
-		{pointScore, func(plugin framework.Plugin) *framework.Status {
-			_, status := plugin.(framework.ScorePlugin).Score(ctx, state, pod, name)
+		{pointScore, func(i *instance) *framework.Status {
+			_, status := i.score(ctx, state, pod, view)
 			return status
 		}},
 	}
@@ -73,7 +72,7 @@ func (v *version) tryOut(ctx context.Context, pod *v1.Pod, node *framework.NodeI
 		if !v.module.Exports[string(step.at)] {
 			continue
 		}
-		status, _ := v.call(ctx, step.at, probe, func(i *instance) *framework.Status { return step.run(i.plugin) })
+		status, _ := v.call(ctx, step.at, probe, step.run)
 		if status.Code() == framework.Error {
 			return fmt.Errorf("its self-test failed: %w", status.AsError())
 		}

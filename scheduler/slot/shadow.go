@@ -210,11 +210,11 @@ func (i *instance) ask(ctx context.Context, seen observation) (int64, *framework
 		_, status := i.plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, seen.pod)
 		return 0, status
 	case pointFilter:
-		return 0, i.plugin.(framework.FilterPlugin).Filter(ctx, state, seen.pod, seen.node.Info)
+		return 0, i.filter(ctx, state, seen.pod, seen.node.Info, seen.node)
 	case pointPreScore:
 		return 0, i.plugin.(framework.PreScorePlugin).PreScore(ctx, state, seen.pod, seen.nodes)
 	case pointScore:
-		return i.plugin.(framework.ScorePlugin).Score(ctx, state, seen.pod, seen.node.Info.Node().Name)
+		return i.score(ctx, state, seen.pod, seen.node)
 	}
 	return 0, framework.AsStatus(fmt.Errorf("%s is not compared", seen.at))
 }

@@ -34,6 +34,11 @@ impl ClusterEvent {
 }
 
 /// The kinds of objects of which a plugin can hear, with the numbers of the ABI.
+///
+/// ```
+/// use kube_scheduler_guest::{ActionType, ClusterEvent, Resource};
+/// assert_eq!(ClusterEvent::new(Resource::StorageClass, ActionType::ADD).encoded()[0], 6);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 #[non_exhaustive]
@@ -63,6 +68,16 @@ pub enum Resource {
 }
 
 /// What happens to an object, as a set of bits with the numbers of kube-scheduler 1.32.
+///
+/// A set that is too large costs attempts that fail again, one that is too small leaves a pod waiting up to five
+/// minutes.
+///
+/// ```
+/// use kube_scheduler_guest::ActionType;
+/// let labels_or_taints = ActionType::UPDATE_NODE_LABEL | ActionType::UPDATE_NODE_TAINT;
+/// assert_ne!(labels_or_taints, ActionType::UPDATE_NODE_LABEL);
+/// assert_eq!(labels_or_taints | ActionType::ALL, ActionType::ALL);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActionType(u32);
 

@@ -102,7 +102,7 @@ macro_rules! __export {
             const ABOUT: &str = concat!(
                 "{\"abi\":2,\"plugin\":\"", env!("CARGO_PKG_NAME"),
                 "\",\"version\":\"", env!("CARGO_PKG_VERSION"),
-                "\",\"points\":[", $crate::__points!($($point)+), "],\"pure\":", $pure, "}",
+                "\",\"points\":[", $crate::__points!($($point)+), "],\"pure\":", $pure, ",\"inline\":true}",
             );
             #[used]
             #[unsafe(link_section = "weir.dev/guest")]

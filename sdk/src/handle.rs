@@ -66,7 +66,7 @@ pub fn node(name: &str) -> Result<Node, Status> {
     if bytes.is_empty() {
         return Err(Status::error(format!("node: the host knows no node `{name}`")));
     }
-    Ok(Node::from_protobuf(bytes))
+    Ok(Node::answered(bytes))
 }
 
 /// The names of the nodes that passed all filters; there are some in PreScore only.

@@ -140,6 +140,20 @@ pub trait PreFilter {
 }
 
 /// Which nodes are worth looking at.
+///
+/// ```
+/// use kube_scheduler_guest::testing::{FakeHost, pod};
+/// use kube_scheduler_guest::{Pod, PreFilter, PreFilterResult, Status};
+///
+/// struct Nowhere;
+/// impl PreFilter for Nowhere {
+///     fn pre_filter(&self, _: &Pod) -> Result<PreFilterResult, Status> {
+///         Ok(PreFilterResult::Only(vec![]))
+///     }
+/// }
+/// let answer = FakeHost::new().pod(pod("p")).pre_filter(&Nowhere);
+/// assert_eq!(answer, Err(Status::unresolvable("no node is worth looking at")));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PreFilterResult {
     /// All of them, as far as this plugin knows.
@@ -150,6 +164,25 @@ pub enum PreFilterResult {
 }
 
 /// Asked once for each pod, after the filters and before the scores.
+///
+/// ```
+/// use kube_scheduler_guest::testing::{FakeHost, pod};
+/// use kube_scheduler_guest::{Code, Node, Pod, PreScore, Score, Status};
+///
+/// struct SmallFirst;
+/// impl Score for SmallFirst {
+///     fn score(&self, _: &Pod, node: &Node) -> Result<i32, Status> {
+///         Ok(100 - (node.capacity().amount("cpu").units() / 1000) as i32)
+///     }
+/// }
+/// impl PreScore for SmallFirst {
+///     fn pre_score(&self, pod: &Pod) -> Status {
+///         if pod.labels().get("size") == Some("small") { Status::success() } else { Status::skip() }
+///     }
+/// }
+/// let asked = |size| FakeHost::new().pod(pod("p").label("size", size)).pre_score(&SmallFirst).code();
+/// assert_eq!((asked("small"), asked("large")), (Code::Success, Code::Skip));
+/// ```
 pub trait PreScore: Score {
     /// Success to be asked for scores, [`Status::skip`] to leave this plugin's scores out for this pod.
     fn pre_score(&self, pod: &Pod) -> Status;
@@ -188,7 +221,7 @@ pub trait PostFilter: Filter {
     fn post_filter(&self, pod: &Pod, nodes: &NodeStatuses) -> Result<Nomination, Status>;
 }
 
-/// What a [`PostFilter`] does about the node that is nominated for a pod.
+/// What a [`PostFilter`] does about the node that is nominated for a pod. [`PostFilter`] has an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Nomination {
     /// Leaves it as it is.
@@ -201,6 +234,27 @@ pub enum Nomination {
 }
 
 /// What became of the nodes in the filters: names and codes.
+///
+/// ```
+/// use kube_scheduler_guest::testing::{FakeHost, pod};
+/// use kube_scheduler_guest::{Code, Filter, Node, NodeStatuses, Nomination, Pod, PostFilter, Status};
+///
+/// struct Counts;
+/// impl Filter for Counts {
+///     fn filter(&self, _: &Pod, _: &Node) -> Status {
+///         Status::success()
+///     }
+/// }
+/// impl PostFilter for Counts {
+///     fn post_filter(&self, _: &Pod, nodes: &NodeStatuses) -> Result<Nomination, Status> {
+///         let full = nodes.iter().filter(|(_, code)| *code == Code::Unschedulable).count();
+///         Err(Status::unschedulable(format!("{full} of {} node(s) would do if they were empty", nodes.iter().count())))
+///     }
+/// }
+/// let host = FakeHost::new().pod(pod("p")).node_status("n1", Code::Unschedulable);
+/// let refused = host.node_status("n2", Code::UnschedulableAndUnresolvable).post_filter(&Counts).unwrap_err();
+/// assert_eq!(refused.reason(), "1 of 2 node(s) would do if they were empty");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeStatuses(pub(crate) Vec<(String, i32)>);
 

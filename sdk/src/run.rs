@@ -24,12 +24,37 @@ pub(crate) fn load<P: Plugin>() -> Result<P, String> {
     P::new(settings::parse(text)?).map_err(|error| format!("settings: {error:#}"))
 }
 
+/// What the host says about the pod of a call that is about a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PodOfCall {
+    /// Nothing, so nothing may be kept for the next call.
+    Unsaid,
+    /// It is another one than that of the call before.
+    Another,
+    /// It is the one of the call before.
+    Same,
+}
+
+/// Does something with the pod and the node of a call. A scheduler asks about one pod and a thousand nodes; the
+/// pod is asked for once where the host says that it is the same.
+fn about<R>(act: impl FnOnce(&Pod, &Node) -> R) -> R {
+    let (node, of_call) = Node::current();
+    let kept = host::take_pod();
+    let pod = kept.filter(|_| of_call == PodOfCall::Same).unwrap_or_else(Pod::current);
+    let result = act(&pod, &node);
+    // Half a pod is not kept: the next call would not notice what was wrong with it.
+    if of_call != PodOfCall::Unsaid && !host::has_failed() {
+        host::keep_pod(pod);
+    }
+    result
+}
+
 pub(crate) fn filter(plugin: &impl Filter) -> Status {
-    host::settle(plugin.filter(&Pod::current(), &Node::current()))
+    host::settle(about(|pod, node| plugin.filter(pod, node)))
 }
 
 pub(crate) fn score(plugin: &impl Score) -> Result<i32, Status> {
-    let score = plugin.score(&Pod::current(), &Node::current());
+    let score = about(|pod, node| plugin.score(pod, node));
     settled(score).map(|score| score.clamp(SCORES.0, SCORES.1))
 }
 
@@ -52,24 +77,24 @@ pub(crate) fn post_filter(plugin: &impl PostFilter) -> Result<Nomination, Status
 }
 
 pub(crate) fn add_pod(plugin: &impl PreFilterExtensions) -> Status {
-    host::settle(plugin.add_pod(&Pod::current(), &Pod::target(), &Node::current()))
+    host::settle(about(|pod, node| plugin.add_pod(pod, &Pod::target(), node)))
 }
 
 pub(crate) fn remove_pod(plugin: &impl PreFilterExtensions) -> Status {
-    host::settle(plugin.remove_pod(&Pod::current(), &Pod::target(), &Node::current()))
+    host::settle(about(|pod, node| plugin.remove_pod(pod, &Pod::target(), node)))
 }
 
 pub(crate) fn reserve(plugin: &impl Reserve) -> Status {
-    host::settle(plugin.reserve(&Pod::current(), &Node::current()))
+    host::settle(about(|pod, node| plugin.reserve(pod, node)))
 }
 
 pub(crate) fn unreserve(plugin: &impl Reserve) {
-    plugin.unreserve(&Pod::current(), &Node::current());
+    about(|pod, node| plugin.unreserve(pod, node));
     report_to_log();
 }
 
 pub(crate) fn permit(plugin: &impl Permit) -> Permission {
-    let permission = plugin.permit(&Pod::current(), &Node::current());
+    let permission = about(|pod, node| plugin.permit(pod, node));
     match host::settle(Status::success()) {
         verdict if verdict.is_success() => permission,
         failure => Permission::Reject(failure),
@@ -77,15 +102,15 @@ pub(crate) fn permit(plugin: &impl Permit) -> Permission {
 }
 
 pub(crate) fn pre_bind(plugin: &impl PreBind) -> Status {
-    host::settle(plugin.pre_bind(&Pod::current(), &Node::current()))
+    host::settle(about(|pod, node| plugin.pre_bind(pod, node)))
 }
 
 pub(crate) fn bind(plugin: &impl Bind) -> Status {
-    host::settle(plugin.bind(&Pod::current(), &Node::current()))
+    host::settle(about(|pod, node| plugin.bind(pod, node)))
 }
 
 pub(crate) fn post_bind(plugin: &impl PostBind) {
-    plugin.post_bind(&Pod::current(), &Node::current());
+    about(|pod, node| plugin.post_bind(pod, node));
     report_to_log();
 }
 

@@ -12,6 +12,13 @@ use crate::tree;
 
 /// The settings of a plugin that has none. Anything but nothing or `{}` is refused, so that somebody who
 /// sets something learns that it has no effect.
+///
+/// ```
+/// use kube_scheduler_guest::{NoSettings, settings};
+/// assert_eq!(settings::parse::<NoSettings>(""), Ok(NoSettings {}));
+/// let refused = settings::parse::<NoSettings>(r#"{"zone": "a"}"#);
+/// assert_eq!(refused.unwrap_err(), "settings: unknown field `zone`, there are no fields");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoSettings {}

@@ -8,12 +8,24 @@ pub use crate::host::fake::FakeHost;
 use crate::{Node, Pod};
 
 /// Begins a pod with this name, and one container that asks for nothing.
+///
+/// ```
+/// use kube_scheduler_guest::testing::pod;
+/// let pod = pod("p").build();
+/// assert_eq!((pod.name(), pod.containers().count(), pod.request("cpu").units()), ("p", 1, 0));
+/// ```
 #[must_use]
 pub fn pod(name: &str) -> PodBuilder {
     PodBuilder { name: name.to_string(), ..PodBuilder::default() }
 }
 
-/// Begins a node with this name.
+/// Begins a node with this name, which has nothing and says nothing.
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").build();
+/// assert_eq!((node.name(), node.labels().is_empty(), node.capacity().is_empty()), ("n1", true, true));
+/// ```
 #[must_use]
 pub fn node(name: &str) -> NodeBuilder {
     NodeBuilder { name: name.to_string(), ..NodeBuilder::default() }
@@ -41,6 +53,9 @@ pub struct PodBuilder {
     requests: BTreeMap<String, String>,
     init_requests: Vec<BTreeMap<String, String>>,
     terms: Vec<Message>,
+    preferences: Vec<Message>,
+    near: Vec<Message>,
+    apart: Vec<Message>,
     tolerations: Vec<Message>,
 }
 
@@ -96,14 +111,38 @@ impl PodBuilder {
 
     /// Adds a term to the required node affinity that wants a label to have one of these values.
     #[must_use]
-    pub fn affinity_in(self, key: &str, values: &[&str]) -> Self {
-        self.term(1, key, values)
+    pub fn affinity_in(mut self, key: &str, values: &[&str]) -> Self {
+        self.terms.push(Message::new().message(1, requirement_in(key, values)));
+        self
     }
 
     /// Binds the pod to one node by its name, as the DaemonSet controller does.
     #[must_use]
-    pub fn bound_to(self, node: &str) -> Self {
-        self.term(2, "metadata.name", &[node])
+    pub fn bound_to(mut self, node: &str) -> Self {
+        self.terms.push(Message::new().message(2, requirement_in("metadata.name", &[node])));
+        self
+    }
+
+    /// Adds to the preferred node affinity that a label had better have one of these values, which counts so much.
+    #[must_use]
+    pub fn preference_in(mut self, weight: u8, key: &str, values: &[&str]) -> Self {
+        let term = Message::new().message(1, requirement_in(key, values));
+        self.preferences.push(Message::new().int(1, weight.into()).message(2, term));
+        self
+    }
+
+    /// Wants to be near pods with this label; nodes are near each other that share the value of the label `topology`.
+    #[must_use]
+    pub fn near(mut self, key: &str, value: &str, topology: &str) -> Self {
+        self.near.push(pod_term(key, value, topology));
+        self
+    }
+
+    /// Wants to be away from pods with this label; see [`PodBuilder::near`].
+    #[must_use]
+    pub fn apart_from(mut self, key: &str, value: &str, topology: &str) -> Self {
+        self.apart.push(pod_term(key, value, topology));
+        self
     }
 
     /// The pod.
@@ -112,23 +151,19 @@ impl PodBuilder {
         let mut container = Message::new().text(1, "main").message(8, resource_requirements(&self.requests));
         container = container.text(14, "IfNotPresent");
         let mut spec = Message::new().message(2, container).map(7, &self.selector);
-        if !self.terms.is_empty() {
-            let selector = self.terms.into_iter().fold(Message::new(), |all, term| all.message(1, term));
-            spec = spec.message(18, Message::new().message(1, Message::new().message(1, selector)));
-        }
+        // Node affinity has a selector around its terms, the other two have them in a list.
+        let selector = Message::new().several(1, self.terms);
+        let nodes = Message::new().several(1, Some(selector).filter(Message::has_any)).several(2, self.preferences);
+        let parts = [nodes, Message::new().several(1, self.near), Message::new().several(1, self.apart)];
+        let parts = (1..).zip(parts).filter(|(_, part)| part.has_any());
+        let affinity = parts.fold(Message::new(), |all, (number, part)| all.message(number, part));
+        spec = spec.several(18, Some(affinity).filter(Message::has_any));
         for requests in &self.init_requests {
             spec = spec.message(20, Message::new().text(1, "init").message(8, resource_requirements(requests)));
         }
-        spec = self.tolerations.into_iter().fold(spec, |spec, toleration| spec.message(22, toleration));
+        spec = spec.several(22, self.tolerations);
         let metadata = metadata(&self.name, &self.labels, &self.annotations).text(5, &self.uid);
         Pod::from_protobuf(Message::new().message(1, metadata).message(2, spec).0)
-    }
-
-    fn term(mut self, field: u32, key: &str, values: &[&str]) -> Self {
-        let requirement = Message::new().text(1, key).text(2, "In");
-        let requirement = values.iter().fold(requirement, |all, value| all.text(3, value));
-        self.terms.push(Message::new().message(field, requirement));
-        self
     }
 }
 
@@ -156,6 +191,8 @@ pub struct NodeBuilder {
     capacity: BTreeMap<String, String>,
     allocatable: BTreeMap<String, String>,
     taints: Vec<Message>,
+    conditions: Vec<Message>,
+    images: Vec<Message>,
     unschedulable: bool,
 }
 
@@ -195,6 +232,20 @@ impl NodeBuilder {
         self
     }
 
+    /// Adds a condition, such as `("Ready", "False", "KubeletNotReady")`.
+    #[must_use]
+    pub fn condition(mut self, kind: &str, status: &str, reason: &str) -> Self {
+        self.conditions.push(Message::new().text(1, kind).text(2, status).text(5, reason));
+        self
+    }
+
+    /// Adds a container image that the node has.
+    #[must_use]
+    pub fn image(mut self, name: &str, size_bytes: u64) -> Self {
+        self.images.push(Message::new().text(1, name).int(2, size_bytes));
+        self
+    }
+
     /// Marks the node as cordoned.
     #[must_use]
     pub fn cordoned(mut self) -> Self {
@@ -205,11 +256,9 @@ impl NodeBuilder {
     /// The node.
     #[must_use]
     pub fn build(self) -> Node {
-        let mut spec = Message::new().int(4, u64::from(self.unschedulable));
-        for taint in self.taints {
-            spec = spec.message(5, taint);
-        }
+        let spec = Message::new().int(4, u64::from(self.unschedulable)).several(5, self.taints);
         let status = Message::new().quantities(1, &self.capacity).quantities(2, &self.allocatable);
+        let status = status.several(4, self.conditions).several(8, self.images);
         let metadata = metadata(&self.name, &self.labels, &self.annotations);
         Node::from_protobuf(Message::new().message(1, metadata).message(2, spec).message(3, status).0)
     }
@@ -228,6 +277,16 @@ pub(crate) fn node_list<'a>(nodes: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8>
 
 fn metadata(name: &str, labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Message {
     Message::new().text(1, name).text(3, "default").map(11, labels).map(12, annotations)
+}
+
+fn requirement_in(key: &str, values: &[&str]) -> Message {
+    let requirement = Message::new().text(1, key).text(2, "In");
+    values.iter().fold(requirement, |all, value| all.text(3, value))
+}
+
+fn pod_term(key: &str, value: &str, topology: &str) -> Message {
+    let labels = BTreeMap::from([(key.to_string(), value.to_string())]);
+    Message::new().message(1, Message::new().map(1, &labels)).text(3, topology)
 }
 
 fn resource_requirements(requests: &BTreeMap<String, String>) -> Message {
@@ -255,6 +314,14 @@ impl Message {
 
     fn message(self, number: u32, message: Self) -> Self {
         self.bytes(number, &message.0)
+    }
+
+    fn several(self, number: u32, messages: impl IntoIterator<Item = Self>) -> Self {
+        messages.into_iter().fold(self, |all, message| all.message(number, message))
+    }
+
+    fn has_any(&self) -> bool {
+        !self.0.is_empty()
     }
 
     fn map(self, number: u32, map: &BTreeMap<String, String>) -> Self {

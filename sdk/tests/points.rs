@@ -294,6 +294,41 @@ fn a_pod_is_read_out_of_its_wrapping_and_nobody_can_wrap_one_that_exists() {
     assert_eq!(seen(wrapped("liar")), Ok(PreFilterResult::Only(vec!["none".into()])));
 }
 
+/// Tells which pod and which node it sees.
+struct Sees;
+
+impl Filter for Sees {
+    fn filter(&self, pod: &Pod, node: &Node) -> Status {
+        Status::unschedulable(format!("{} on {} in {:?}", pod.name(), node.name(), node.labels().get("zone")))
+    }
+}
+
+#[test]
+fn a_node_is_read_in_place_of_its_name_and_the_pod_is_asked_for_when_it_is_another_one() {
+    let message = String::from_utf8(node("n1").label("zone", "a").build().protobuf().to_vec()).unwrap();
+    let (same, another) = (format!("\u{2}{message}"), format!("\u{1}\u{2}{message}"));
+    // This host knows no node, and panics when it is asked for one.
+    let mut host = FakeHost::new().pod(pod("p"));
+    assert_eq!(host.filter(&Sees, &another).reason(), "p on n1 in Some(\"a\")");
+    let mut host = host.pod(pod("q"));
+    assert_eq!(host.filter(&Sees, &same).reason(), "p on n1 in Some(\"a\")");
+    assert_eq!(host.filter(&Sees, &another).reason(), "q on n1 in Some(\"a\")");
+    // A host that tells a name says nothing about the pod.
+    let mut host = host.pod(pod("r")).node(node("n2"));
+    assert_eq!(host.filter(&Sees, "n2").reason(), "r on n2 in None");
+    assert_eq!(host.filter(&Sees, &same).reason(), "r on n1 in Some(\"a\")");
+}
+
+#[test]
+fn a_pod_that_was_wrong_is_asked_for_again() {
+    let message = String::from_utf8(node("n1").build().protobuf().to_vec()).unwrap();
+    let mut broken = FakeHost::new().pod_bytes(vec![0x0a, 0xff]);
+    let said = Status::error("protobuf: the host's answer is cut off or no protobuf message");
+    assert_eq!(broken.filter(&Sees, &format!("\u{1}\u{2}{message}")), said);
+    assert_eq!(broken.filter(&Sees, &format!("\u{2}{message}")), said);
+    assert_eq!(broken.pod(pod("p")).filter(&Sees, &format!("\u{2}{message}")).reason(), "p on n1 in None");
+}
+
 #[test]
 #[should_panic(expected = "the plugin called `currentPod`, which this test did not set")]
 fn a_question_that_the_test_did_not_foresee_panics() {

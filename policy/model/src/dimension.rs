@@ -43,6 +43,14 @@ pub const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
 pub const GPU: &str = "nvidia.com/gpu";
 
 /// The kind of host a pod may run on; the placement filters see to it that it runs on no other.
+///
+/// ```
+/// use weir_model::Class;
+/// // Only here do pods count in the dimensions that people call `cpu` and `nvidia.com/gpu`.
+/// assert_eq!(Class::CpuHosts.dimension("memory", false), "memory");
+/// assert_eq!(Class::GpuHosts.dimension("nvidia.com/gpu", true), "nvidia.com/gpu");
+/// assert_eq!(Class::Sku("G3".into()).dimension("memory", false), "sku-memory.weir.dev/G3");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// Hosts without GPUs.
@@ -80,6 +88,13 @@ impl Class {
 }
 
 /// A dimension, as a small number; [`Dimensions`] knows its name.
+///
+/// ```
+/// use weir_model::Dimensions;
+/// let mut dims = Dimensions::new();
+/// let known = ["memory", "cpu"].map(|name| dims.intern(name));
+/// assert_eq!(known.map(|dim| dim.index()), [0, 1], "in the order in which they became known");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Dim(u16);
 

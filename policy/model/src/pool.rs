@@ -23,6 +23,14 @@ pub enum ResourceKind {
 }
 
 /// What one pool is given of one dimension.
+///
+/// ```
+/// use weir_model::{Amount, ResourceKind, ResourceSpec};
+/// let unlisted = ResourceSpec::unlisted(1);
+/// assert_eq!((unlisted.reservation, unlisted.limit, unlisted.kind), (Amount::ZERO, None, ResourceKind::Elastic));
+/// let team = ResourceSpec { reservation: Amount::new(8), limit: Some(Amount::new(16)), ..unlisted };
+/// assert_eq!((team.reservation.units(), team.share), (8, 1), "8 are its own, and up to 8 more it may borrow");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceSpec {
     /// What the pool is guaranteed, in the dimension's base unit.
@@ -55,6 +63,15 @@ pub struct PoolSpec {
 }
 
 /// A pool, as its position in a [`PoolTree`]. The root, which is the cluster itself, is [`PoolId::ROOT`].
+///
+/// ```
+/// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+/// let org = PoolSpec { name: "org".into(), ..PoolSpec::default() };
+/// let (tree, _) = PoolTree::build(vec![org], &Dimensions::new());
+/// let org = tree.find("org").unwrap();
+/// assert_eq!((PoolId::ROOT.index(), org.index()), (0, 1));
+/// assert!(PoolId::ROOT < org, "parents come before their children");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId(u32);
 
@@ -74,6 +91,13 @@ impl PoolId {
 }
 
 /// Why a pool is not in the tree.
+///
+/// ```
+/// use weir_model::PoolError;
+/// let lost = PoolError::MissingParent { pool: "lost".into(), parent: "nowhere".into() };
+/// let said = r#"pool "lost", parent: "nowhere" does not exist or is not valid; create it or name another"#;
+/// assert_eq!((lost.to_string().as_str(), lost.pool()), (said, "lost"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolError {
     /// A pool without a name.

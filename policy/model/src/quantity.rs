@@ -146,6 +146,13 @@ impl Add for Quantity {
 }
 
 /// What is wrong with a quantity's text.
+///
+/// ```
+/// use weir_model::{Quantity, QuantityError};
+/// assert_eq!(Quantity::parse("8K"), Err(QuantityError::Suffix));
+/// assert_eq!(Quantity::parse("8 Gi"), Err(QuantityError::Character { at: 1 }));
+/// assert_eq!(QuantityError::Empty.to_string(), "a quantity is empty; write a number such as 4, 500m or 80Gi");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuantityError {
     /// There is no text at all.

@@ -29,6 +29,24 @@ pub trait Resources<'a>: Iterator<Item = (&'a str, &'a str)> {}
 impl<'a, I: Iterator<Item = (&'a str, &'a str)>> Resources<'a> for I {}
 
 /// A container as far as its requests go.
+///
+/// ```
+/// use weir_model::{ContainerShape, Resources};
+///
+/// /// Runs on beside the others.
+/// struct Proxy;
+///
+/// impl ContainerShape for Proxy {
+///     fn requests(&self) -> impl Resources<'_> {
+///         [("cpu", "100m"), ("memory", "64Mi")].into_iter()
+///     }
+///     fn is_sidecar(&self) -> bool {
+///         true
+///     }
+/// }
+/// assert_eq!(Proxy.requests().map(|(name, _)| name).collect::<Vec<_>>(), ["cpu", "memory"]);
+/// assert_eq!(Proxy.allocated().count(), 0, "no node has set anything aside for it");
+/// ```
 pub trait ContainerShape {
     /// `resources.requests`.
     fn requests(&self) -> impl Resources<'_>;
@@ -62,6 +80,14 @@ pub trait PodShape {
 }
 
 /// A quantity in a pod that does not parse.
+///
+/// ```
+/// use weir_model::requests::{Place, RequestError};
+/// use weir_model::QuantityError;
+/// let (place, resource) = (Place::InitContainer(1), "memory".to_owned());
+/// let error = RequestError { place, resource, source: QuantityError::NoDigits };
+/// assert_eq!(error.to_string(), "spec.initContainers[1].resources.requests[memory]: a quantity has no digits");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestError {
     /// Where it stands in the pod, such as `containers[0].resources.requests`.

@@ -27,6 +27,27 @@ pub trait TermView {
 }
 
 /// One requirement of a term.
+///
+/// ```
+/// use weir_model::RequirementView;
+///
+/// /// A label, and what it has to be.
+/// struct In(&'static str, &'static [&'static str]);
+///
+/// impl RequirementView for In {
+///     fn key(&self) -> &str {
+///         self.0
+///     }
+///     fn operator(&self) -> &str {
+///         "In"
+///     }
+///     fn values(&self) -> impl Iterator<Item = &str> {
+///         self.1.iter().copied()
+///     }
+/// }
+/// let zone = In("zone", &["a", "b"]);
+/// assert_eq!((zone.key(), zone.operator(), zone.values().any(|value| value == "b")), ("zone", "In", true));
+/// ```
 pub trait RequirementView {
     /// The label or field.
     fn key(&self) -> &str;

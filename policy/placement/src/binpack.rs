@@ -74,6 +74,14 @@ pub fn most_allocated(allocatable: Amount, requested: Amount, wanted: Amount) ->
 }
 
 /// What a pod wants of a node, as far as fragmentation goes.
+///
+/// ```
+/// use weir_model::Amount;
+/// use weir_placement::binpack::{GpuRequest, Shape};
+/// let trainer = Shape { cpu_milli: Amount::new(8_000), gpus: GpuRequest::Whole(2) };
+/// let notebook = Shape { cpu_milli: Amount::new(1_000), gpus: GpuRequest::Part(250) };
+/// assert_eq!((trainer.gpus.milli(), notebook.gpus.milli()), (2_000, 250));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shape {
     /// Thousandths of a core.
@@ -83,6 +91,11 @@ pub struct Shape {
 }
 
 /// The GPUs that a pod wants.
+///
+/// ```
+/// use weir_placement::binpack::GpuRequest;
+/// assert_eq!([GpuRequest::Nothing, GpuRequest::Part(500), GpuRequest::Whole(8)].map(GpuRequest::milli), [0, 500, 8_000]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GpuRequest {
     /// None.
@@ -106,6 +119,19 @@ impl GpuRequest {
 }
 
 /// What a node has left.
+///
+/// ```
+/// use weir_model::Amount;
+/// use weir_placement::binpack::{Devices, GpuRequest, Room, Shape};
+/// // One of 4 GPUs is untouched, one has 300 thousandths left, two are gone.
+/// let room = Room { cpu_milli: Amount::new(4_000), gpus: 4, whole: 1, parts: vec![300] };
+/// assert_eq!((room.idle_milli(), room.fullness().points()), (1_300, 67));
+/// let pod = |gpus| Shape { cpu_milli: Amount::new(1_000), gpus };
+/// assert!(room.fits(&pod(GpuRequest::Part(400))) && !room.fits(&pod(GpuRequest::Whole(2))));
+/// let small = pod(GpuRequest::Part(200));
+/// assert_eq!(room.choices(&small).collect::<Vec<_>>(), [Devices::Unused, Devices::Part(0)]);
+/// assert_eq!(room.after(&small, Devices::Part(0)).parts, [100]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Room {
     /// Thousandths of a core.
@@ -348,6 +374,11 @@ fn sigmoid(micro: i64) -> Score {
 }
 
 /// What is wrong with a list of typical pods.
+///
+/// ```
+/// use weir_placement::binpack::{TypicalPods, TypicalPodsError};
+/// assert_eq!(TypicalPods::new(vec![]).err(), Some(TypicalPodsError::NoWeight));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypicalPodsError {
     /// Nothing in it counts.

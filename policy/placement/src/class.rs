@@ -17,6 +17,34 @@ use crate::gpu::GpuNames;
 use crate::sku::{Named, SeveralModels, SpecialHardware};
 
 /// The filters that are switched on, with their settings.
+///
+/// ```
+/// use weir_model::{Class, NodeView};
+/// use weir_placement::{Filters, gpu::GpuNames};
+///
+/// /// A host with GPUs.
+/// struct Host;
+///
+/// impl NodeView for Host {
+///     fn label(&self, _: &str) -> Option<&str> {
+///         None
+///     }
+///     fn annotation(&self, _: &str) -> Option<&str> {
+///         None
+///     }
+///     fn capacity(&self) -> impl Iterator<Item = (&str, &str)> {
+///         [("cpu", "96"), ("nvidia.com/gpu", "8")].into_iter()
+///     }
+///     fn allocatable(&self) -> impl Iterator<Item = (&str, &str)> {
+///         self.capacity()
+///     }
+/// }
+/// let gpu = GpuNames::new(vec!["nvidia.com/gpu".into()], vec![])?;
+/// assert_eq!(Filters { gpu: Some(gpu), sku: None }.class_of_node(&Host), Class::GpuHosts);
+/// // Nothing keeps pods without GPUs off it, so it is a host like any other.
+/// assert_eq!(Filters::default().class_of_node(&Host), Class::CpuHosts);
+/// # Ok::<(), weir_placement::gpu::GpuNamesError>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Filters {
     /// The settings of gpu-filter; `None` while it is off.

@@ -91,6 +91,12 @@ impl GpuNames {
 }
 
 /// Why a pod may not run on a node, as far as GPUs go.
+///
+/// ```
+/// use weir_placement::gpu::Refusal;
+/// // What a user reads behind "12 ".
+/// assert_eq!(Refusal::NoGpuHost.to_string(), "node(s) had no GPUs, which the pod asks for");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The pod asks for GPUs and the node is not a GPU host.
@@ -113,6 +119,12 @@ impl fmt::Display for Refusal {
 }
 
 /// What is wrong with the names that mean GPU.
+///
+/// ```
+/// use weir_placement::gpu::{GpuNames, GpuNamesError};
+/// let every_host = GpuNames::new(vec!["nvidia.com/gpu".into(), "cpu".into()], vec![]);
+/// assert_eq!(every_host, Err(GpuNamesError::Resource { index: 1 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GpuNamesError {
     /// No resource is named, so nothing would be a GPU.

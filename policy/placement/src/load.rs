@@ -46,6 +46,13 @@ const PENALTY: i64 = 10;
 const ABSURD: i64 = 2;
 
 /// How the load of a node is judged; all in percent of what is allocatable there.
+///
+/// ```
+/// use weir_placement::load::LoadSettings;
+/// let wide = LoadSettings { band_percent: 60, ..LoadSettings::default() };
+/// assert_eq!(wide.checked().unwrap_err().to_string(), "bandPercent: 60 is not a percentage between 1 and 50");
+/// assert!(LoadSettings::default().checked().is_ok());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LoadSettings {

@@ -277,6 +277,13 @@ fn matches_nothing(term: &impl TermView) -> bool {
 }
 
 /// A name in a pod that has to be replaced before NodeAffinity sees it.
+///
+/// ```
+/// use weir_placement::sku::Rewrite;
+/// let [key, alias, value] = ["gpu-node-label-model", "H100", "NVIDIA_H100_80GB_HBM3"].map(String::from);
+/// let said = "recreate the pod: under gpu-node-label-model, alias H100 now means NVIDIA_H100_80GB_HBM3";
+/// assert_eq!(Rewrite { key, alias, value }.to_string(), said);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewrite {
     /// The label.
@@ -296,6 +303,12 @@ impl fmt::Display for Rewrite {
 
 /// A pod that names several special models and no general one; nobody can say which pool of hardware it
 /// should count in.
+///
+/// ```
+/// use weir_placement::sku::SeveralModels;
+/// let both = SeveralModels { models: vec!["G3".into(), "V100M32".into()] };
+/// assert_eq!(both.to_string(), "the pod names several special GPU models (G3, V100M32); name one of them");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeveralModels {
     /// Their real names, in the order of the list.

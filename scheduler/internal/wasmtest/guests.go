@@ -41,6 +41,11 @@ func (h Host) ReadCurrentNode() Code {
 	return join(Const(nameAt), Const(nameAt), Const(nameLimit), h.CurrentNodeName, Const(dataAt), Const(dataLimit), h.Node)
 }
 
+// ReadNodeName leaves the length of what is told as the current node's name, which it puts at dataAt.
+func (h Host) ReadNodeName() Code {
+	return join(Const(dataAt), Const(dataLimit), h.CurrentNodeName)
+}
+
 // ReadPod leaves the length of the pod's bytes, which it puts at dataAt.
 func (h Host) ReadPod() Code {
 	return join(Const(dataAt), Const(dataLimit), h.CurrentPod)
@@ -54,6 +59,11 @@ func (h Host) Answer(code int32) Code {
 // Pure makes a module declare itself pure.
 func (m *Module) Pure() *Module {
 	return m.Custom("weir.dev/guest", []byte(`{"abi":2,"plugin":"test","version":"0.0.0","points":[],"pure":true}`))
+}
+
+// Inline makes a module declare itself pure, and that it takes the node of a call in place of its name.
+func (m *Module) Inline() *Module {
+	return m.Custom("weir.dev/guest", []byte(`{"abi":2,"plugin":"test","version":"0.0.0","points":[],"pure":true,"inline":true}`))
 }
 
 // NodeEcho is a filter that answers Unschedulable with the bytes of the current node as the reason.

@@ -20,6 +20,7 @@ use crate::{
 std::thread_local! {
     static CURRENT: RefCell<Option<FakeHost>> = const { RefCell::new(None) };
     static FAILURE: RefCell<Option<Failure>> = const { RefCell::new(None) };
+    static KEPT_POD: RefCell<Option<Pod>> = const { RefCell::new(None) };
     static CYCLE: RefCell<u64> = const { RefCell::new(0) };
 }
 
@@ -359,6 +360,10 @@ pub(super) fn with_cycle<R>(change: impl FnOnce(&mut u64) -> R) -> R {
 
 pub(super) fn with_failure<R>(change: impl FnOnce(&mut Option<Failure>) -> R) -> R {
     FAILURE.with_borrow_mut(change)
+}
+
+pub(super) fn with_kept_pod<R>(change: impl FnOnce(&mut Option<Pod>) -> R) -> R {
+    KEPT_POD.with_borrow_mut(change)
 }
 
 pub(super) fn log(severity: Severity, message: &str, pairs: &[(&str, &str)]) {

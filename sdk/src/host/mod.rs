@@ -23,9 +23,9 @@ use fake as imp;
 #[cfg(target_family = "wasm")]
 use wasm as imp;
 
-use crate::Status;
 use crate::handle::Event;
 use crate::klog::Severity;
+use crate::{Pod, Status};
 
 /// A question whose answer is bytes.
 ///
@@ -185,6 +185,21 @@ pub(crate) fn settle(verdict: Status) -> Status {
         None => verdict,
         Some(failure) => Status::error(failure),
     }
+}
+
+/// Whether an answer of this call made no sense so far.
+pub(crate) fn has_failed() -> bool {
+    imp::with_failure(|failure| failure.is_some())
+}
+
+/// Takes the pod that the call before was about, as far as it was read.
+pub(crate) fn take_pod() -> Option<Pod> {
+    imp::with_kept_pod(Option::take)
+}
+
+/// Keeps the pod of this call, for one about the same pod.
+pub(crate) fn keep_pod(pod: Pod) {
+    imp::with_kept_pod(|kept| *kept = Some(pod));
 }
 
 /// Writes a line to the scheduler's log.

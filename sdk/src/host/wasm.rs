@@ -9,10 +9,10 @@ use core::alloc::Layout;
 use core::cell::UnsafeCell;
 
 use super::Failure;
-use crate::ClusterEvent;
 use crate::handle::Event;
 use crate::klog::Severity;
 use crate::view::wire::Message;
+use crate::{ClusterEvent, Pod};
 
 #[link(wasm_import_module = "k8s.io/api")]
 unsafe extern "C" {
@@ -81,6 +81,7 @@ static TEXTS: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
 static LISTS: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
 static CYCLE: Global<u64> = Global(UnsafeCell::new(0));
 static FAILURE: Global<Option<Failure>> = Global(UnsafeCell::new(None));
+static KEPT_POD: Global<Option<Pod>> = Global(UnsafeCell::new(None));
 static PLUGIN_NAME: Global<&str> = Global(UnsafeCell::new(""));
 
 /// Puts a question until its answer fits: `question` gets a buffer and its size, and says how long the answer
@@ -161,6 +162,11 @@ pub(super) fn node_image_states(name: &str) -> Result<Vec<u8>, String> {
 pub(super) fn with_failure<R>(change: impl FnOnce(&mut Option<Failure>) -> R) -> R {
     // SAFETY: one thread, and no closure of this crate comes back here.
     change(unsafe { &mut *FAILURE.0.get() })
+}
+
+pub(super) fn with_kept_pod<R>(change: impl FnOnce(&mut Option<Pod>) -> R) -> R {
+    // SAFETY: one thread, and no closure of this crate comes back here.
+    change(unsafe { &mut *KEPT_POD.0.get() })
 }
 
 pub(crate) fn status_reason(reason: &str) {

@@ -33,6 +33,16 @@ impl<'a> Term<'a> {
 }
 
 /// One requirement of a [`Term`].
+///
+/// ```
+/// use kube_scheduler_guest::testing::pod;
+/// let pod = pod("p").affinity_in("zone", &["a", "b"]).build();
+/// let term = pod.required_node_affinity().next().unwrap();
+/// let requirement = term.match_expressions().next().unwrap();
+/// let allows = |zone| requirement.key() == "zone" && requirement.values().any(|value| value == zone);
+/// assert_eq!(requirement.operator(), "In");
+/// assert_eq!((allows("b"), allows("c")), (true, false));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Requirement<'a>(Message<'a>);
 
@@ -56,6 +66,16 @@ impl<'a> Requirement<'a> {
 }
 
 /// A term that a node had better meet.
+///
+/// ```
+/// use kube_scheduler_guest::testing::pod;
+/// let pod = pod("p").preference_in(80, "disk", &["nvme"]).preference_in(20, "disk", &["ssd"]).build();
+/// let likes = pod.preferred_node_affinity().map(|preference| {
+///     let disk = preference.term().match_expressions().next().and_then(|disk| disk.values().next());
+///     (preference.weight(), disk.unwrap())
+/// });
+/// assert_eq!(likes.collect::<Vec<_>>(), [(80, "nvme"), (20, "ssd")]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Preference<'a>(pub(crate) Message<'a>);
 
@@ -74,6 +94,16 @@ impl<'a> Preference<'a> {
 }
 
 /// Pods near which another one has to be, or must not be.
+///
+/// ```
+/// use kube_scheduler_guest::testing::pod;
+/// let pod = pod("worker").near("app", "cache", "zone").apart_from("app", "worker", "kubernetes.io/hostname").build();
+/// let cache = pod.required_pod_affinity().next().unwrap();
+/// assert_eq!((cache.match_labels().get("app"), cache.topology_key()), (Some("cache"), "zone"));
+/// assert_eq!(cache.namespaces().count(), 0, "so those of its own namespace");
+/// let sibling = pod.required_pod_anti_affinity().next().unwrap();
+/// assert_eq!(sibling.topology_key(), "kubernetes.io/hostname");
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct PodTerm<'a>(pub(crate) Message<'a>);
 

@@ -10,6 +10,7 @@ use super::object::Object;
 use super::wire::{Index, Message, Positions, positions};
 use super::{Quantities, Texts};
 use crate::host::{self, Call, CurrentNodeName, NamedNode};
+use crate::run::PodOfCall;
 
 /// The node that is being judged, read from the host when it is first asked for more than its name.
 ///
@@ -29,10 +30,16 @@ use crate::host::{self, Call, CurrentNodeName, NamedNode};
 /// ```
 #[derive(Debug, Default)]
 pub struct Node {
-    name: OnceCell<String>,
+    /// Its name where that is all that the host has told; else it stands in the object.
+    name: Option<String>,
     object: OnceCell<Object>,
     status: Index<4>,
 }
+
+/// The marks in front of a node that is told in place of its name, the first only where the pod is another one
+/// than that of the call before.
+const ANOTHER_POD: u8 = 1;
+const INLINE: u8 = 2;
 
 /// The annotation in which a host hands over the node as it made it before.
 const PACKED: &str = "node.weir.dev/packed";
@@ -45,9 +52,34 @@ const CONDITIONS: usize = 2;
 const IMAGES: usize = 3;
 
 impl Node {
-    /// The node that this call is about.
-    pub(crate) fn current() -> Self {
-        Self::default()
+    /// The node that this call is about, and whether the host says that its pod is the one of the call before.
+    ///
+    /// A host that knows how to (ABI.md) tells the node itself in place of its name, behind marks with which
+    /// no name begins.
+    pub(crate) fn current() -> (Self, PodOfCall) {
+        let told = host::ask(CurrentNodeName);
+        match told.as_slice() {
+            [INLINE, ..] => (Self::inline(told, 1), PodOfCall::Same),
+            [ANOTHER_POD, INLINE, ..] => (Self::inline(told, 2), PodOfCall::Another),
+            _ => (Self::named(told), PodOfCall::Unsaid),
+        }
+    }
+
+    fn inline(told: Vec<u8>, start: usize) -> Self {
+        Self { object: Object::behind(told, start).into(), ..Self::default() }
+    }
+
+    /// A node as the host answers who asks for it by its name.
+    pub(crate) fn answered(bytes: Vec<u8>) -> Self {
+        Self { object: Object::new(bytes).unpacked(PACKED).into(), ..Self::default() }
+    }
+
+    fn named(told: Vec<u8>) -> Self {
+        let name = String::from_utf8(told).unwrap_or_else(|_| {
+            host::fail(CurrentNodeName::NAME, &"the name is not UTF-8");
+            String::new()
+        });
+        Self { name: Some(name), ..Self::default() }
     }
 
     /// A node from the bytes of its protobuf message, for tests and for tools outside a scheduler.
@@ -59,8 +91,7 @@ impl Node {
     /// ```
     #[must_use]
     pub fn from_protobuf(bytes: Vec<u8>) -> Self {
-        let object = Object::new(bytes);
-        Self { name: OnceCell::from(String::from(object.name())), object: object.into(), ..Self::default() }
+        Self { object: Object::new(bytes).into(), ..Self::default() }
     }
 
     /// The bytes of its protobuf message, empty if it was never read.
@@ -79,12 +110,7 @@ impl Node {
     /// `metadata.name`. Asking for it does not fetch the node.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.name.get_or_init(|| {
-            String::from_utf8(host::ask(CurrentNodeName)).unwrap_or_else(|_| {
-                host::fail(CurrentNodeName::NAME, &"the name is not UTF-8");
-                String::new()
-            })
-        })
+        self.name.as_deref().unwrap_or_else(|| self.object().name())
     }
 
     /// `metadata.labels`.
@@ -195,7 +221,8 @@ impl Node {
 
     fn object(&self) -> &Object {
         self.object.get_or_init(|| {
-            let name = self.name();
+            // Without an object there is a name.
+            let name = self.name.as_deref().unwrap_or_default();
             let bytes = host::ask(NamedNode(name));
             if bytes.is_empty() {
                 host::fail(NamedNode::NAME, &format_args!("the host knows no node `{name}`"));
@@ -255,6 +282,13 @@ impl<'a> Taint<'a> {
 }
 
 /// A condition of a [`Node`].
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").condition("MemoryPressure", "True", "KubeletHasInsufficientMemory").build();
+/// let pressure = node.conditions().find(|condition| condition.kind().ends_with("Pressure")).unwrap();
+/// assert_eq!((pressure.status(), pressure.reason()), ("True", "KubeletHasInsufficientMemory"));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct NodeCondition<'a>(Message<'a>);
 
@@ -285,6 +319,13 @@ impl<'a> NodeCondition<'a> {
 }
 
 /// A container image on a [`Node`].
+///
+/// ```
+/// use kube_scheduler_guest::testing::node;
+/// let node = node("n1").image("example.com/train:2", 8_000_000_000).build();
+/// let image = node.images().find(|image| image.names().any(|name| name == "example.com/train:2"));
+/// assert_eq!(image.map(|image| image.size_bytes()), Some(8_000_000_000));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ContainerImage<'a>(Message<'a>);
 

@@ -31,8 +31,13 @@ const ANNOTATIONS: u32 = 12;
 
 impl Object {
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self::behind(bytes, 0)
+    }
+
+    /// The object that begins at this place in the bytes.
+    pub(crate) fn behind(bytes: Vec<u8>, start: usize) -> Self {
         let end = bytes.len();
-        Self { bytes, start: 0, end, annotations: Index::default() }
+        Self { bytes, start, end, annotations: Index::default() }
     }
 
     /// The object that a host has put into an annotation of this one, as the message that it made once; else

@@ -251,6 +251,15 @@ impl PodView for Pod {
 }
 
 /// A container of a [`Pod`].
+///
+/// ```
+/// use kube_scheduler_guest::testing::pod;
+/// let pod = pod("p").request("cpu", "500m").init_request("cpu", "2").build();
+/// let largest = pod.containers().chain(pod.init_containers()).max_by_key(|one| one.requests().amount("cpu"));
+/// let init = largest.unwrap();
+/// assert_eq!((init.name(), init.requests().text("cpu")), ("init", Some("2")));
+/// assert!(init.image().is_empty() && init.limits().is_empty() && !init.is_sidecar());
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Container<'a>(Message<'a>);
 

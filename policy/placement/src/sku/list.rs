@@ -53,6 +53,14 @@ impl Default for SpecialHardwareList {
 }
 
 /// A model of GPU that is kept for those who name it.
+///
+/// ```
+/// use weir_placement::sku::SpecialModel;
+/// let written = r#"{"model": "G3", "labelValues": {"nvidia.com/gpu.product": "G3-SXM"}, "gpusPerHost": 8}"#;
+/// let g3: SpecialModel = serde_json::from_str(written)?;
+/// assert_eq!((g3.label_value("nvidia.com/gpu.product"), g3.label_value("any/other")), ("G3-SXM", "G3"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SpecialModel {
@@ -133,6 +141,14 @@ fn is_label_value(name: &str) -> bool {
 }
 
 /// What is wrong with a list of special hardware.
+///
+/// ```
+/// use weir_placement::sku::{ListError, SpecialHardware, SpecialHardwareList};
+/// let list: SpecialHardwareList = serde_json::from_str(r#"{"models": [{"model": "G3", "gpusPerHost": 0}]}"#)?;
+/// let wrong = SpecialHardware::new(list).unwrap_err();
+/// assert_eq!(wrong.to_string(), "models[0].gpusPerHost: a host of G3 has at least 1 GPU");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListError {
     /// No label is named, so no node could be special.
