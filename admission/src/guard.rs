@@ -1,10 +1,16 @@
 //! The objects at the API server that make asking for admission the only way to run: two webhook entries
-//! that change managed pods, and one policy that refuses those which were not changed.
+//! that change managed pods, one policy that refuses those which were not changed, and entries that notice what
+//! the policy is about to refuse.
 //!
 //! The webhook fails open, so that a cluster without Weir's replicas still creates everybody else's pods.
 //! The policy closes the gap for managed ones: it is evaluated inside the API server and never down. It
 //! allows everything about pods that are not managed, and every access in it is guarded, because an
 //! expression that fails is a denial.
+//!
+//! What is refused about a pod that exists leaves no trace on it, and the API server tells nobody but who asked.
+//! So for each refusal there is an entry that is called for exactly the requests of which the policy's rule does
+//! not hold, and changes nothing. It is a mutating entry because those come before the policy: of a request that
+//! is refused no validating webhook hears. See `refusals` for what is made of it.
 //!
 //! At creation a pod is managed when [`managed`] says so. Later the user is
 //! another one, and the namespace's label may have changed; then a pod is managed if it was made so, which
@@ -18,6 +24,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta};
 use std::time::Duration;
+use weir_api::condition::Refusal;
 use weir_api::{GROUP, names};
 
 use crate::config::Config;
@@ -28,9 +35,11 @@ use crate::managed::{Scope, asks_itself, exempt, managed, quote};
 pub const NAME: &str = "weir-admission";
 /// The path that the webhook is called at.
 pub const PATH: &str = "/mutate";
+/// The path above those at which refusals are noticed, each by its name.
+pub const REFUSALS: &str = "/refusals";
 
 /// The webhook's registration: one entry for pods that ask by themselves, and one for namespaces that ask
-/// for all of theirs, because match conditions see the pod but not its namespace.
+/// for all of theirs, because match conditions see the pod but not its namespace; and one for each refusal.
 #[must_use]
 pub fn webhook(config: &Config, ca_bundle: &[u8]) -> MutatingWebhookConfiguration {
     let by_label = |operator: &str| LabelSelector {
@@ -44,31 +53,40 @@ pub fn webhook(config: &Config, ca_bundle: &[u8]) -> MutatingWebhookConfiguratio
     let condition = |name: &str, expression| MatchCondition { name: name.to_owned(), expression };
     let not_exempt = || condition("not-exempt", format!("!{}", exempt(config).cel("object", Scope::Webhook)));
     let asks = condition("asks", asks_itself(config).cel("object", Scope::Webhook));
-    MutatingWebhookConfiguration {
-        metadata: named(),
-        webhooks: Some(vec![
-            entry(config, ca_bundle, "pods", by_label("NotIn"), vec![asks, not_exempt()]),
-            entry(config, ca_bundle, "namespaces", by_label("In"), vec![not_exempt()]),
-        ]),
-    }
+    let gates = |name: &str, operator, conditions| MutatingWebhook {
+        match_conditions: Some(conditions),
+        namespace_selector: Some(by_label(operator)),
+        reinvocation_policy: Some("IfNeeded".to_owned()),
+        rules: Some(vec![rule("CREATE", &["pods"])]),
+        ..entry(config, ca_bundle, &format!("{name}.admission"), PATH)
+    };
+    let notices = |validation: &Validates| {
+        let refusal = validation.refusal?;
+        let name = format!("{}.refusals", refusal.as_str().to_ascii_lowercase());
+        Some(MutatingWebhook {
+            match_conditions: Some(vec![condition("refused", refused(config, validation))]),
+            rules: Some(vec![rule("UPDATE", &["pods", "pods/resize"])]),
+            side_effects: "NoneOnDryRun".to_owned(),
+            ..entry(config, ca_bundle, &name, &format!("{REFUSALS}/{refusal}"))
+        })
+    };
+    let mut webhooks =
+        vec![gates("pods", "NotIn", vec![asks, not_exempt()]), gates("namespaces", "In", vec![not_exempt()])];
+    webhooks.extend(validations().iter().filter_map(notices));
+    MutatingWebhookConfiguration { metadata: named(), webhooks: Some(webhooks) }
 }
 
-fn entry(
-    config: &Config,
-    ca_bundle: &[u8],
-    name: &str,
-    namespaces: LabelSelector,
-    conditions: Vec<MatchCondition>,
-) -> MutatingWebhook {
+/// What all entries have in common: they fail open, and soon.
+fn entry(config: &Config, ca_bundle: &[u8], name: &str, path: &str) -> MutatingWebhook {
     let service = ServiceReference {
         name: config.webhook.service.clone(),
         namespace: config.namespace.clone(),
-        path: Some(PATH.to_owned()),
+        path: Some(path.to_owned()),
         port: Some(i32::from(config.webhook.service_port)),
     };
-    let url = config.webhook.url.as_ref().map(|url| format!("{}{PATH}", url.trim_end_matches('/')));
+    let url = config.webhook.url.as_ref().map(|url| format!("{}{path}", url.trim_end_matches('/')));
     MutatingWebhook {
-        name: format!("{name}.admission.{GROUP}"),
+        name: format!("{name}.{GROUP}"),
         admission_review_versions: vec!["v1".to_owned()],
         client_config: WebhookClientConfig {
             ca_bundle: Some(ByteString(ca_bundle.to_vec())),
@@ -76,30 +94,54 @@ fn entry(
             url,
         },
         failure_policy: Some("Ignore".to_owned()),
-        match_conditions: Some(conditions),
         match_policy: Some("Equivalent".to_owned()),
-        namespace_selector: Some(namespaces),
-        object_selector: None,
-        reinvocation_policy: Some("IfNeeded".to_owned()),
-        rules: Some(vec![RuleWithOperations {
-            api_groups: Some(vec![String::new()]),
-            api_versions: Some(vec!["v1".to_owned()]),
-            operations: Some(vec!["CREATE".to_owned()]),
-            resources: Some(vec!["pods".to_owned()]),
-            scope: Some("Namespaced".to_owned()),
-        }]),
         side_effects: "None".to_owned(),
         timeout_seconds: i32::try_from(Duration::from(config.webhook.timeout).as_secs()).ok(),
+        ..MutatingWebhook::default()
     }
+}
+
+fn rule(operation: &str, resources: &[&str]) -> RuleWithOperations {
+    RuleWithOperations {
+        api_groups: Some(vec![String::new()]),
+        api_versions: Some(vec!["v1".to_owned()]),
+        operations: Some(vec![operation.to_owned()]),
+        resources: Some(resources.iter().map(|&resource| resource.to_owned()).collect()),
+        scope: Some("Namespaced".to_owned()),
+    }
+}
+
+/// A rule of the policy turned round, as a match condition: what the policy has in variables stands in it.
+///
+/// The sidecar's own requests, which are most, are asked for first and cost nothing more.
+fn refused(config: &Config, validation: &Validates) -> String {
+    let mut expression = format!("!variables.sidecar && !({})", validation.expression);
+    // A variable may be written in those before it.
+    for (name, meaning) in variables(config).into_iter().rev() {
+        expression = replace_word(&expression, &format!("variables.{name}"), &format!("({meaning})"));
+    }
+    expression
+}
+
+/// Replaces a word wherever it is not the beginning of a longer one.
+fn replace_word(text: &str, word: &str, with: &str) -> String {
+    let mut parts = text.split(word);
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let longer = part.starts_with(|next: char| next.is_ascii_alphanumeric());
+        result.push_str(if longer { word } else { with });
+        result.push_str(part);
+    }
+    result
 }
 
 /// The policy that lets nobody admit himself.
 #[must_use]
 pub fn policy(config: &Config) -> ValidatingAdmissionPolicy {
     let variable = |(name, expression): (&str, String)| Variable { name: name.to_owned(), expression };
-    let validation = |(expression, message): (String, &str)| Validation {
+    let validation = |Validates { refusal: _, expression, message }| Validation {
         expression,
-        message: Some(message.to_owned()),
+        message: Some(str::to_owned(message)),
         message_expression: None,
         reason: Some("Forbidden".to_owned()),
     };
@@ -197,51 +239,77 @@ fn variables(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 /// What must hold, and what is said when it does not.
-fn validations() -> Vec<(String, &'static str)> {
-    let created = |rule: &str| format!("!variables.created || {rule}");
+struct Validates {
+    /// What it is called where it is noticed; nothing for a creation, of which there is no pod to tell on and
+    /// which the pod's controller tells of by itself.
+    refusal: Option<Refusal>,
+    expression: String,
+    message: &'static str,
+}
+
+/// What is said to whoever asks for what is refused, and on the pod.
+#[must_use]
+pub const fn sentence(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::GateRemoval => {
+            "spec.schedulingGates: removing weir.dev/admission is the admission, which only Weir may do; whoever has \
+             the verb release on resourcepools.weir.dev can use `weir break-glass`"
+        }
+        Refusal::KeyChange => "pool, gang and preemptible of an admitted pod cannot be changed; create it anew",
+        Refusal::RecordChange => "metadata.annotations: what Weir records of an admission is written by Weir alone",
+        Refusal::Growth => {
+            "resources.requests: an admitted pod may shrink in place but not grow; create it anew with what it needs"
+        }
+    }
+}
+
+fn validations() -> Vec<Validates> {
+    let created =
+        |rule: &str, message| Validates { refusal: None, expression: format!("!variables.created || {rule}"), message };
+    let updated = |refusal, rule: &str| Validates {
+        refusal: Some(refusal),
+        expression: rule.to_owned(),
+        message: sentence(refusal),
+    };
     let schedulers = ["", names::DEFAULT_SCHEDULER, names::ADMISSION_SCHEDULER].map(quote).join(", ");
     let pool = |map: &str| format!("object.metadata.?{map}[?'{}'].orValue('')", names::POOL);
     vec![
-        (
-            created("variables.gated || object.spec.?nodeName.orValue('') != ''"),
+        created(
+            "variables.gated || object.spec.?nodeName.orValue('') != ''",
             "a pod that asks for admission must carry the scheduling gate weir.dev/admission; Weir's webhook adds it \
              and did not answer: try again, a controller does so by itself",
         ),
-        (
-            created("object.spec.?nodeName.orValue('') == ''"),
+        created(
+            "object.spec.?nodeName.orValue('') == ''",
             "spec.nodeName: a pod that asks for admission is placed by the scheduler; leave the node out",
         ),
-        (
-            created(&format!("!(object.spec.?schedulerName.orValue('') in [{schedulers}])")),
+        created(
+            &format!("!(object.spec.?schedulerName.orValue('') in [{schedulers}])"),
             "spec.schedulerName: a pod that asks for admission must name the placing scheduler; Weir's webhook sets it \
              and did not answer: try again, a controller does so by itself",
         ),
-        (
-            created(&format!("{} == {}", pool("labels"), pool("annotations"))),
+        created(
+            &format!("{} == {}", pool("labels"), pool("annotations")),
             "metadata.labels[weir.dev/pool] must be what the annotation of the same key says; leave the label out, \
              Weir's webhook sets it",
         ),
-        (
-            created("variables.sidecar || variables.noRecord"),
+        created(
+            "variables.sidecar || variables.noRecord",
             "metadata.annotations: what Weir records of an admission is written by Weir alone; leave it out",
         ),
-        (
-            "!variables.removesGate || variables.sidecar || variables.releases".to_owned(),
-            "spec.schedulingGates: removing weir.dev/admission is the admission, which only Weir may do; whoever has \
-             the verb release on resourcepools.weir.dev can use `weir break-glass`",
+        updated(Refusal::GateRemoval, "!variables.removesGate || variables.sidecar || variables.releases"),
+        updated(
+            Refusal::KeyChange,
+            "!variables.updated || variables.wasGated || variables.sidecar || variables.sameKeys",
         ),
-        (
-            "!variables.updated || variables.wasGated || variables.sidecar || variables.sameKeys".to_owned(),
-            "pool, gang and preemptible of an admitted pod cannot be changed; create it anew",
+        updated(
+            Refusal::RecordChange,
+            "!variables.updated || variables.sidecar || variables.releases || variables.sameRecord",
         ),
-        (
-            "!variables.updated || variables.sidecar || variables.releases || variables.sameRecord".to_owned(),
-            "metadata.annotations: what Weir records of an admission is written by Weir alone",
-        ),
-        (
-            "!variables.updated || request.?subResource.orValue('') != 'resize' || variables.sidecar || variables.notLarger"
-                .to_owned(),
-            "resources.requests: an admitted pod may shrink in place but not grow; create it anew with what it needs",
+        updated(
+            Refusal::Growth,
+            "!variables.updated || request.?subResource.orValue('') != 'resize' || variables.sidecar \
+             || variables.notLarger",
         ),
     ]
 }
@@ -258,13 +326,33 @@ mod tests {
     fn the_webhook_fails_open_and_leaves_what_is_exempt_alone() {
         let webhook = webhook(&Config::default(), b"ca");
         let entries = webhook.webhooks.unwrap();
-        assert_eq!(entries.len(), 2);
-        for entry in entries {
-            assert_eq!(entry.failure_policy.as_deref(), Some("Ignore"));
+        assert!(entries.iter().all(|entry| entry.failure_policy.as_deref() == Some("Ignore")), "{entries:?}");
+        for entry in &entries[..2] {
             assert_eq!(entry.side_effects, "None");
-            let conditions = entry.match_conditions.unwrap();
+            let conditions = entry.match_conditions.as_ref().unwrap();
             assert!(conditions.iter().any(|one| one.expression.contains("'kube-system'")), "{conditions:?}");
         }
+    }
+
+    #[test]
+    fn every_refusal_is_noticed_by_an_entry_of_its_own_in_the_words_of_the_policy() {
+        let webhook = webhook(&Config::default(), b"ca");
+        let notices = &webhook.webhooks.unwrap()[2..];
+        let paths: Vec<_> =
+            notices.iter().map(|entry| entry.client_config.service.clone().unwrap().path.unwrap()).collect();
+        let all: Vec<_> = Refusal::ALL.iter().map(|refusal| format!("/refusals/{refusal}")).collect();
+        assert_eq!(paths, all);
+        for entry in notices {
+            let expression = &entry.match_conditions.as_ref().unwrap()[0].expression;
+            assert!(!expression.contains("variables."), "{expression}");
+            assert!(expression.starts_with("!(request.userInfo.?username.orValue('') == "), "{expression}");
+        }
+        assert_eq!(notices[0].name, "gateremoval.refusals.weir.dev");
+    }
+
+    #[test]
+    fn a_word_is_not_replaced_within_a_longer_one() {
+        assert_eq!(replace_word("v.gate && !v.gated || v.gate", "v.gate", "(g)"), "(g) && !v.gated || (g)");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use rustls::ServerConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_api::names;
@@ -56,15 +57,34 @@ pub async fn guards(client: &Client, config: &Config, authorities: &[u8]) -> any
     apply(&webhooks, &guard::webhook(config, authorities)).await.context("applying the webhook's registration")
 }
 
+/// What the webhook serves with: these certificates, and HTTP/1.1.
+///
+/// The API server speaks HTTP/1.1 with the webhooks of a Service, so that connections, and with them requests,
+/// spread over the replicas. HTTP/2 it would take only from one at a loopback address, and send all over one
+/// connection; what is run there should be what is run elsewhere.
+///
+/// # Errors
+/// The certificates cannot be read.
+pub async fn serving(certificates: &Certificates) -> std::io::Result<RustlsConfig> {
+    let config = RustlsConfig::from_pem(certificates.leaf.clone(), certificates.key.clone()).await?;
+    let mut inner = ServerConfig::clone(&config.get_inner());
+    inner.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.reload_from_config(Arc::new(inner));
+    Ok(config)
+}
+
 /// Renews certificates in time, serves with what the Secret holds and keeps the registration right, for ever.
-pub async fn keep(client: Client, config: Arc<Config>, serving: RustlsConfig, mut known: Certificates) {
+pub async fn keep(client: Client, config: Arc<Config>, served: RustlsConfig, mut known: Certificates) {
     loop {
         tokio::time::sleep(EVERY).await;
         match certificates::ensure(&client, &config, SystemTime::now()).await {
             Ok(fresh) if fresh != known => {
-                if let Err(error) = serving.reload_from_pem(fresh.leaf.clone(), fresh.key.clone()).await {
-                    tracing::error!(%error, "the renewed certificate cannot be served; the old one stays");
-                    continue;
+                match serving(&fresh).await {
+                    Ok(renewed) => served.reload_from_config(renewed.get_inner()),
+                    Err(error) => {
+                        tracing::error!(%error, "the renewed certificate cannot be served; the old one stays");
+                        continue;
+                    }
                 }
                 known = fresh;
             }

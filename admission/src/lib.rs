@@ -12,11 +12,12 @@
 //! | [`guard`] | the policy that lets nobody admit himself |
 //! | [`watched`] | namespaces, pools and the list of special hardware, on every replica |
 //! | [`webhook`], [`http`], [`certificates`], [`install`] | what every replica serves and keeps right |
+//! | [`refusals`] | what becomes of requests that the policy refuses |
 //! | [`hardware`], [`schedulers`] | special hardware, and which list of it the scheduler has in force |
 //! | [`pod_groups`], [`budgets`] | PodGroups of other schedulers, and disruption budgets |
 //! | [`read`] | Kubernetes objects as the queue is told of them |
 //! | [`ray`] | gangs of Ray clusters, whose pods announce nothing |
-//! | [`reign`], [`book`], [`pods`], [`writes`] | what the leader does: decide, record, carry out, report |
+//! | [`reign`], [`book`], [`pods`], [`record`], [`writes`] | what the leader does: decide, record, carry out, report |
 //! | [`program`] | the order in which all of it starts |
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
@@ -37,6 +38,8 @@ pub mod pods;
 pub mod program;
 pub mod ray;
 pub mod read;
+pub mod record;
+pub mod refusals;
 pub mod reign;
 pub mod schedulers;
 pub mod watched;

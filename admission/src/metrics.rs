@@ -11,11 +11,37 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use weir_api::condition::Refusal;
 use weir_api::metrics as names;
 
 /// The series of this process. Cloning shares them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Series>);
+
+/// A pool as a label names it: by its name where there is such a pool, otherwise all of them by one word. What
+/// pods call their pool is a tenant's to invent, and each value would be a series for ever.
+///
+/// ```
+/// use weir_admission::metrics::PoolName;
+/// assert_eq!(PoolName::of("research", |name| name == "research").as_str(), "research");
+/// assert_eq!(PoolName::of("reserach", |name| name == "research").as_str(), "(unknown)");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PoolName<'a>(&'a str);
+
+impl<'a> PoolName<'a> {
+    /// The name of a pool, given which pools there are.
+    #[must_use]
+    pub fn of(pool: &'a str, exists: impl FnOnce(&str) -> bool) -> Self {
+        Self(if exists(pool) { pool } else { names::UNKNOWN_POOL })
+    }
+
+    /// The value of the label.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
 
 struct Series {
     registry: Registry,
@@ -27,6 +53,7 @@ struct Series {
     admissions: Family<ResultLabels, Counter>,
     evictions: Family<ReasonLabels, Counter>,
     violations: Family<InvariantLabels, Counter>,
+    refused: Family<RefusalLabels, Counter>,
     cycle: Histogram,
     webhook: Family<AnswerLabels, Counter>,
     webhook_seconds: Histogram,
@@ -82,6 +109,11 @@ struct AnswerLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    refusal: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -98,6 +130,7 @@ impl Default for Metrics {
             admissions: Family::default(),
             evictions: Family::default(),
             violations: Family::default(),
+            refused: Family::default(),
             cycle: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             webhook: Family::default(),
             webhook_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 14)),
@@ -114,6 +147,8 @@ impl Default for Metrics {
         r.register(counter(names::EVICTIONS), "Pods evicted", series.evictions.clone());
         let never = "What must never happen and did";
         r.register(counter(names::INVARIANT_VIOLATIONS), never, series.violations.clone());
+        let asked = "Requests about pods that the policy refuses";
+        r.register(counter(names::REFUSED_REQUESTS), asked, series.refused.clone());
         r.register(names::CYCLE_DURATION, "Seconds of one cycle", series.cycle.clone());
         r.register(counter(names::WEBHOOK_REQUESTS), "Answers of the webhook", series.webhook.clone());
         r.register(names::WEBHOOK_DURATION, "Seconds of one answer", series.webhook_seconds.clone());
@@ -188,17 +223,24 @@ impl Metrics {
     }
 
     /// How many pods of a pool wait for this reason.
-    pub fn pending(&self, pool: &str, reason: &str, pods: i64) {
-        self.0.pending.get_or_create(&ReasonLabels { pool: pool.into(), reason: reason.into() }).set(pods);
+    pub fn pending(&self, pool: PoolName<'_>, reason: &str, pods: i64) {
+        let labels = ReasonLabels { pool: pool.as_str().into(), reason: reason.into() };
+        self.0.pending.get_or_create(&labels).set(pods);
     }
 
     /// A pod was admitted after it waited this long.
-    pub fn admitted(&self, pool: &str, result: &str, waited: Duration) {
+    pub fn admitted(&self, pool: PoolName<'_>, result: &str, waited: Duration) {
+        let pool = pool.as_str();
         self.0.admissions.get_or_create(&ResultLabels { pool: pool.into(), result: result.into() }).inc();
         self.0.wait.get_or_create(&WaitLabels { pool: pool.into() }).observe(waited.as_secs_f64());
     }
 
-    /// A pod was evicted.
+    /// A request about a pod was noticed that the policy refuses.
+    pub fn refused(&self, refusal: Refusal) {
+        self.0.refused.get_or_create(&RefusalLabels { refusal: refusal.as_str() }).inc();
+    }
+
+    /// A pod was evicted; only pods of pools that exist are.
     pub fn evicted(&self, pool: &str, reason: &str) {
         self.0.evictions.get_or_create(&ReasonLabels { pool: pool.into(), reason: reason.into() }).inc();
     }
@@ -218,11 +260,16 @@ mod tests {
         let metrics = Metrics::default();
         metrics.webhook("patched", Duration::from_millis(1));
         metrics.pool("research", "org", "cpu", "entitlement", 4.0);
-        metrics.admitted("research", "WithinEntitlement", Duration::from_secs(2));
+        let pool = |name| PoolName::of(name, |name| name == "research");
+        metrics.admitted(pool("research"), "WithinEntitlement", Duration::from_secs(2));
+        metrics.pending(pool("invented"), "PoolNotFound", 3);
+        metrics.refused(Refusal::GateRemoval);
         let text = metrics.text();
         for line in [
             r#"weir_pool_resource{pool="research",parent="org",resource="cpu",state="entitlement"} 4.0"#,
             r#"weir_admissions_total{pool="research",result="WithinEntitlement"} 1"#,
+            r#"weir_pending_pods{pool="(unknown)",reason="PoolNotFound"} 3"#,
+            r#"weir_refused_requests_total{refusal="GateRemoval"} 1"#,
             r#"weir_webhook_requests_total{result="patched"} 1"#,
             r#"weir_build_info{version="0.1.0"} 1"#,
         ] {

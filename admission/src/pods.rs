@@ -12,6 +12,7 @@ use weir_queue::{Phase, Pod, Time, Uid};
 
 use crate::budgets::{Covered, Labels};
 use crate::read::pod::Shared;
+use crate::read::time;
 use crate::writes::{News, Target, Told, gates};
 
 /// A managed pod.
@@ -35,6 +36,8 @@ pub struct Known {
     pub told: Option<(bool, String)>,
     /// What its condition says.
     pub message: String,
+    /// Since when it has the status that it has.
+    pub since: Time,
     /// When its condition was written last, as far as this leader knows.
     pub said: Time,
     /// Whether it is being deleted.
@@ -99,6 +102,7 @@ impl Known {
             placed,
             told: told.map(|told| (told.status == "True", told.reason.clone().unwrap_or_default())),
             message: told.and_then(|told| told.message.clone()).unwrap_or_default(),
+            since: told.and_then(|told| told.last_transition_time.as_ref()).map_or(pod.created, time),
             said: Time::ZERO,
             terminating,
             preempted: preempted.map(|it| {
@@ -132,12 +136,15 @@ impl Known {
         }
     }
 
-    /// Notes what was written.
-    pub fn was_told(&mut self, told: Told) {
+    /// Notes what was written at this moment.
+    pub fn was_told(&mut self, told: Told, news: News, now: Time) {
         let Told { condition, status, reason, message } = told;
         match condition {
             condition::PREEMPTED => self.preempted = Some(Box::new((status == "True", reason.to_owned(), message))),
-            _ => (self.told, self.message) = (Some((status == "True", reason.to_owned())), message),
+            _ => {
+                (self.told, self.message) = (Some((status == "True", reason.to_owned())), message);
+                self.since = if news == News::Transition { now } else { self.since };
+            }
         }
     }
 

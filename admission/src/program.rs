@@ -1,4 +1,7 @@
 //! The program: reads its configuration, starts what every replica does, and leads while it holds the lease.
+//!
+//! The webhook has threads of its own. Somebody waits for each of its answers, for as long as its short timeout
+//! and no longer, while a decision or a list of a hundred thousand pods may keep a thread busy for long.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,10 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use clap::Parser;
 use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_api::names;
@@ -19,6 +24,7 @@ use crate::config::Config;
 use crate::http::{self, Ready};
 use crate::install;
 use crate::metrics::Metrics;
+use crate::refusals::{self, Refusals};
 use crate::reign::{Seat, reign};
 use crate::watched::Watched;
 use crate::webhook::{self, Calls, Webhook};
@@ -51,10 +57,7 @@ pub fn main() -> ExitCode {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
     let identity = identity.unwrap_or_else(|| format!("weir-admission-{}", std::process::id()));
-    let result = tokio::runtime::Runtime::new()
-        .context("starting the runtime")
-        .and_then(|runtime| runtime.block_on(run(config, identity)));
-    match result {
+    match start(config, identity) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = format!("{error:#}"), "stopping");
@@ -64,11 +67,21 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs one replica until it is told to stop.
+/// How many threads answer the webhook: two, so that one huge pod does not keep the others waiting.
+const ANSWERING: usize = 2;
+
+fn start(config: Config, identity: String) -> anyhow::Result<()> {
+    let answering = Builder::new_multi_thread().worker_threads(ANSWERING).thread_name("webhook").enable_all().build();
+    let answering = answering.context("starting the webhook's threads")?;
+    let deciding = Runtime::new().context("starting the runtime")?;
+    deciding.block_on(run(config, identity, answering.handle().clone()))
+}
+
+/// Runs one replica until it is told to stop; the webhook is answered on `answering`.
 ///
 /// # Errors
 /// The API server cannot be reached at the start, a port is taken, or a task that should run for ever ended.
-pub async fn run(config: Config, identity: String) -> anyhow::Result<()> {
+pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow::Result<()> {
     // Two providers in one process would make rustls panic; this one is named before anything uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = Arc::new(config);
@@ -79,18 +92,19 @@ pub async fn run(config: Config, identity: String) -> anyhow::Result<()> {
     serve_http(&config, &metrics, &ready, &mut tasks)?;
     let watched = Watched::start(&client, &config, &mut tasks);
     let certificates = certificates::ensure(&client, &config, SystemTime::now()).await?;
-    let serving = RustlsConfig::from_pem(certificates.leaf.clone(), certificates.key.clone())
-        .await
-        .context("serving the webhook's certificate")?;
+    let serving = install::serving(&certificates).await.context("serving the webhook's certificate")?;
     watched.ready().await;
     let calls = Calls::none();
+    let (refusals, told) = Refusals::new(metrics.clone());
+    tasks.spawn(refusals::tell(client.clone(), told));
     let state = Webhook {
         config: Arc::clone(&config),
         watched: watched.clone(),
         metrics: metrics.clone(),
         calls: calls.clone(),
+        refusals,
     };
-    serve_webhook(&config, serving.clone(), state, &mut tasks)?;
+    serve_webhook(&config, serving.clone(), state, &answering, &mut tasks)?;
     if config.webhook.install {
         install::guards(&client, &config, &certificates.authorities).await?;
     }
@@ -141,11 +155,20 @@ fn serve_http(config: &Config, metrics: &Metrics, ready: &Ready, tasks: &mut Joi
     Ok(())
 }
 
-fn serve_webhook(config: &Config, tls: RustlsConfig, state: Webhook, tasks: &mut JoinSet<()>) -> anyhow::Result<()> {
+fn serve_webhook(
+    config: &Config,
+    tls: RustlsConfig,
+    state: Webhook,
+    answering: &Handle,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
     let listener = listen(config.webhook.listen, "webhook.listen")?;
     let service = webhook::router(state).into_make_service();
-    let server = axum_server::from_tcp_rustls(listener, tls).context("serving the webhook")?;
-    tasks.spawn(async move { report(server.serve(service).await) });
+    // An answer is small and waited for: it goes at once.
+    let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
+    let _those_who_answer = answering.enter();
+    let server = axum_server::from_tcp(listener).context("serving the webhook")?.acceptor(acceptor);
+    tasks.spawn_on(async move { report(server.serve(service).await) }, answering);
     Ok(())
 }
 

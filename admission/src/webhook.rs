@@ -2,24 +2,30 @@
 //!
 //! It always allows. What is wrong with a pod is said on the pod by the cycle, and what may not pass is
 //! refused by the policy in the API server; a webhook that denied would be a second place for both.
+//!
+//! Nothing here waits for the cycle: namespaces, pools and the list of special hardware are read from stores that
+//! their watches keep, and all of it runs on threads of its own (see `program`).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::routing::post;
 use axum::{Json, Router};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
+use weir_api::condition::Refusal;
 
 use crate::config::Config;
-use crate::guard::PATH;
+use crate::guard::{PATH, REFUSALS};
 use crate::managed::{Request, managed};
 use crate::metrics::Metrics;
 use crate::mutate::{Surroundings, mutate};
+use crate::refusals::Refusals;
 use crate::watched::Watched;
 
 /// What the webhook answers from.
@@ -33,7 +39,12 @@ pub struct Webhook {
     pub metrics: Metrics,
     /// Who waits for this replica's other work to be quiet.
     pub calls: Calls,
+    /// Where refused requests are noted.
+    pub refusals: Refusals,
 }
+
+/// The largest review: of an update, which has the pod twice, each as large as the API server takes it (3 MiB).
+const LARGEST: usize = 8 << 20;
 
 /// When the webhook was called last; cloning shares it. Somebody waits for each of its answers, and nobody for
 /// the words on pods, so that whoever writes those looks here first.
@@ -64,21 +75,45 @@ impl Calls {
 
 /// The routes of the webhook.
 pub fn router(webhook: Webhook) -> Router {
-    Router::new().route(PATH, post(review)).with_state(webhook)
+    Router::new()
+        .route(PATH, post(review))
+        .route(&format!("{REFUSALS}/{{refusal}}"), post(notice))
+        .layer(DefaultBodyLimit::max(LARGEST))
+        .with_state(webhook)
 }
 
-async fn review(
-    State(webhook): State<Webhook>,
-    Json(review): Json<AdmissionReview<Pod>>,
-) -> Json<AdmissionReview<DynamicObject>> {
+async fn review(State(webhook): State<Webhook>, body: Bytes) -> Json<AdmissionReview<DynamicObject>> {
     let began = Instant::now();
     webhook.calls.note(began);
-    let (response, result) = match TryInto::<AdmissionRequest<Pod>>::try_into(review) {
+    let (response, result) = match read(&body) {
         Ok(request) => answer(&webhook, &request).await,
-        Err(error) => (AdmissionResponse::invalid(error.to_string()), "invalid"),
+        Err(error) => (AdmissionResponse::invalid(error), "invalid"),
     };
     webhook.metrics.webhook(result, began.elapsed());
     Json(response.into_review())
+}
+
+/// Takes note of a request that the policy is about to refuse, and lets it pass to there.
+async fn notice(
+    State(webhook): State<Webhook>,
+    Path(refusal): Path<String>,
+    body: Bytes,
+) -> Json<AdmissionReview<DynamicObject>> {
+    let response = match (read(&body), refusal.parse::<Refusal>()) {
+        (Ok(request), Ok(refusal)) => {
+            webhook.refusals.note(refusal, &request);
+            AdmissionResponse::from(&request)
+        }
+        (Ok(request), Err(_)) => AdmissionResponse::from(&request),
+        (Err(error), _) => AdmissionResponse::invalid(error),
+    };
+    Json(response.into_review())
+}
+
+/// A review as the API server sends it.
+fn read(body: &[u8]) -> Result<AdmissionRequest<Pod>, String> {
+    let review: AdmissionReview<Pod> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    review.try_into().map_err(|error: kube::core::admission::ConvertAdmissionReviewError| error.to_string())
 }
 
 async fn answer(webhook: &Webhook, request: &AdmissionRequest<Pod>) -> (AdmissionResponse, &'static str) {

@@ -3,13 +3,19 @@
 //! Each write names the UID it means, and the removal of a gate the version it was decided on, so that a
 //! pod of the same name, or one that somebody changed in between, is never taken for another. An answer is
 //! an [`Outcome`]; nothing here decides what follows from it.
+//!
+//! Of the pods that are patched by the thousand only the metadata is asked for in return: the watch brings the
+//! rest, and neither side has to write or read a whole pod for it.
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::{Api, Client};
+use kube::core::{PartialObjectMeta, Request};
+use kube::{Api, Client, Resource};
 use serde_json::{Value, json};
+use weir_api::condition::Refusal;
 use weir_api::{condition, names};
 
 use crate::read::pod::is_gated;
@@ -42,6 +48,10 @@ pub enum Outcome {
     Failed(String),
 }
 
+/// The reason of an event about a request that was refused.
+pub const REFUSED: &str = "Refused";
+/// What to accept as an answer where the metadata is enough.
+const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 /// Where events about objects without a namespace stand.
 const DEFAULT_NAMESPACE: &str = "default";
 /// How often a write is tried again when the pod changed in between.
@@ -52,7 +62,7 @@ pub async fn remove_gate(client: &Client, mut target: Target, grounds: &str, dec
     let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
     for _ in 0..ATTEMPTS {
         let patch = Patch::Merge(gate_removal(&target, grounds, decided_on));
-        match pods.patch(&target.name, &params(), &patch).await {
+        match pods.patch_metadata(&target.name, &params(), &patch).await {
             Ok(_) => return Outcome::Done,
             Err(kube::Error::Api(status)) if status.code == 404 => return Outcome::Gone,
             Err(kube::Error::Api(status)) if status.code == 409 => match pods.get_opt(&target.name).await {
@@ -121,22 +131,38 @@ pub enum News {
 
 /// Writes a condition and, unless only numbers changed, an event beside it.
 pub async fn tell(client: &Client, target: &Target, told: &Told, news: News) -> Outcome {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
-    match pods.patch_status(&target.name, &params(), &Patch::Strategic(condition_patch(target, told, news))).await {
-        Ok(_) if news == News::Numbers => return Outcome::Done,
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => return Outcome::Gone,
-        Err(error) => return Outcome::Failed(error.to_string()),
+    match write_condition(client, target, told, news).await {
+        Outcome::Done if news != News::Numbers => announce(client, target, told, Timestamp::now()).await,
+        other => other,
     }
-    let about = About {
-        api_version: "v1".to_owned(),
-        kind: "Pod".to_owned(),
-        namespace: target.namespace.clone(),
-        name: target.name.clone(),
-        uid: target.uid.clone(),
-    };
+}
+
+/// Writes a condition.
+pub async fn write_condition(client: &Client, target: &Target, told: &Told, news: News) -> Outcome {
+    match patch_status(client, target, condition_patch(target, told, news)).await {
+        Ok(_) => Outcome::Done,
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Gone,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// `Api::patch_status`, with the metadata as the answer.
+async fn patch_status(client: &Client, target: &Target, patch: Value) -> kube::Result<PartialObjectMeta<Pod>> {
+    let pods = Request::new(Pod::url_path(&(), Some(&target.namespace)));
+    let patch = Patch::Strategic(patch);
+    let request = pods.patch_subresource("status", &target.name, &params(), &patch);
+    let mut request = request.map_err(kube::Error::BuildRequest)?;
+    if let Ok(metadata) = METADATA.parse() {
+        request.headers_mut().insert("accept", metadata);
+    }
+    client.request(request).await
+}
+
+/// Writes the event beside a condition that was written at this moment.
+pub async fn announce(client: &Client, target: &Target, told: &Told, at: Timestamp) -> Outcome {
     let refused = told.condition == condition::PREEMPTED || told.reason == condition::Waiting::Misconfigured.as_str();
-    write_event(client, event(&about, told.reason, &told.message, if refused { "Warning" } else { "Normal" })).await
+    let kind = if refused { "Warning" } else { "Normal" };
+    write_event(client, event(&About::pod(target), told.reason, &told.message, kind, at)).await
 }
 
 /// An object that an event is about.
@@ -154,9 +180,32 @@ pub struct About {
     pub uid: String,
 }
 
+impl About {
+    /// A pod.
+    #[must_use]
+    pub fn pod(target: &Target) -> Self {
+        Self {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            uid: target.uid.clone(),
+        }
+    }
+}
+
 /// Writes a warning about an object that is not ours.
 pub async fn report(client: &Client, about: &About, reason: &str, sentence: &str) -> Outcome {
-    write_event(client, event(about, reason, sentence, "Warning")).await
+    write_event(client, event(about, reason, sentence, "Warning", Timestamp::now())).await
+}
+
+/// Writes on a pod that a request about it was refused. Its name follows from the pod and the kind of request, so
+/// that it stands there once, however often it is asked for and whoever is told of it.
+pub async fn refused(client: &Client, about: &About, refusal: Refusal, sentence: &str) -> Outcome {
+    let mut event = event(about, REFUSED, sentence, "Warning", Timestamp::now());
+    let own = about.uid.split('-').next().unwrap_or_default();
+    event.metadata.name = Some(format!("{}.{own}.{}", about.name, refusal.as_str().to_ascii_lowercase()));
+    write_event(client, event).await
 }
 
 async fn write_event(client: &Client, event: Event) -> Outcome {
@@ -179,23 +228,22 @@ pub fn condition_patch(target: &Target, told: &Told, news: News) -> Value {
         "message": told.message,
     });
     if news == News::Transition {
-        condition["lastTransitionTime"] = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+        condition["lastTransitionTime"] = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     }
     json!({ "metadata": { "uid": target.uid }, "status": { "conditions": [condition] } })
 }
 
-fn event(about: &About, reason: &str, sentence: &str, kind: &str) -> Event {
-    let now = jiff::Timestamp::now();
+fn event(about: &About, reason: &str, sentence: &str, kind: &str, at: Timestamp) -> Event {
     let About { api_version, kind: object, namespace, name, uid } = about.clone();
     let own = Some(namespace).filter(|namespace| !namespace.is_empty());
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
+            name: Some(format!("{name}.{:x}", at.as_nanosecond())),
             namespace: Some(own.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned())),
             ..ObjectMeta::default()
         },
         action: Some("Admission".to_owned()),
-        event_time: Some(MicroTime(now)),
+        event_time: Some(MicroTime(at)),
         note: Some(sentence.chars().take(1000).collect()),
         reason: Some(reason.to_owned()),
         regarding: Some(ObjectReference {

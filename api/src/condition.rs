@@ -149,6 +149,26 @@ reasons! {
 }
 
 reasons! {
+    /// What somebody asked for and the admission policy refused: the reason of the event about the pod. It is no
+    /// condition, because nothing changed on the pod: [`ADMITTED`] still says how it stands.
+    ///
+    /// ```
+    /// use weir_api::condition::Refusal;
+    /// assert_eq!("GateRemoval".parse(), Ok(Refusal::GateRemoval));
+    /// ```
+    Refusal {
+        /// To remove the gate, which is the admission.
+        GateRemoval,
+        /// To change pool, gang or preemptible of an admitted pod.
+        KeyChange,
+        /// To change what Weir recorded of an admission.
+        RecordChange,
+        /// To let an admitted pod grow in place.
+        Growth,
+    }
+}
+
+reasons! {
     /// Why a pool is, or is not, part of the tree: the reason of [`READY`].
     Pool {
         /// It hangs on the root and takes part.

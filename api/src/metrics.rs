@@ -1,5 +1,8 @@
-//! Names of metrics, labels and label values. Base units, no label whose values a tenant can invent without
-//! end, except names of pools and resources, which administrators write.
+//! Names of metrics, labels and label values. Base units, and no label whose values a tenant can invent: pools and
+//! resources are named as administrators wrote them, all others by one word or not at all.
+
+/// The value of `pool` for pods that name a pool that does not exist; no object may have such a name.
+pub const UNKNOWN_POOL: &str = "(unknown)";
 
 /// Gauge by `pool`, `parent`, `resource` and `state`: the figures of a pool in the resource's base unit
 /// (cores, bytes, devices). States: [`POOL_STATES`].
@@ -20,6 +23,9 @@ pub const ADMISSION_WAIT: &str = "weir_admission_wait_seconds";
 pub const ADMISSIONS: &str = "weir_admissions_total";
 /// Counter by `pool` and `reason`: pods evicted, by [`Preempted`](crate::condition::Preempted).
 pub const EVICTIONS: &str = "weir_evictions_total";
+/// Counter by `refusal`: requests about pods that the admission policy refuses, by
+/// [`Refusal`](crate::condition::Refusal); noticed on the way to the policy, by whichever replica was asked.
+pub const REFUSED_REQUESTS: &str = "weir_refused_requests_total";
 /// Histogram: seconds that one cycle of the sidecar took, from snapshot to decisions.
 pub const CYCLE_DURATION: &str = "weir_cycle_duration_seconds";
 /// Counter by `invariant`: what must never happen and did.

@@ -1,20 +1,24 @@
-//! Records decisions and carries them out. Gates go first; words follow when no gate is under way.
+//! Records decisions and carries them out: removes the gates of those who are admitted. What is said of it is
+//! next door, in `words`.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::json;
 use weir_api::condition;
 use weir_api::round::{Admission as Entry, Claim};
-use weir_queue::{Admission, Claimed, DecidedOn, Decision, Grounds, Uid};
+use weir_queue::{Admission, Claimed, Decision, Uid};
 
 use super::evict::Step;
 use super::inputs::inputs;
 use super::{Done, Reign};
 use crate::book::BookError;
 use crate::read::written;
-use crate::writes::{Outcome, Target, Told, mirror_pool, remove_gate, tell};
+use crate::record;
+use crate::writes::{Outcome, Target, Told, mirror_pool, remove_gate};
+
+/// How many gates for each writer are under way when the record is filled up again: enough to go on with meanwhile.
+const AHEAD: usize = 8;
 
 impl Reign<'_> {
     /// Notes what was decided; nothing is carried out before it is recorded.
@@ -56,7 +60,10 @@ impl Reign<'_> {
         let fits = |(admission, _): &(Admission, Option<Arc<str>>), room: usize| {
             Some(admission.round) == round && admission.pods.len() <= room
         };
-        while self.unrecorded.front().is_some_and(|next| fits(next, self.book.room())) {
+        // As long as the writers have enough to do, nothing is added: a record holds a thousand pods, and writing
+        // it anew for each few that are done takes the API server longer than removing their gates.
+        let enough = self.gates_under_way > AHEAD * self.seat.config.cycle.writers;
+        while !enough && self.unrecorded.front().is_some_and(|next| fits(next, self.book.room())) {
             let Some((admission, decided_on)) = self.unrecorded.pop_front() else { break };
             self.enter(&admission);
             admitted.push(admission);
@@ -88,9 +95,8 @@ impl Reign<'_> {
     pub(super) fn finish_recorded(&mut self) {
         let entries: Vec<_> = self.book.entries.iter().map(|(&uid, entry)| (uid, entry.reason.clone())).collect();
         for (uid, reason) in entries {
-            let record = json!({ "epoch": self.book.epoch(), "at": super::now().millis(),
-                "finishes": "what an earlier leader recorded" });
-            self.gate(uid, 0, &reason, record.to_string());
+            let record = record::finishing(self.book.epoch(), super::now());
+            self.gate(uid, 0, &reason, record);
         }
     }
 
@@ -111,11 +117,11 @@ impl Reign<'_> {
     }
 
     fn carry_out(&mut self, admission: &Admission) {
-        let record = decided_on(admission, self.book.epoch());
-        let message = sentence(admission);
+        let record = record::of(admission, self.book.epoch(), super::now());
         for (uid, _) in &admission.pods {
             self.gate(*uid, admission.round, admission.grounds.as_str(), record.clone());
-            self.tell_admitted(*uid, admission.grounds, message.clone());
+            // That it waits is of no interest any more; that it goes is said when its gate is gone.
+            self.to_tell.remove(&(*uid, condition::ADMITTED));
         }
     }
 
@@ -129,36 +135,6 @@ impl Reign<'_> {
             let outcome = remove_gate(&client, target, &grounds, &record).await;
             Done::Gate { uid, round, outcome }
         });
-    }
-
-    pub(super) fn tell_admitted(&mut self, uid: Uid, grounds: Grounds, message: String) {
-        let told = Told { condition: condition::ADMITTED, status: "True", reason: grounds.as_str(), message };
-        self.will_tell(uid, told);
-    }
-
-    pub(super) fn will_tell(&mut self, uid: Uid, told: Told) {
-        self.to_tell.insert((uid, told.condition), told);
-    }
-
-    /// Says on pods what is to be said; next to nothing while gates, or those who create pods, wait for the same
-    /// API server.
-    pub(super) fn say(&mut self) {
-        let writers = self.seat.config.cycle.writers;
-        let others_wait = self.gates_under_way > 0 || self.seat.calls.are_coming();
-        let at_once = if others_wait { writers.div_ceil(32) } else { writers };
-        while self.words_under_way < at_once {
-            let Some(((uid, _), told)) = self.to_tell.pop_first() else { return };
-            let Some(known) = self.pods.get_mut(uid) else { continue };
-            let Some(news) = known.news(&told) else { continue };
-            known.said = super::now();
-            self.report.touch(known.gang.as_ref());
-            let (client, target) = (self.seat.client.clone(), known.target.clone());
-            self.words_under_way += 1;
-            self.spawn(async move {
-                let outcome = tell(&client, &target, &told, news).await;
-                Done::Told { uid, told, outcome }
-            });
-        }
     }
 
     fn will_keep(&mut self, claimed: Claimed) {
@@ -201,17 +177,12 @@ impl Reign<'_> {
                     }
                 }
             }
-            Done::Told { uid, told, outcome } => {
-                self.words_under_way = self.words_under_way.saturating_sub(1);
-                match (outcome, self.pods.get_mut(uid)) {
-                    (Outcome::Done, Some(known)) => known.was_told(told),
-                    (Outcome::Failed(error), Some(_)) => {
-                        tracing::warn!(error, %uid, "a condition is not written; trying again");
-                        self.to_tell.entry((uid, told.condition)).or_insert(told);
-                    }
-                    _ => {}
-                }
-                self.say();
+            Done::Told { uid, told, news, outcome } => {
+                self.came_of_words(uid, told, news, outcome);
+                return false;
+            }
+            Done::Announced(outcome) => {
+                self.came_of_announcement(outcome);
                 return false;
             }
             Done::Reason { uid, outcome } => self.came_of_eviction(uid, outcome, Step::Reason),
@@ -246,29 +217,4 @@ fn figures(
     amounts: &[(String, weir_model::Amount)],
 ) -> std::collections::BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity> {
     amounts.iter().map(|(dim, amount)| (dim.clone(), written(dim, *amount))).collect()
-}
-
-/// What an admission was decided on, as it is kept on the pod: base units, so that anyone can add them up.
-fn decided_on(admission: &Admission, epoch: i64) -> String {
-    let figures = admission.decided_on.iter().map(|DecidedOn { pool, dim, entitlement, usage, asked }| {
-        json!({ "pool": pool.0, "resource": dim, "entitlement": entitlement.units(), "usage": usage.units(),
-            "asked": asked.units() })
-    });
-    json!({ "epoch": epoch, "round": admission.round, "at": super::now().millis(), "pods": admission.pods.len(),
-        "figures": figures.collect::<Vec<_>>() })
-    .to_string()
-}
-
-/// Why somebody was admitted, in numbers.
-fn sentence(admission: &Admission) -> String {
-    let first = admission.decided_on.iter().find(|figures| figures.pool.0 == admission.pool);
-    let numbers = first.map(|DecidedOn { pool, dim, entitlement, usage, asked }| {
-        let [usage, asked, entitlement] = [usage, asked, entitlement].map(|amount| written(dim, *amount).0);
-        format!("{pool} used {usage} {dim}, {asked} came on top, and {entitlement} are what it is entitled to")
-    });
-    let numbers = numbers.unwrap_or_else(|| format!("admitted to pool {:?}", admission.pool));
-    match &admission.would_have {
-        Some(why) => format!("not enforced; it would have waited ({}): {why}", why.reason().as_str()),
-        None => numbers,
-    }
 }

@@ -9,13 +9,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::runtime::watcher;
 use weir_api::{condition, names};
-use weir_queue::{Event, Grounds, Obstacle, Phase, Time};
+use weir_queue::{Event, Obstacle, Phase, Time};
 
 use super::{Reign, now};
 use crate::keys;
 use crate::pods::Known;
 use crate::read::pod::{Context, Seen, pod, uid};
 use crate::read::{node, pool};
+use crate::record;
+use crate::writes::Told;
 
 impl Reign<'_> {
     /// Takes in what happened to pods; whether there is something to decide.
@@ -96,28 +98,31 @@ impl Reign<'_> {
         let mut known = Known::of(written, &pod, &mut self.shared);
         let uid = pod.uid;
         self.unknown_models |= matches!(pod.obstacle, Some(Obstacle::UnknownModel(_)));
-        if let Phase::Admitted(admitted) = &pod.phase {
-            if self.book.entries.remove(&uid).is_some() {
-                let waited = now().since(known.created);
-                self.seat.metrics.admitted(&known.pool, admitted.grounds.as_str(), waited);
-            }
-            let silent = known.told.as_ref().is_none_or(|(yes, _)| !yes);
-            if silent && admitted.grounds == Grounds::Adopted {
-                self.tell_admitted(uid, Grounds::Adopted, "ran before admission was there".to_owned());
-            }
-            if silent && admitted.grounds == Grounds::Released {
-                self.tell_admitted(uid, Grounds::Released, "released by hand".to_owned());
-            }
+        if let Phase::Admitted(admitted) = &pod.phase
+            && self.book.entries.remove(&uid).is_some()
+        {
+            let waited = now().since(known.created);
+            self.seat.metrics.admitted(self.pool_name(&known.pool), admitted.grounds.as_str(), waited);
         }
         if let Some(before) = self.pods.get(uid) {
             known.said = before.said;
             // What was written since this version is known better here than by the watch.
             if before.told != known.told && before.waits == known.waits {
-                (known.told, known.message) = (before.told.clone(), before.message.clone());
+                (known.told, known.message, known.since) = (before.told.clone(), before.message.clone(), before.since);
             }
             if (!before.placed && known.placed) || (before.verdict != known.verdict && known.verdict != 0) {
                 self.events.push(Event::SchedulerProgress);
             }
+        }
+        // Said when the gate is seen to be gone and never before, whoever removed it: this leader, one before
+        // that ended in between, or somebody by hand.
+        if let Phase::Admitted(admitted) = &pod.phase
+            && known.told.as_ref().is_none_or(|(yes, _)| !yes)
+        {
+            let (grounds, record) = (admitted.grounds, written.annotations().get(names::DECIDED_ON));
+            let message = record::sentence(grounds, &known.pool, record.map(String::as_str));
+            let told = Told { condition: condition::ADMITTED, status: "True", reason: grounds.as_str(), message };
+            self.will_tell(uid, told);
         }
         self.old_signs(written);
         match known.covered(uid).filter(|_| !known.terminating) {

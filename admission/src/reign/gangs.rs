@@ -7,7 +7,7 @@ use kube::{Api, Resource};
 use serde_json::json;
 use weir_api::gang::{DecidedOn, DecidedResource, GangSpec};
 use weir_api::{Gang, condition, names};
-use weir_queue::Admission;
+use weir_queue::{Admission, Time};
 
 use super::report::outcome;
 use super::{Done, Reign};
@@ -95,7 +95,7 @@ fn standing(members: &[&Known]) -> serde_json::Value {
             reason: reason.clone(),
             message: known.message.clone(),
             observed_generation: None,
-            last_transition_time: moment(known.created),
+            last_transition_time: moment(Time::from_millis(known.since.millis() / 1000 * 1000)),
         })
     });
     let going = members.iter().find_map(|known| {

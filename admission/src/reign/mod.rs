@@ -10,7 +10,8 @@
 //! | `feed` | turns what the watches bring into events of the queue |
 //! | `rays` | the same for pods of RayClusters, whose gangs those describe |
 //! | `signs` | turns budgets, the scheduler's signs of life and old clocks into events of the queue |
-//! | `carry_out` | records decisions and carries them out: gates and words |
+//! | `carry_out` | records decisions and carries them out: gates |
+//! | `words` | says on pods how they stand: conditions, then events |
 //! | `evict`, `going` | evictions: what is done, and what is to be done next |
 //! | `kill` | what an owner hears whose pods were not placed in time |
 //! | `inputs` | what a round was decided on, for whoever checks it |
@@ -29,6 +30,7 @@ mod numbers;
 mod rays;
 mod report;
 mod signs;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -54,7 +56,7 @@ use crate::read::hosts::Rules;
 use crate::read::pod::Shared;
 use crate::watched::Watched;
 use crate::webhook::Calls;
-use crate::writes::{Outcome, Told};
+use crate::writes::{News, Outcome, Target, Told};
 
 /// What every reign starts from.
 #[derive(Clone)]
@@ -120,8 +122,10 @@ enum Done {
     Told {
         uid: Uid,
         told: Told,
+        news: News,
         outcome: Outcome,
     },
+    Announced(Outcome),
     Reason {
         uid: Uid,
         outcome: Outcome,
@@ -179,9 +183,13 @@ struct Reign<'a> {
     /// When the record was last written, which shows that this replica leads.
     fenced: Instant,
     /// What is to be said on pods, by pod and condition.
-    to_tell: BTreeMap<(Uid, &'static str), Told>,
+    to_tell: BTreeMap<words::Place, Told>,
+    /// What is being written.
+    being_told: BTreeMap<words::Place, Told>,
+    /// Events that are to be written, each with the moment of what it tells.
+    to_announce: VecDeque<(Target, Told, jiff::Timestamp)>,
+    being_announced: usize,
     gates_under_way: usize,
-    words_under_way: usize,
     done: mpsc::UnboundedSender<Done>,
     outcomes: mpsc::UnboundedReceiver<Done>,
     report: report::Report,
@@ -222,8 +230,10 @@ impl<'a> Reign<'a> {
             going: going::Going::default(),
             fenced: Instant::now(),
             to_tell: BTreeMap::new(),
+            being_told: BTreeMap::new(),
+            to_announce: VecDeque::new(),
+            being_announced: 0,
             gates_under_way: 0,
-            words_under_way: 0,
             done,
             outcomes,
             report: report::Report::default(),

@@ -17,6 +17,7 @@ use weir_model::{Amount, Dim, PoolId};
 use weir_queue::{Queue, Time};
 
 use super::{Done, Reign};
+use crate::metrics::PoolName;
 use crate::read::{is_milli, moment, written};
 use crate::writes::Outcome;
 
@@ -118,10 +119,19 @@ impl Reign<'_> {
             }
         }
         self.seat.metrics.forget_figures();
+        let mut pending: BTreeMap<(PoolName<'_>, &str), i64> = BTreeMap::new();
         for ((pool, reason), pods) in reasons.into_iter().filter(|((_, reason), _)| !reason.is_empty()) {
+            *pending.entry((self.pool_name(pool), reason)).or_default() += pods;
+        }
+        for ((pool, reason), pods) in pending {
             self.seat.metrics.pending(pool, reason, pods);
         }
         counts
+    }
+
+    /// A pool as metrics name it.
+    pub(super) fn pool_name<'p>(&self, pool: &'p str) -> PoolName<'p> {
+        PoolName::of(pool, |pool| self.seat.watched.pool(pool).is_some())
     }
 
     fn report_metrics(&self) {
@@ -130,9 +140,10 @@ impl Reign<'_> {
         let [reservation, limit, entitlement, usage, demand, borrowed] =
             [0, 1, 2, 3, 4, 5].map(|at| names_of::POOL_STATES[at]);
         let [capacity, allocated, waits, unmanaged] = [0, 1, 2, 3].map(|at| names_of::CLUSTER_STATES[at]);
+        let named = named_dims(queue);
         for pool in tree.iter() {
             let (name, parent) = (tree.name(pool), tree.parent(pool).map_or("", |parent| tree.name(parent)));
-            for dim in dims_of(queue, pool) {
+            for dim in dims_of(queue, pool).into_iter().filter(|dim| named.contains(dim)) {
                 let (dim_name, standing) = (dims.name(dim), queue.standing(pool, dim));
                 let value = |amount: Amount| in_units(dim_name, amount);
                 if pool == PoolId::ROOT {
@@ -253,6 +264,15 @@ fn dims_of(queue: &Queue, pool: PoolId) -> Vec<Dim> {
             || (pool == PoolId::ROOT && !queue.unmanaged_use(*dim).is_zero())
     };
     dims.iter().filter(speaks).collect()
+}
+
+/// The dimensions that nodes have or administrators wrote into pools. Others are invented by whoever asks for
+/// them; they show in the status of the pool while it waits, and in no label.
+fn named_dims(queue: &Queue) -> BTreeSet<Dim> {
+    let tree = queue.pools().0;
+    let written = tree.iter().flat_map(|pool| tree.resources(pool).iter().map(|&(dim, _)| dim));
+    let had = queue.dimensions().iter().filter(|&dim| !queue.entitlements().capacity(dim).is_zero());
+    written.chain(had).collect()
 }
 
 /// An amount in the unit that metrics have: cores, bytes, pieces.

@@ -1,0 +1,103 @@
+//! What is said on pods: conditions first, then the events beside them.
+//!
+//! Gates go before words, and so do the pods that somebody is creating just now: nobody waits for words. The
+//! condition is what stands on a pod and what its owner asks for, so all conditions are written before the first
+//! event is; after a thousand admissions they stand in half the time. An event that a leader does not get to
+//! write is lost with it. The condition says the same for as long as the pod is there.
+//!
+//! At most one write of one condition of one pod is under way, or the older could arrive after the newer.
+
+use weir_queue::Uid;
+
+use super::{Done, Reign};
+use crate::writes::{News, Outcome, Told, announce, write_condition};
+
+/// One condition of one pod.
+pub(super) type Place = (Uid, &'static str);
+
+/// Part of the writers that says something while others wait for the same API server.
+const BESIDE_OTHERS: usize = 32;
+
+/// How many events may wait to be written; of more than so many changes at once some are not told of.
+const MOST: usize = 20_000;
+
+impl Reign<'_> {
+    /// Will say this, unless it is being said.
+    pub(super) fn will_tell(&mut self, uid: Uid, told: Told) {
+        let place = (uid, told.condition);
+        if self.being_told.get(&place) == Some(&told) {
+            self.to_tell.remove(&place);
+        } else {
+            self.to_tell.insert(place, told);
+        }
+    }
+
+    /// Says on pods what is to be said; next to nothing while gates, or those who create pods, wait for the same
+    /// API server.
+    pub(super) fn say(&mut self) {
+        let writers = self.seat.config.cycle.writers;
+        let others_wait = self.gates_under_way > 0 || self.seat.calls.are_coming();
+        let at_once = if others_wait { writers.div_ceil(BESIDE_OTHERS) } else { writers };
+        while self.being_told.len() + self.being_announced < at_once {
+            if !self.say_next() && !self.announce_next() {
+                return;
+            }
+        }
+    }
+
+    /// Begins to write the next condition, if there is one.
+    fn say_next(&mut self) -> bool {
+        while let Some(place) = self.to_tell.keys().find(|place| !self.being_told.contains_key(place)).copied() {
+            let Some(told) = self.to_tell.remove(&place) else { return false };
+            let Some(known) = self.pods.get_mut(place.0) else { continue };
+            let Some(news) = known.news(&told) else { continue };
+            known.said = super::now();
+            self.report.touch(known.gang.as_ref());
+            let (client, target) = (self.seat.client.clone(), known.target.clone());
+            self.being_told.insert(place, told.clone());
+            self.spawn(async move {
+                let outcome = write_condition(&client, &target, &told, news).await;
+                Done::Told { uid: place.0, told, news, outcome }
+            });
+            return true;
+        }
+        false
+    }
+
+    /// Begins to write the next event, if there is one.
+    fn announce_next(&mut self) -> bool {
+        let Some((target, told, at)) = self.to_announce.pop_front() else { return false };
+        let client = self.seat.client.clone();
+        self.being_announced += 1;
+        self.spawn(async move { Done::Announced(announce(&client, &target, &told, at).await) });
+        true
+    }
+
+    /// What came of writing a condition.
+    pub(super) fn came_of_words(&mut self, uid: Uid, told: Told, news: News, outcome: Outcome) {
+        self.being_told.remove(&(uid, told.condition));
+        match (outcome, self.pods.get_mut(uid)) {
+            (Outcome::Done, Some(known)) => {
+                if news != News::Numbers && self.to_announce.len() < MOST {
+                    self.to_announce.push_back((known.target.clone(), told.clone(), jiff::Timestamp::now()));
+                }
+                known.was_told(told, news, super::now());
+            }
+            (Outcome::Failed(error), Some(_)) => {
+                tracing::warn!(error, %uid, "a condition is not written; trying again");
+                self.to_tell.entry((uid, told.condition)).or_insert(told);
+            }
+            _ => {}
+        }
+        self.say();
+    }
+
+    /// What came of writing an event.
+    pub(super) fn came_of_announcement(&mut self, outcome: Outcome) {
+        self.being_announced = self.being_announced.saturating_sub(1);
+        if let Outcome::Failed(error) = outcome {
+            tracing::warn!(error, "an event is not written");
+        }
+        self.say();
+    }
+}
