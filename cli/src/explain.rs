@@ -20,6 +20,7 @@ use weir_api::{Gang, names};
 use crate::amounts::special_models;
 use crate::cluster::{Cluster, ClusterArgs, Format, print_json, say};
 use crate::draw::Paint;
+use crate::gangs::ray_cluster;
 use crate::pods::Said;
 use crate::pools::{self, Tree};
 use facts::{Explained, Seen};
@@ -70,7 +71,8 @@ async fn look(cluster: &Cluster, namespace: &str, name: &str) -> Result<Seen> {
         && let Some(pod) = cluster.find(&pods, "pods", name).await?
     {
         let (mut gang, mut siblings) = (None, Vec::new());
-        if let Some((name, _)) = Said::of(&pod).gang() {
+        let announced = Said::of(&pod).gang().map(|(name, _)| name);
+        if let Some(name) = announced.or_else(|| ray_cluster(&pod)) {
             gang = gang_object(cluster, namespace, name).await?;
             siblings = members_of(cluster, namespace, name).await?;
         }
@@ -83,8 +85,8 @@ async fn look(cluster: &Cluster, namespace: &str, name: &str) -> Result<Seen> {
         let what = kind.unwrap_or("pod or gang");
         bail!("namespace {namespace} has no {what} {name:?}; name another with -n, or see `kubectl weir queue`");
     }
-    let events = match members.first() {
-        Some(first) => events_of(cluster, namespace, first).await?,
+    let events = match facts::speaker(&members) {
+        Some(pod) => events_of(cluster, namespace, pod).await?,
         None => Vec::new(),
     };
     Ok(Seen::Gang { namespace: namespace.to_owned(), name: name.to_owned(), object, members, events })
@@ -94,7 +96,10 @@ async fn look(cluster: &Cluster, namespace: &str, name: &str) -> Result<Seen> {
 async fn members_of(cluster: &Cluster, namespace: &str, gang: &str) -> Result<Vec<Pod>> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
     let mut managed = cluster.list(pods, "pods", ListParams::default().labels(names::POOL)).await?;
-    managed.retain(|pod| Said::of(pod).gang().is_some_and(|(name, _)| name == gang));
+    managed.retain(|pod| {
+        let announced = Said::of(pod).gang().map(|(name, _)| name);
+        announced.or_else(|| ray_cluster(pod)) == Some(gang)
+    });
     Ok(managed)
 }
 

@@ -12,6 +12,7 @@ mod down;
 mod draw;
 mod entitlement;
 mod explain;
+mod gangs;
 mod plugin;
 mod plugins;
 mod pods;

@@ -19,6 +19,7 @@ use weir_api::names;
 use crate::amounts::special_models;
 use crate::cluster::{Cluster, ClusterArgs, Format, print_json, say};
 use crate::draw::Paint;
+use crate::gangs::Gangs;
 use crate::pools::{self, Tree};
 
 use rows::Queues;
@@ -60,7 +61,9 @@ pub(crate) async fn run(args: &QueueArgs) -> Result<()> {
         pools = Tree::of(&objects).below(pool)?.pools.into_iter().map(|row| row.name).collect();
     }
     let pods = waiting(&cluster, &pools).await?;
-    let mut queues = Queues::of(&pods, &special_models(&objects));
+    let gangs =
+        Gangs::of(cluster.list(Api::all(cluster.client.clone()), "gangs.weir.dev", ListParams::default()).await?);
+    let mut queues = Queues::of(&pods, &gangs, &special_models(&objects));
     if let Some(namespace) = &args.namespace {
         queues.keep(namespace);
     }

@@ -3,8 +3,8 @@
 use weir_api::condition::{Admitted, PREEMPTED, Waiting};
 use weir_model::Amount;
 
-use super::facts::{Explained, Stands};
-use crate::draw::quantity;
+use super::facts::{Explained, GangSeen, Stands};
+use crate::draw::{listed, quantity};
 
 /// Sentences, the most useful first; none where nothing has to change.
 pub(super) fn of(explained: &Explained) -> Vec<String> {
@@ -28,6 +28,7 @@ pub(super) fn of(explained: &Explained) -> Vec<String> {
                 said.push("somebody else has to remove the other scheduling gates".into());
             }
         }
+        Stands::Admitted if explained.kind == "Gang" => said.extend(unplaced(explained)),
         Stands::Admitted => said.push(
             "it is admitted and has no node yet: see what PodScheduled says; after the placement timeout (25 min unless \
              configured) it is evicted to give its quota back"
@@ -46,6 +47,16 @@ pub(super) fn of(explained: &Explained) -> Vec<String> {
         said.push("it is about to be evicted; its controller makes another, which waits in the queue again".into());
     }
     said
+}
+
+/// Which members of a gang have no node yet.
+fn unplaced(explained: &Explained) -> Option<String> {
+    let GangSeen { size, placed, without_node, .. } = explained.gang.as_ref()?;
+    Some(format!(
+        "{placed} of {size} placed, no node yet for {}: see what PodScheduled says; after the placement timeout (25 min \
+         unless configured) a gang that never ran whole is evicted to give its quota back, otherwise these alone",
+        listed(without_node.iter().cloned())
+    ))
 }
 
 /// Whether the figures of the pools say what is missing.

@@ -80,6 +80,9 @@ pub(super) struct GangSeen {
     pub(super) created: i64,
     pub(super) admitted: i64,
     pub(super) placed: i64,
+    /// Members that are admitted and have no node.
+    #[serde(rename = "withoutNode", skip_serializing_if = "Vec::is_empty")]
+    pub(super) without_node: Vec<String>,
 }
 
 /// The pool or an ancestor.
@@ -169,9 +172,7 @@ impl Explained {
             Seen::Pod { siblings, .. } => siblings.as_slice(),
             Seen::Gang { members, .. } => members.as_slice(),
         };
-        // Who waits speaks for a gang of which some are admitted.
-        let speaker = members.iter().find(|pod| Said::of(pod).waits()).or_else(|| members.first());
-        let said = speaker.map(Said::of);
+        let said = speaker(members).map(Said::of);
         let pool = said.as_ref().and_then(Said::pool).map(str::to_owned);
         let pool = pool.or_else(|| object.map(|gang| gang.spec.pool.clone()).filter(|pool| !pool.is_empty()));
         let stands = stands(members);
@@ -209,6 +210,12 @@ impl Explained {
     }
 }
 
+/// Who speaks for a gang: one that waits, or one that has no node, where there is one.
+pub(super) fn speaker(members: &[Pod]) -> Option<&Pod> {
+    let waits = members.iter().find(|pod| Said::of(pod).waits());
+    waits.or_else(|| members.iter().find(|pod| Said::of(pod).node().is_none())).or_else(|| members.first())
+}
+
 /// The one of a gang that has come least far stands for it.
 fn stands(members: &[Pod]) -> Stands {
     let of = |pod: &Pod| {
@@ -235,6 +242,8 @@ fn stands(members: &[Pod]) -> Stands {
 }
 
 fn gang_seen(object: Option<&Gang>, said: Option<&Said<'_>>, members: &[Pod]) -> Option<GangSeen> {
+    let unplaced = members.iter().filter(|pod| !Said::of(pod).waits() && Said::of(pod).node().is_none());
+    let without_node: Vec<String> = unplaced.map(Pod::name_any).collect();
     if let Some(gang) = object {
         let status = gang.status.clone().unwrap_or_default();
         return Some(GangSeen {
@@ -243,6 +252,7 @@ fn gang_seen(object: Option<&Gang>, said: Option<&Said<'_>>, members: &[Pod]) ->
             created: status.created.into(),
             admitted: status.admitted.into(),
             placed: status.placed.into(),
+            without_node,
         });
     }
     // The sidecar has not written it yet.
@@ -254,6 +264,7 @@ fn gang_seen(object: Option<&Gang>, said: Option<&Said<'_>>, members: &[Pod]) ->
         created: members.len() as i64,
         admitted: count(|said| !said.waits()),
         placed: count(|said| said.node().is_some()),
+        without_node,
     })
 }
 

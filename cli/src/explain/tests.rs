@@ -116,6 +116,30 @@ fn a_gang_counts_together_and_says_how_many_members_are_missing() {
 }
 
 #[test]
+fn a_gang_of_which_some_have_no_node_says_how_many_are_placed_and_who_is_not() {
+    let gang: Gang = serde_json::from_value(json!({ "apiVersion": "weir.dev/v1alpha1", "kind": "Gang",
+        "metadata": { "name": "train" }, "spec": { "size": 8, "pool": "vision" },
+        "status": { "created": 8, "admitted": 8, "placed": 7 } }))
+    .unwrap();
+    let mut members: Vec<Pod> =
+        (0..8).map(|at| pod(&format!("train-{at}"), false, "WithinEntitlement", "vision used 0")).collect();
+    members[3].spec.as_mut().unwrap().node_name = None;
+    let unschedulable = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+        "message": "0/9 nodes are available", "lastTransitionTime": "2026-01-01T00:20:00Z" });
+    let conditions = members[3].status.as_mut().unwrap().conditions.as_mut().unwrap();
+    conditions.push(serde_json::from_value(unschedulable).unwrap());
+    let (namespace, name) = ("team".to_owned(), "train".to_owned());
+    let seen = Seen::Gang { namespace, name, object: Some(Box::new(gang)), members, events: vec![] };
+    let explained = Explained::of(&seen, &tree(), &Default::default());
+    let text = page(&explained);
+    assert!(text.starts_with("Gang team/train is admitted and waits for a node\n"), "{text}");
+    assert!(text.contains("  gang       train: 8/8 created, 8 admitted, 7 placed\n"), "{text}");
+    assert!(text.contains("  • 7 of 8 placed, no node yet for train-3: "), "{text}");
+    assert!(text.contains("PodScheduled=False  Unschedulable  0/9 nodes are available\n"), "{text}");
+    assert_eq!(serde_json::to_value(&explained).unwrap()["gang"]["withoutNode"], json!(["train-3"]));
+}
+
+#[test]
 fn every_reason_says_what_to_do() {
     for reason in Waiting::ALL {
         let explained = explained(pod("p", true, reason.as_str(), ""), vec![]);

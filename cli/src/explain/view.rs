@@ -44,7 +44,7 @@ pub(super) fn draw(explained: &Explained, now: Timestamp, paint: Paint) -> Strin
     field("asks for", line(asks));
     let preemptible = if *preemptible { "preemptible" } else { "not preemptible" };
     field("priority", format!("{priority}, {preemptible}"));
-    if let Some(GangSeen { name, size, created, admitted, placed }) = gang {
+    if let Some(GangSeen { name, size, created, admitted, placed, without_node: _ }) = gang {
         field("gang", format!("{name}: {created}/{size} created, {admitted} admitted, {placed} placed"));
     }
     if !gates.is_empty() {

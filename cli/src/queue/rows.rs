@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde::Serialize;
+use weir_api::Gang;
 use weir_model::Amount;
 
 use crate::amounts::{Amounts, add, asked};
+use crate::gangs::Gangs;
 use crate::pods::Said;
 
 /// Every queue, by pool.
@@ -52,13 +54,35 @@ pub(crate) struct Entry {
     pub(crate) message: String,
 }
 
-/// How many members of a gang there are.
+/// How far a gang has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Progress {
-    /// Members that wait.
+    /// Members that there are.
     pub(crate) created: u64,
-    /// Members that are announced.
+    /// Members that belong together.
     pub(crate) size: u64,
+    /// Members whose gate is gone: more than 0 where one waits to take the place of another.
+    pub(crate) admitted: u64,
+    /// Members that have a node.
+    pub(crate) placed: u64,
+}
+
+impl Progress {
+    /// What the object says, or else what the members that wait say.
+    fn of(object: Option<&Gang>, waiting: &[&Pod]) -> Option<Self> {
+        let count = |number: i32| u64::try_from(number).unwrap_or(0);
+        let Some(gang) = object else {
+            let (_, size) = Said::of(waiting.first()?).gang()?;
+            return Some(Self { created: waiting.len() as u64, size, admitted: 0, placed: 0 });
+        };
+        let status = gang.status.clone().unwrap_or_default();
+        Some(Self {
+            created: count(status.created),
+            size: count(gang.spec.size),
+            admitted: count(status.admitted),
+            placed: count(status.placed),
+        })
+    }
 }
 
 fn units<S: serde::Serializer>(amounts: &Amounts, serializer: S) -> Result<S::Ok, S::Error> {
@@ -77,20 +101,20 @@ type Place = (Reverse<i32>, Timestamp, String);
 
 impl Queues {
     /// The queues that the pods make; those that do not wait for admission are in none.
-    pub(crate) fn of(pods: &[Pod], special: &BTreeSet<String>) -> Self {
+    pub(crate) fn of(pods: &[Pod], gangs: &Gangs, special: &BTreeSet<String>) -> Self {
         let mut queues: BTreeMap<&str, Units<'_>> = BTreeMap::new();
         for pod in pods {
             let said = Said::of(pod);
             let Some(pool) = said.pool().filter(|_| said.waits()) else { continue };
-            let unit = match said.gang() {
-                Some((gang, _)) => (pod.namespace().unwrap_or_default(), Some(gang)),
+            let unit = match gangs.name_of(pod) {
+                Some(gang) => (pod.namespace().unwrap_or_default(), Some(gang)),
                 None => (pod.uid().unwrap_or_else(|| said.called()), None),
             };
             queues.entry(pool).or_default().entry(unit).or_default().push(pod);
         }
         let queue = |(pool, units): (&str, Units<'_>)| {
             let mut waiting: Vec<(Place, Entry)> =
-                units.into_values().filter_map(|pods| entry(pods, special)).collect();
+                units.into_values().filter_map(|pods| entry(pods, gangs, special)).collect();
             waiting.sort_by(|(a, _), (b, _)| a.cmp(b));
             let numbered = waiting.into_iter().zip(1..).map(|((_, entry), position)| Entry { position, ..entry });
             Queue { pool: pool.to_owned(), waiting: numbered.collect() }
@@ -106,7 +130,7 @@ impl Queues {
 }
 
 /// Pods that go together, with their place.
-fn entry(mut pods: Vec<&Pod>, special: &BTreeSet<String>) -> Option<(Place, Entry)> {
+fn entry(mut pods: Vec<&Pod>, gangs: &Gangs, special: &BTreeSet<String>) -> Option<(Place, Entry)> {
     let place = |pod: &Pod| {
         let said = Said::of(pod);
         (Reverse(said.priority()), said.created(), pod.uid().unwrap_or_default())
@@ -117,14 +141,15 @@ fn entry(mut pods: Vec<&Pod>, special: &BTreeSet<String>) -> Option<(Place, Entr
     // All of a gang are told the same, some of them a moment later.
     let told =
         pods.iter().filter_map(|pod| Said::of(pod).admitted()).max_by_key(|told| told.last_transition_time.clone());
-    let gang = said.gang().map(|(_, size)| Progress { created: pods.len() as u64, size });
+    let (namespace, gang) = (first.namespace().unwrap_or_default(), gangs.name_of(first));
+    let progress = gang.and_then(|gang| Progress::of(gangs.find(&namespace, gang), &pods));
     let mut asks = Amounts::new();
     pods.iter().for_each(|pod| add(&mut asks, asked(pod, special)));
     let entry = Entry {
         position: 0,
-        namespace: first.namespace().unwrap_or_default(),
-        name: said.gang().map_or_else(|| first.name_any(), |(gang, _)| gang.to_owned()),
-        gang,
+        namespace,
+        name: gang.map_or_else(|| first.name_any(), str::to_owned),
+        gang: progress,
         priority: said.priority(),
         preemptible: said.preemptible(),
         asks,

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::rows::Queues;
 use super::view::draw;
 use crate::draw::Paint;
+use crate::gangs::Gangs;
 
 /// A gated pod that asks for GPUs; `more` is merged into its metadata's annotations and labels.
 fn pod(name: &str, minute: u32, priority: i32, gang: Option<&str>, told: Option<(&str, &str)>) -> Pod {
@@ -47,7 +48,7 @@ fn pods() -> Vec<Pod> {
 }
 
 fn queues() -> Queues {
-    Queues::of(&pods(), &Default::default())
+    Queues::of(&pods(), &Gangs::default(), &Default::default())
 }
 
 #[test]
@@ -79,8 +80,39 @@ fn json_says_the_same_with_whole_numbers() {
     let answer = serde_json::to_value(queues()).unwrap();
     assert_eq!(
         answer["queues"][0]["waiting"][2],
-        json!({ "position": 3, "namespace": "team", "name": "train", "gang": { "created": 2, "size": 3 }, "priority": 0,
-            "preemptible": true, "asks": { "nvidia.com/gpu": 4 }, "created": "2026-01-01T00:10:00Z",
+        json!({ "position": 3, "namespace": "team", "name": "train", "gang": { "created": 2, "size": 3, "admitted": 0, "placed": 0 },
+            "priority": 0, "preemptible": true, "asks": { "nvidia.com/gpu": 4 }, "created": "2026-01-01T00:10:00Z",
             "reason": "WaitingForGang", "message": "2 of 3 members are there" })
     );
+}
+
+#[test]
+fn a_member_that_comes_late_shows_how_far_its_gang_has_come() {
+    let gang = json!({ "apiVersion": "weir.dev/v1alpha1", "kind": "Gang",
+        "metadata": { "name": "train", "namespace": "team" }, "spec": { "size": 8, "pool": "research" },
+        "status": { "created": 8, "admitted": 7, "placed": 6 } });
+    let gangs = Gangs::of([serde_json::from_value(gang).unwrap()]);
+    let queues = Queues::of(&[pod("train-7", 0, 0, Some("train"), None)], &gangs, &Default::default());
+    let page = draw(&queues, 0, Timestamp::UNIX_EPOCH, Paint::Plain);
+    assert!(page.contains("  team/train (gang 8/8, 7 admitted, 6 placed)  "), "{page}");
+}
+
+#[test]
+fn the_pods_of_a_ray_cluster_that_announce_nothing_stand_in_one_place() {
+    let gang = json!({ "apiVersion": "weir.dev/v1alpha1", "kind": "Gang",
+        "metadata": { "name": "tune", "namespace": "team" }, "spec": { "size": 3, "pool": "research" },
+        "status": { "created": 2, "admitted": 0, "placed": 0 } });
+    let pods = ["tune-head", "tune-worker"].map(|name| {
+        let mut pod = pod(name, 0, 0, None, Some(("WaitingForGang", "2 of 3 members are there")));
+        pod.metadata.owner_references = serde_json::from_value(json!([{ "apiVersion": "ray.io/v1",
+            "kind": "RayCluster", "name": "tune", "uid": "u", "controller": true }]))
+        .unwrap();
+        pod
+    });
+    let stands = |gangs: Gangs| {
+        let queues = Queues::of(&pods, &gangs, &Default::default());
+        queues.queues[0].waiting.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(stands(Gangs::of([serde_json::from_value(gang).unwrap()])), ["tune"]);
+    assert_eq!(stands(Gangs::default()), ["tune-head", "tune-worker"], "nobody makes a gang of them");
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::rows::{Entry, Queue, Queues};
+use super::rows::{Entry, Progress, Queue, Queues};
 use crate::amounts::line;
 use crate::draw::Paint;
 use crate::pods::age;
@@ -44,7 +44,12 @@ fn one(Queue { pool, waiting }: &Queue, first: usize, now: Timestamp, paint: Pai
 fn row(entry: &Entry, now: Timestamp) -> [String; 7] {
     let Entry { position, namespace, name, gang, priority, preemptible, asks, created, reason, message } = entry;
     let who = match gang {
-        Some(gang) => format!("{namespace}/{name} (gang {}/{})", gang.created, gang.size),
+        Some(Progress { created, size, admitted: 0, placed: _ }) => {
+            format!("{namespace}/{name} (gang {created}/{size})")
+        }
+        Some(Progress { created, size, admitted, placed }) => {
+            format!("{namespace}/{name} (gang {created}/{size}, {admitted} admitted, {placed} placed)")
+        }
         None => format!("{namespace}/{name}"),
     };
     let priority = if *preemptible { format!("{priority} preemptible") } else { priority.to_string() };
