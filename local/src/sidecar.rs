@@ -16,6 +16,7 @@ use crate::{Cluster, Death, Identity, Port, Process, ReservedPort};
 pub struct Sidecar {
     process: Process,
     http: u16,
+    webhook: u16,
 }
 
 /// What distinguishes one sidecar from another.
@@ -49,11 +50,11 @@ impl Sidecar {
         let kubeconfig = cluster.kubeconfig_of(identity)?;
         let arguments = [format!("--config={}", file.display()), format!("--identity={name}")];
         let environment = BTreeMap::from([("KUBECONFIG".to_owned(), kubeconfig.display().to_string())]);
-        let port = http.number();
+        let (http_port, webhook_port) = (http.number(), webhook.number());
         // It shares no ports, so they are given up for it only now.
         drop((webhook, http));
         let process = cluster.run(name, program, &arguments, &environment)?;
-        let sidecar = Self { process, http: port };
+        let sidecar = Self { process, http: http_port, webhook: webhook_port };
         sidecar.process.until("ready", async || sidecar.ready().await).await?;
         Ok(sidecar)
     }
@@ -62,6 +63,12 @@ impl Sidecar {
     #[must_use]
     pub const fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// The port for its webhook on the loopback address.
+    #[must_use]
+    pub const fn webhook_port(&self) -> u16 {
+        self.webhook
     }
 
     /// Returns once it ended by itself.

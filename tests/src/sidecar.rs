@@ -62,12 +62,15 @@ pub struct Sidecar(weir_local::Sidecar);
 
 impl Sidecar {
     /// Starts one of this name with this configuration, in which the addresses are filled in, and returns once
-    /// it says that it is ready.
+    /// it says that it is ready. Where it says `url:` somebody stands between the API server and the webhook.
     ///
     /// # Errors
     /// When it ends before, or does not become ready; the error has the end of its log.
     pub async fn start(cluster: &Cluster, program: &Path, name: &str, configuration: &str) -> Result<Self> {
-        let hook = "listen: 127.0.0.1:${WEBHOOK_PORT}, url: 'https://127.0.0.1:${WEBHOOK_PORT}'";
+        let hook = match configuration.contains("url: ") {
+            true => "listen: 127.0.0.1:${WEBHOOK_PORT}",
+            false => "listen: 127.0.0.1:${WEBHOOK_PORT}, url: 'https://127.0.0.1:${WEBHOOK_PORT}'",
+        };
         let configuration = match configuration.contains("webhook: {") {
             true => configuration.replace("webhook: {", &format!("webhook: {{{hook}, ")),
             false => format!("{configuration}\nwebhook: {{{hook}}}"),
@@ -81,6 +84,12 @@ impl Sidecar {
     #[must_use]
     pub const fn process(&self) -> &Process {
         self.0.process()
+    }
+
+    /// The port of its webhook.
+    #[must_use]
+    pub const fn webhook_port(&self) -> u16 {
+        self.0.webhook_port()
     }
 
     /// All that it printed until now.

@@ -168,6 +168,7 @@ impl Record {
                 Told::Pod(pod) => {
                     at_once.extend(checker.pod_seen(pod));
                     at_once.extend(unrecorded(pod, &recorded));
+                    at_once.extend(too_early(pod));
                 }
                 Told::PodGone(pod) => checker.pod_gone(pod),
                 Told::Pool(pool) => checker.pool_seen(pool),
@@ -205,5 +206,16 @@ fn unrecorded(pod: &Pod, recorded: &BTreeSet<String>) -> Option<Violation> {
         pod: format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()),
         node: String::new(),
         sentence: "its gate went before it stood in the AdmissionRound".to_owned(),
+    })
+}
+
+/// Nobody reads that a pod is admitted while its gate is there.
+fn too_early(pod: &Pod) -> Option<Violation> {
+    let says = crate::row::condition(pod).is_some_and(|(yes, _, _)| yes == "True");
+    (says && crate::row::is_gated(pod)).then(|| Violation {
+        invariant: "B8",
+        pod: format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()),
+        node: String::new(),
+        sentence: "its condition says that it is admitted, and its gate is there".to_owned(),
     })
 }

@@ -1,5 +1,6 @@
 //! Mistakes of gangs. A gang that something is wrong with waits as a whole, and so does nobody else.
 
+use kube::api::PostParams;
 use serde_json::json;
 
 use crate::chronicle::Record;
@@ -111,5 +112,46 @@ async fn a_member_deleted_while_waiting_is_waited_for_and_nobody_goes_before() {
         row.admitted(member).await;
     }
     until_shown(&row, "g", (3, 3, 3)).await;
+    row.end().await;
+}
+
+/// Binds an admitted pod to a node, as a scheduler does.
+async fn place(row: &Row<'_>, name: &str, node: &str) {
+    let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
+        "target": { "apiVersion": "v1", "kind": "Node", "name": node } });
+    let _: serde_json::Value =
+        row.pods().create_subresource("binding", name, &PostParams::default(), &binding).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gang_shows_how_many_are_created_admitted_and_placed_and_why_it_waits() {
+    let row = World::shared().row("progress").await;
+    let spec = |state: &str| json!({ "state": state, "resources": [{ "name": "cpu", "reservation": "8" }] });
+    row.pool("progress", spec("Hold")).await;
+    let shows = async |created: i32, admitted: i32, placed: i32, reason: &str, words: &str| {
+        let what = format!("the gang shows {created} created, {admitted} admitted, {placed} placed, {reason}: {words}");
+        let find = |record: &Record| {
+            let gang = record.gangs.get(&("progress".to_owned(), "g".to_owned()))?;
+            let status = gang.status.clone()?;
+            let says = status.conditions.iter().find(|one| one.type_ == "weir.dev/Admitted")?;
+            let counts = [status.created, status.admitted, status.placed] == [created, admitted, placed];
+            (counts && gang.spec.size == 3 && says.reason == reason && says.message.contains(words)).then_some(())
+        };
+        row.until(&what, find).await;
+    };
+    row.create(pod("a").pool("progress").gang("g", "3")).await;
+    row.create(pod("b").pool("progress").gang("g", "3")).await;
+    shows(2, 0, 0, "WaitingForGang", "2 of 3 members are there").await;
+    row.create(pod("c").pool("progress").gang("g", "3")).await;
+    shows(3, 0, 0, "PoolHeld", "takes nothing new").await;
+    row.change_pool("progress", spec("Active")).await;
+    shows(3, 3, 0, "WithinEntitlement", "progress used 0 cpu, 3 came on top").await;
+    place(&row, "a", "cpu").await;
+    place(&row, "b", "cpu").await;
+    shows(3, 3, 2, "WithinEntitlement", "progress used 0 cpu, 3 came on top").await;
+    let decided = row.world.chronicle.now(|record| {
+        record.gangs[&("progress".to_owned(), "g".to_owned())].status.clone().unwrap().decided_on.unwrap()
+    });
+    assert!(decided.epoch > 0 && decided.resources.iter().any(|one| one.name == "cpu" && one.requested.0 == "3"));
     row.end().await;
 }

@@ -1,8 +1,13 @@
 //! Who is gated, and that nobody admits himself or changes what he was admitted on.
+//!
+//! Whoever is refused has the API server's sentence. The pod has it too, as an event, and there is a figure; its
+//! condition stays as it was, because so did the pod.
+
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::row::{is_gated, pod};
+use crate::row::{condition, is_gated, pod};
 use crate::world::World;
 
 /// What the API server counts of requests that the policy denied.
@@ -45,9 +50,12 @@ async fn a_tenant_who_removes_his_own_gate_is_refused() {
     let refused = |patch| row.change_as(&tenant, "waits", patch);
     let sentence = refused(json!({ "spec": { "schedulingGates": null } })).await.unwrap_err();
     assert!(sentence.contains("removing weir.dev/admission is the admission"), "{sentence}");
+    row.refused("waits", "GateRemoval", "removing weir.dev/admission is the admission").await;
+    row.waits("waits", "PoolNotFound", "there is no pool \"selfish\"").await;
     let own = json!({ "metadata": { "annotations": { "weir.dev/admitted-as": "OnLoan" } } });
     let sentence = refused(own).await.unwrap_err();
     assert!(sentence.contains("written by Weir alone"), "{sentence}");
+    row.refused("waits", "RecordChange", "written by Weir alone").await;
     assert!(row.world.api_server_counts(&DENIED).await > before, "the API server counts whom it refused");
     let bound = row.create_as(&tenant, pod("bound").pool("selfish").with("nodeName", json!("cpu"))).await.unwrap_err();
     assert!(bound.contains("spec.nodeName"), "{bound}");
@@ -68,6 +76,9 @@ async fn a_tenant_may_correct_his_pool_while_he_waits_and_not_change_it_after_ad
     row.pool_of("mover-other", "2").await;
     row.create_as(&tenant, pod("p").pool("mover-typo")).await.unwrap();
     row.waits("p", "PoolNotFound", "there is no pool \"mover-typo\"").await;
+    row.world.counts(&["weir_pending_pods{", "pool=\"(unknown)\"", "reason=\"PoolNotFound\""], 1.0).await;
+    let text = row.world.sidecar("a").metrics().await.unwrap();
+    assert!(!text.contains("mover-typo"), "a tenant invents no label");
     let names = |pool: &str| json!({ "metadata": { "annotations": { "weir.dev/pool": pool } } });
     row.change_as(&tenant, "p", names("mover")).await.unwrap();
     row.admitted("p").await;
@@ -84,6 +95,17 @@ async fn a_tenant_may_correct_his_pool_while_he_waits_and_not_change_it_after_ad
         assert!(sentence.contains("of an admitted pod cannot be changed; create it anew"), "{sentence}");
     }
     assert!(row.world.api_server_counts(&DENIED).await > before, "the API server counts whom it refused");
+    row.refused("p", "KeyChange", "of an admitted pod cannot be changed; create it anew").await;
+    let stays = |pod: &k8s_openapi::api::core::v1::Pod| condition(pod).is_some_and(|(yes, _, _)| yes == "True");
+    row.until_pod("p", "it says that it is admitted, as before", stays).await;
+    let tries = row.world.chronicle.now(|record| {
+        let ours = |event: &&k8s_openapi::api::events::v1::Event| {
+            event.regarding.as_ref().is_some_and(|about| about.namespace.as_deref() == Some("mover"))
+                && event.reason.as_deref() == Some("Refused")
+        };
+        record.events.iter().filter(ours).filter_map(|event| event.metadata.name.clone()).collect::<BTreeSet<_>>()
+    });
+    assert_eq!(tries.len(), 1, "the pod is told once, however often it is tried: {tries:?}");
     // What stands on it for others is his.
     row.change_as(&tenant, "p", json!({ "metadata": { "labels": { "team": "a" } } })).await.unwrap();
     row.create_as(&tenant, pod("anew").pool("mover-other")).await.unwrap();
@@ -110,6 +132,7 @@ async fn an_in_place_resize_may_shrink_an_admitted_pod_and_not_grow_it() {
     };
     let sentence = resize("4").await.unwrap_err();
     assert!(sentence.contains("may shrink in place but not grow; create it anew"), "{sentence}");
+    row.refused("large", "Growth", "may shrink in place but not grow; create it anew").await;
     assert!(row.world.api_server_counts(&DENIED).await > before, "the API server counts whom it refused");
     row.rest_goes_on().await;
     // What it gives back is another's at once.

@@ -120,11 +120,10 @@ async fn pods_without_any_annotation_go_to_the_default_pool_and_are_told_so() {
     let made = row.create(pod("p")).await;
     assert!(is_gated(&made), "{made:?}");
     let admitted = row.until_pod("p", "it is told where it is", |pod| {
-        let told = condition(pod).is_some_and(|(yes, _, text)| yes == "True" && text.contains("default"));
-        // The two are written side by side.
-        told && is_admitted(pod)
+        condition(pod).is_some_and(|(yes, _, text)| yes == "True" && text.contains("default"))
     });
     let admitted = admitted.await;
+    assert!(is_admitted(&admitted), "the gate goes before it is said: {admitted:?}");
     let says = |key: &str| admitted.metadata.annotations.as_ref().and_then(|all| all.get(key)).cloned();
     assert_eq!(says("weir.dev/pool").as_deref(), Some("default"));
     assert_eq!(says("weir.dev/preemptible").as_deref(), Some("true"), "whoever says nothing may be taken back");

@@ -229,6 +229,12 @@ impl<'w> Row<'w> {
         self.world.counts(&["weir_pending_pods{", &format!("reason=\"{reason}\"")], 1.0).await;
     }
 
+    /// Waits until a pod is told what was refused about it, and until somebody who reads metrics can see it.
+    pub(crate) async fn refused(&self, name: &str, refusal: &str, words: &str) {
+        self.event("Pod", name, "Refused", words).await;
+        self.world.counts(&["weir_refused_requests_total{", &format!("refusal=\"{refusal}\"")], 1.0).await;
+    }
+
     /// Waits until an event about an object says this.
     pub(crate) async fn event(&self, kind: &str, name: &str, reason: &str, words: &str) {
         let what = format!("an event {reason} about {kind} {name}: …{words}…");

@@ -24,7 +24,8 @@ use crate::rounded;
 
 const NAMESPACE: &str = "gates";
 
-/// `{"weir": …, "bare": …}`: the medians.
+/// `{"weir": …, "bare": …, "conditions_lag_s": …}`: the medians; the lag is from the last gate of a round to the last
+/// condition that says so.
 pub(crate) async fn measure(count: usize, pairs: usize) -> Result<Value> {
     let cluster = load::cluster().await?;
     let client = cluster.client();
@@ -32,21 +33,40 @@ pub(crate) async fn measure(count: usize, pairs: usize) -> Result<Value> {
     // Each pod takes up to two of a node's 192 cores.
     load::nodes(&client, count.div_ceil(90)).await?;
     let seen = follow(client);
-    let (mut weir, mut bare) = (Vec::new(), Vec::new());
+    let (mut weir, mut bare, mut lags) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..pairs {
         // Who goes second finds a warmer API server; so they take turns in that too.
         let first = pair.is_multiple_of(2);
         for weir_now in [first, !first] {
-            let rate = once(&cluster, &seen, count, weir_now).await?;
-            if weir_now { weir.push(rate) } else { bare.push(rate) }
+            let Run { rate, lag } = once(&cluster, &seen, count, weir_now).await?;
+            if weir_now {
+                weir.push(rate)
+            } else {
+                bare.push(rate)
+            }
+            lags.extend(lag);
         }
-        eprintln!("{count} gates: weir {:.0}/s, bare loop {:.0}/s", weir[pair], bare[pair]);
+        let [weir, bare, lag] = [&weir, &bare, &lags].map(|figures| figures[pair]);
+        eprintln!(
+            "{count} gates: weir {weir:.0}/s, bare loop {bare:.0}/s, {:.2} of it; all conditions stand {lag:.1} s later",
+            weir / bare
+        );
     }
-    Ok(json!({ "weir": rounded(median(weir)), "bare": rounded(median(bare)) }))
+    Ok(
+        json!({ "weir": rounded(median(weir)), "bare": rounded(median(bare)), "conditions_lag_s": rounded(median(lags)) }),
+    )
+}
+
+/// What one of the two did.
+struct Run {
+    /// Gates per second.
+    rate: f64,
+    /// How much later all conditions stood, in seconds; the bare loop writes none.
+    lag: Option<f64>,
 }
 
 /// Makes the pods, lets them wait, and removes all gates.
-async fn once(cluster: &Cluster, seen: &watch::Receiver<Seen>, count: usize, weir: bool) -> Result<f64> {
+async fn once(cluster: &Cluster, seen: &watch::Receiver<Seen>, count: usize, weir: bool) -> Result<Run> {
     let client = cluster.client();
     let name = if weir { "by-weir" } else { "by-hand" };
     let spec = |state: &str| {
@@ -66,14 +86,15 @@ async fn once(cluster: &Cluster, seen: &watch::Receiver<Seen>, count: usize, wei
     }
     until(seen, "all gates are gone", |seen| seen.open() == count).await?;
     let rate = count as f64 / began.elapsed().as_secs_f64();
+    let mut lag = None;
     if weir {
         let behind = Instant::now();
         until(seen, "all pods were told that they were admitted", |seen| seen.told() == count).await?;
-        eprintln!("all conditions stand {:.1} s after the last gate", behind.elapsed().as_secs_f64());
+        lag = Some(behind.elapsed().as_secs_f64());
         sidecar.process().kill().await?;
     }
     clear(&client, seen, name).await?;
-    Ok(rate)
+    Ok(Run { rate, lag })
 }
 
 /// The bare loop.
@@ -84,7 +105,8 @@ async fn patch_all(client: &Client, count: usize) -> Result<()> {
         let (pods, patch) = (pods.clone(), patch.clone());
         async move {
             let name = format!("p{at:06}");
-            pods.patch(&name, &PatchParams::default(), &patch).await.context("remove a gate").map(drop)
+            // As lean as it can be: the answer is not needed.
+            pods.patch_metadata(&name, &PatchParams::default(), &patch).await.context("remove a gate").map(drop)
         }
     })
     .await

@@ -32,6 +32,12 @@ pub(crate) async fn sidecar(cluster: &Cluster) -> Result<Sidecar> {
     Sidecar::start(cluster, &sidecar::program()?, "weir-admission", LEASE).await
 }
 
+/// Starts the sidecar with somebody on this port between the API server and its webhook.
+pub(crate) async fn sidecar_behind(cluster: &Cluster, port: u16) -> Result<Sidecar> {
+    let configuration = format!("{LEASE}\nwebhook: {{url: 'https://127.0.0.1:{port}'}}");
+    Sidecar::start(cluster, &sidecar::program()?, "weir-admission", &configuration).await
+}
+
 /// A namespace in which pods can be created.
 pub(crate) async fn namespace(client: &Client, name: &str) -> Result<()> {
     let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;

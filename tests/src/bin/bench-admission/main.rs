@@ -3,7 +3,8 @@
 //! | file | measures |
 //! |---|---|
 //! | `gates` | gates removed per second, against a bare patch loop with as many writers in the same run |
-//! | `webhook` | how long the API server waits for the webhook while many clients create pods |
+//! | `webhook` | how long the webhook takes to answer while many clients create pods |
+//! | `relay` | stands between API server and webhook for it, with a clock |
 //! | `memory` | the most that the sidecar ever holds in a large cluster |
 //! | `load` | the clusters, nodes and pods of all three |
 //!
@@ -13,6 +14,7 @@
 mod gates;
 mod load;
 mod memory;
+mod relay;
 mod webhook;
 
 use anyhow::{Context as _, Result};

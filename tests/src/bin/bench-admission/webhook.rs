@@ -1,9 +1,13 @@
-//! How long the API server waits for the webhook while many clients create managed pods at once.
+//! How long the webhook takes to answer while many clients create managed pods at once.
 //!
-//! The time is the API server's own (`apiserver_admission_webhook_admission_duration_seconds`): what it waits,
-//! the network and the queue in front of the webhook included, is what delays whoever creates a pod. Quantiles
-//! are interpolated within its buckets as Prometheus does. A pod is lost when it was refused, or made without
-//! its gate because the webhook did not answer in time.
+//! The time is what passes between the first byte of a request and the last byte of its answer, at a relay between
+//! API server and webhook (see `relay`): exact for each request, with the network, TLS and the queue in front of the
+//! webhook. It is not what a whole creation takes, and not what the API server counts of the webhook either, which
+//! has the API server's own work in it (writing the review, reading the answer, and its goroutines' waiting for a
+//! processor, of which the clients and etcd leave none on a small machine). Both are told beside it; the API server
+//! counts in buckets of up to 400 ms, so that its figure is an interpolation.
+//!
+//! A pod is lost when it was refused, or made without its gate because the webhook did not answer in time.
 
 use std::time::Instant;
 
@@ -17,19 +21,23 @@ use weir_api::names;
 use weir_local::Identity;
 
 use crate::load;
+use crate::relay::Relay;
 use crate::rounded;
 
 const NAMESPACE: &str = "webhook";
 const SERIES: &str = "apiserver_admission_webhook_admission_duration_seconds_bucket{";
 
-/// `{"requests": n, "lost": n, "p50_ms": x, "p99_ms": x}`.
+/// `{"requests": n, "lost": n, "p50_ms": x, "p99_ms": x, "api_server_p99_ms": x}`; the last is what the API server
+/// counts, interpolated.
 pub(crate) async fn measure(clients: usize, each: usize) -> Result<Value> {
     let cluster = load::cluster().await?;
     let client = cluster.client();
     load::namespace(&client, NAMESPACE).await?;
     load::nodes(&client, 1).await?;
     load::pool(&client, "webhook", json!({ "state": "Hold" })).await?;
-    let _sidecar = load::sidecar(&cluster).await?;
+    let relay = Relay::listen()?;
+    let sidecar = load::sidecar_behind(&cluster, relay.port()).await?;
+    let notes = relay.pass_on_to(sidecar.webhook_port());
     let mut connections = Vec::new();
     for at in 0..clients {
         let user = Identity::user(&format!("client-{at}")).in_group("system:masters");
@@ -54,8 +62,24 @@ pub(crate) async fn measure(clients: usize, each: usize) -> Result<Value> {
     );
     let waited = Histogram::between(&before, &after);
     eprintln!("the API server called the webhook {} times: {:?}", waited.total(), waited.0);
-    Ok(json!({ "requests": requests, "lost": lost, "p50_ms": rounded(waited.quantile(0.5) * 1000.0),
-        "p99_ms": rounded(waited.quantile(0.99) * 1000.0) }))
+    let (mut answers, connections) = notes.taken();
+    answers.sort();
+    let slow = |share: f64| {
+        let at = (answers.len() as f64 * share) as usize;
+        answers.get(at).map_or(f64::NAN, |taken| taken.as_secs_f64() * 1000.0)
+    };
+    eprintln!(
+        "{} answers over {connections} connections: half within {:.1} ms, 99 of 100 within {:.1} ms, all within {:.1} ms; \
+         the API server's own figures are {:.0} and {:.0} ms",
+        answers.len(),
+        slow(0.5),
+        slow(0.99),
+        answers.last().map_or(f64::NAN, |taken| taken.as_secs_f64() * 1000.0),
+        waited.quantile(0.5) * 1000.0,
+        waited.quantile(0.99) * 1000.0,
+    );
+    Ok(json!({ "requests": requests, "lost": lost, "p50_ms": rounded(slow(0.5)), "p99_ms": rounded(slow(0.99)),
+        "api_server_p99_ms": rounded(waited.quantile(0.99) * 1000.0) }))
 }
 
 /// How many of a client's pods were lost, and how long each creation took.
@@ -81,7 +105,7 @@ async fn buckets(client: &Client) -> Result<Buckets> {
     let request = http::Request::get("/metrics").body(Vec::new()).context("ask for /metrics")?;
     let text = client.request_text(request).await.context("read the API server's metrics")?;
     let ours = |line: &&str| {
-        line.starts_with(SERIES) && line.contains("operation=\"CREATE\"") && line.contains("admission.weir")
+        line.starts_with(SERIES) && line.contains("operation=\"CREATE\"") && line.contains("admission.weir.dev")
     };
     let mut sums: Buckets = Vec::new();
     for line in text.lines().filter(ours) {
