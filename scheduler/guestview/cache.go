@@ -30,6 +30,9 @@ type View struct {
 	// the same.
 	generation, first int64
 
+	// node is the Node that the view was made from, where it was made from nothing else.
+	node *v1.Node
+
 	// sample is the last sample when the view was made, told or not; expires is when it stops being told, zero if it is
 	// not told.
 	sample  *load.Sample
@@ -45,6 +48,9 @@ func (d Detail) View(info *framework.NodeInfo) *View {
 
 func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
 	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), generation: info.Generation, first: info.Generation, sample: sample}
+	if d.WithoutRequests && !d.Whole { // a whole one tells of the images on all nodes
+		view.node = info.Node()
+	}
 	var fresh *load.Sample
 	if sample != nil {
 		if expires := sample.Expires(d.LoadFreshFor); now.Before(expires) {
@@ -165,9 +171,9 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 	switch {
 	case last == nil:
 		last = &pair{}
-	case last.first.holds(info.Generation, sample, now):
+	case last.first.holds(info, sample, now):
 		return last.first
-	case last.second != nil && last.second.holds(info.Generation, sample, now):
+	case last.second != nil && last.second.holds(info, sample, now):
 		node.Store(&pair{first: last.second, second: last.first})
 		return last.second
 	}
@@ -189,8 +195,11 @@ func (v *View) tellsLike(other *View) bool {
 }
 
 // holds says whether the view still tells the truth.
-func (v *View) holds(generation int64, sample *load.Sample, now time.Time) bool {
-	return v.generation == generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
+func (v *View) holds(info *framework.NodeInfo, sample *load.Sample, now time.Time) bool {
+	if v.node != nil {
+		return v.node == info.Node() // what a Node object has never changes
+	}
+	return v.generation == info.Generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
 }
 
 func (c *Cache) node(name string) *known {

@@ -17,15 +17,19 @@ import (
 func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod) (*framework.PreFilterResult, *framework.Status) {
 	c := s.cycle(state, pod)
 	s.forgetGoneNodes(c.version.views)
-	if !c.version.points.preFilter {
-		return nil, nil
-	}
 	if s.muted {
 		c.saw(pointPreFilter, nil, nil)
 		return nil, nil
 	}
-	result, status := s.preFilter(ctx, c, state)
-	c.saw(pointPreFilter, status, nil)
+	var result *framework.PreFilterResult
+	var status *framework.Status
+	if c.version.points.preFilter {
+		result, status = s.preFilter(ctx, c, state)
+		c.saw(pointPreFilter, status, nil)
+	}
+	if status.IsSuccess() && result.AllNodes() && s.passesEverywhere(ctx, c, state) {
+		return nil, framework.NewStatus(framework.Skip)
+	}
 	return result, status
 }
 
@@ -86,6 +90,11 @@ func (s *slot) filter(ctx context.Context, c *cycle, state *framework.CycleState
 			return known.status()
 		}
 	}
+	return s.filterAnew(ctx, c, state, node, key, view)
+}
+
+// filterAnew asks the module, and remembers what it answers. The view is nil where the key was found without it.
+func (s *slot) filterAnew(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo, key uint64, view *guestview.View) *framework.Status {
 	if view == nil {
 		view = c.version.views.Of(node)
 	}
