@@ -147,12 +147,17 @@ func (c *Cache) Key(info *framework.NodeInfo) (uint64, *View) {
 }
 
 // FirstKey is the key under which guests were told the same of this node first: most changes of a NodeInfo (a heartbeat of
-// its kubelet, a binding that is confirmed) are none of what a guest is told. It is the key itself where that has a view.
+// its kubelet, a binding that is confirmed) are none of what a guest is told. It is for keys that come without a view.
 func (c *Cache) FirstKey(info *framework.NodeInfo) uint64 {
+	return uint64(c.Of(info).first)
+}
+
+// KeysOf are the keys of a node of which this view was told, as Key and as FirstKey give them.
+func (c *Cache) KeysOf(info *framework.NodeInfo, told *View) (key, first uint64) {
 	if c.detail.LoadFreshFor == 0 {
-		return uint64(c.Of(info).first)
+		return uint64(info.Generation), uint64(told.first)
 	}
-	return c.Of(info).ID
+	return told.ID, told.ID
 }
 
 // Detail is how much of a Node the cache's views have.

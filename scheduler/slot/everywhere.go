@@ -65,40 +65,51 @@ func (s *slot) passesEverywhere(ctx context.Context, c *cycle, state *framework.
 	if err != nil || len(infos) == 0 {
 		return false
 	}
-	census := s.host.census.of(state, infos)
+	census, asked := s.host.census.of(state, infos), 0
 	known := c.row.everywhere.Load()
 	if known == nil || known.census != census {
-		passes, complete := v.everywhere(c.row, infos)
-		if !complete {
+		if known, asked = s.everywhere(ctx, c, state, infos); known == nil {
 			return false
 		}
-		known = &everywhere{census: census, passes: passes}
+		known.census = census
 		c.row.everywhere.Store(known)
 	}
-	return known.passes && s.recheckEverywhere(ctx, c, state, infos)
+	return known.passes && s.recheckEverywhere(ctx, c, state, infos, asked)
 }
 
-// everywhere looks for an answer that is no Success, or is not remembered.
-func (v *version) everywhere(row *row, infos []*framework.NodeInfo) (passes, complete bool) {
+// fewUnknown nodes are asked about at once, one after the other. More are left to kube-scheduler's parallel calls. Some it
+// would never make: of a node that is full it knows so before it asks a plugin.
+const fewUnknown = 32
+
+// everywhere looks for an answer that is no Success, and says how many nodes it asked about. It is nil where it cannot say.
+func (s *slot) everywhere(ctx context.Context, c *cycle, state *framework.CycleState, infos []*framework.NodeInfo) (_ *everywhere, asked int) {
+	var unknown []*framework.NodeInfo
 	for _, info := range infos {
-		key, _ := v.views.Key(info)
-		number, ok := row.filter.get(key)
-		if !ok {
-			number, ok = row.filter.get(v.views.FirstKey(info))
-		}
-		if !ok {
-			return false, false
-		}
-		if v.memo.verdicts.get(number).code != framework.Success {
-			return false, true
+		number, ok := c.row.filter.find(c.version.views, info)
+		switch {
+		case !ok && len(unknown) == fewUnknown:
+			return nil, 0
+		case !ok:
+			unknown = append(unknown, info)
+		case c.version.memo.verdicts.get(number).code != framework.Success:
+			return &everywhere{}, 0
 		}
 	}
-	return true, true
+	for _, info := range unknown {
+		switch status := s.filterAnew(ctx, c, state, info); {
+		case status.Code() == framework.Error:
+			return nil, 0 // the call of Filter will say so
+		case !status.IsSuccess():
+			return &everywhere{}, 0
+		}
+	}
+	return &everywhere{passes: true}, len(unknown)
 }
 
-// recheckEverywhere counts one remembered answer for each node, and asks the module again for those whose turn it is.
-func (s *slot) recheckEverywhere(ctx context.Context, c *cycle, state *framework.CycleState, infos []*framework.NodeInfo) bool {
-	count := uint64(len(infos))
+// recheckEverywhere counts one remembered answer for each node that was not asked about, and asks the module again for
+// those whose turn it is.
+func (s *slot) recheckEverywhere(ctx context.Context, c *cycle, state *framework.CycleState, infos []*framework.NodeInfo, asked int) bool {
+	count := uint64(len(infos) - asked)
 	upTo := c.filter.rememberedMany(framework.Success, count)
 	one := s.host.recheckOneIn
 	if one == 0 {
@@ -106,8 +117,7 @@ func (s *slot) recheckEverywhere(ctx context.Context, c *cycle, state *framework
 	}
 	for nth := (upTo-count)/one*one + one; nth <= upTo; nth += one {
 		c.filter.again(framework.Success)
-		key, view := c.version.views.Key(infos[nth-(upTo-count)-1])
-		if !s.filterAnew(ctx, c, state, infos[nth-(upTo-count)-1], key, view).IsSuccess() {
+		if !s.filterAnew(ctx, c, state, infos[nth-(upTo-count)-1]).IsSuccess() {
 			return false // the calls of Filter will say so
 		}
 	}

@@ -93,11 +93,10 @@ func (s *slot) cycleOver(pod *v1.Pod, nodes []*framework.NodeInfo) (skipped bool
 func TestAPodThatPassesOnEveryNodeIsNotAskedAboutNodeByNodeAgain(t *testing.T) {
 	s, handle := onChanging(t, rejectsKept(t), withoutRequests, 0, ofKind(1, spare), ofKind(2, spare))
 	pod := func(name string) *v1.Pod { return podOn(name, "", "cpu", "1") }
-	if skipped, _ := s.cycleOver(pod("first"), handle.nodes); skipped {
-		t.Error("nobody was asked yet, and no call was made")
-	}
-	if skipped, _ := s.cycleOver(pod("second"), handle.nodes); !skipped {
-		t.Error("both nodes are known to let it pass, and were asked about")
+	for _, name := range []string{"first", "second"} {
+		if skipped, _ := s.cycleOver(pod(name), handle.nodes); !skipped {
+			t.Errorf("both nodes let the %s pass, and were asked about by kube-scheduler", name)
+		}
 	}
 	if hits := hitsOf(t, s); hits != 2 {
 		t.Errorf("%d remembered answers are counted, want one for each node", hits)
@@ -116,6 +115,20 @@ func TestAPodThatPassesOnEveryNodeIsNotAskedAboutNodeByNodeAgain(t *testing.T) {
 	handle.nodes = handle.nodes[:2]
 	if skipped, _ := s.cycleOver(pod("fifth"), handle.nodes); !skipped {
 		t.Error("without that node all are known again")
+	}
+}
+
+func TestManyNodesAreAskedAboutInParallelAtFirst(t *testing.T) {
+	var nodes []*framework.NodeInfo
+	for number := range fewUnknown + 1 {
+		nodes = append(nodes, ofKind(number, spare))
+	}
+	s, handle := onChanging(t, rejectsKept(t), withoutRequests, 0, nodes...)
+	if skipped, _ := s.cycleOver(podOn("first", ""), handle.nodes); skipped || hitsOf(t, s) != 0 {
+		t.Errorf("skipped is %v, and %d answers were remembered", skipped, hitsOf(t, s))
+	}
+	if skipped, _ := s.cycleOver(podOn("second", ""), handle.nodes); !skipped || hitsOf(t, s) != fewUnknown+1 {
+		t.Errorf("skipped is %v, and %d answers were remembered", skipped, hitsOf(t, s))
 	}
 }
 
@@ -204,5 +217,20 @@ func change(random *rand.Rand, cluster *changing, step int) {
 		cluster.nodes[at].SetNode(cluster.nodes[at].Node().DeepCopy())
 	default:
 		cluster.nodes[at].AddPod(podOn(fmt.Sprint(step), cluster.nodes[at].Node().Name, "cpu", "1"))
+	}
+}
+
+// Each kind of pod that is asked about later finds nodes that have changed before, and full ones that kube-scheduler asks
+// no plugin about.
+func TestAKindOfPodThatComesLaterIsNotAskedAboutNodeByNodeEither(t *testing.T) {
+	s, handle := onChanging(t, rejectsKept(t), withoutRequests, 0, ofKind(1, spare), ofKind(2, spare), ofKind(3, spare))
+	for kind := range 3 {
+		for round := range 3 {
+			handle.nodes[0].AddPod(podOn(fmt.Sprint(kind, round), "node-0001", "cpu", "1"))
+			skipped, _ := s.cycleOver(podOn("p", "", "cpu", fmt.Sprint(kind+1)), handle.nodes[:2])
+			if !skipped && round > 0 {
+				t.Errorf("kind %d, round %d: the nodes were asked about again", kind, round)
+			}
+		}
 	}
 }

@@ -84,25 +84,22 @@ func (s *slot) Filter(ctx context.Context, state *framework.CycleState, pod *v1.
 }
 
 func (s *slot) filter(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) *framework.Status {
-	key, view := c.version.views.Key(node)
 	if c.row != nil {
-		if known := s.remembered(c, c.filter, &c.row.filter, key, node); known != nil {
+		if known := s.remembered(c, c.filter, &c.row.filter, node); known != nil {
 			return known.status()
 		}
 	}
-	return s.filterAnew(ctx, c, state, node, key, view)
+	return s.filterAnew(ctx, c, state, node)
 }
 
-// filterAnew asks the module, and remembers what it answers. The view is nil where the key was found without it.
-func (s *slot) filterAnew(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo, key uint64, view *guestview.View) *framework.Status {
-	if view == nil {
-		view = c.version.views.Of(node)
-	}
-	status, strayed := c.version.call(ctx, pointFilter, about(view), func(i *instance) *framework.Status {
-		return i.filter(ctx, state, c.told, node, view)
+// filterAnew asks the module, and remembers what it answers.
+func (s *slot) filterAnew(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) *framework.Status {
+	told := c.version.views.Of(node)
+	status, strayed := c.version.call(ctx, pointFilter, about(told), func(i *instance) *framework.Status {
+		return i.filter(ctx, state, c.told, node, told)
 	})
 	if c.row != nil && !strayed {
-		s.remember(c, pointFilter, &c.row.filter, key, node.Node().Name, 0, status)
+		s.remember(c, pointFilter, &c.row.filter, node, told, 0, status)
 	}
 	return status
 }
@@ -158,22 +155,18 @@ func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.P
 }
 
 func (s *slot) score(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) (score int64, status *framework.Status) {
-	name := node.Node().Name
-	key, view := c.version.views.Key(node)
 	if c.row != nil {
-		if known := s.remembered(c, c.score, &c.row.score, key, node); known != nil {
+		if known := s.remembered(c, c.score, &c.row.score, node); known != nil {
 			return known.score, known.status()
 		}
 	}
-	if view == nil {
-		view = c.version.views.Of(node)
-	}
-	status, strayed := c.version.call(ctx, pointScore, about(view), func(i *instance) (answer *framework.Status) {
-		score, answer = i.score(ctx, state, c.told, view)
+	told := c.version.views.Of(node)
+	status, strayed := c.version.call(ctx, pointScore, about(told), func(i *instance) (answer *framework.Status) {
+		score, answer = i.score(ctx, state, c.told, told)
 		return answer
 	})
 	if c.row != nil && !strayed {
-		s.remember(c, pointScore, &c.row.score, key, name, score, status)
+		s.remember(c, pointScore, &c.row.score, node, told, score, status)
 	}
 	return score, status
 }
