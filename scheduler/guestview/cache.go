@@ -30,6 +30,9 @@ type View struct {
 	// the same.
 	generation, first int64
 
+	// node is the Node that the view was made from, where it was made from nothing else.
+	node *v1.Node
+
 	// sample is the last sample when the view was made, told or not; expires is when it stops being told, zero if it is
 	// not told.
 	sample  *load.Sample
@@ -45,6 +48,9 @@ func (d Detail) View(info *framework.NodeInfo) *View {
 
 func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
 	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), generation: info.Generation, first: info.Generation, sample: sample}
+	if d.WithoutRequests && !d.Whole { // a whole one tells of the images on all nodes
+		view.node = info.Node()
+	}
 	var fresh *load.Sample
 	if sample != nil {
 		if expires := sample.Expires(d.LoadFreshFor); now.Before(expires) {
@@ -141,12 +147,17 @@ func (c *Cache) Key(info *framework.NodeInfo) (uint64, *View) {
 }
 
 // FirstKey is the key under which guests were told the same of this node first: most changes of a NodeInfo (a heartbeat of
-// its kubelet, a binding that is confirmed) are none of what a guest is told. It is the key itself where that has a view.
+// its kubelet, a binding that is confirmed) are none of what a guest is told. It is for keys that come without a view.
 func (c *Cache) FirstKey(info *framework.NodeInfo) uint64 {
+	return uint64(c.Of(info).first)
+}
+
+// KeysOf are the keys of a node of which this view was told, as Key and as FirstKey give them.
+func (c *Cache) KeysOf(info *framework.NodeInfo, told *View) (key, first uint64) {
 	if c.detail.LoadFreshFor == 0 {
-		return uint64(c.Of(info).first)
+		return uint64(info.Generation), uint64(told.first)
 	}
-	return c.Of(info).ID
+	return told.ID, told.ID
 }
 
 // Detail is how much of a Node the cache's views have.
@@ -165,9 +176,9 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 	switch {
 	case last == nil:
 		last = &pair{}
-	case last.first.holds(info.Generation, sample, now):
+	case last.first.holds(info, sample, now):
 		return last.first
-	case last.second != nil && last.second.holds(info.Generation, sample, now):
+	case last.second != nil && last.second.holds(info, sample, now):
 		node.Store(&pair{first: last.second, second: last.first})
 		return last.second
 	}
@@ -189,8 +200,11 @@ func (v *View) tellsLike(other *View) bool {
 }
 
 // holds says whether the view still tells the truth.
-func (v *View) holds(generation int64, sample *load.Sample, now time.Time) bool {
-	return v.generation == generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
+func (v *View) holds(info *framework.NodeInfo, sample *load.Sample, now time.Time) bool {
+	if v.node != nil {
+		return v.node == info.Node() // what a Node object has never changes
+	}
+	return v.generation == info.Generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
 }
 
 func (c *Cache) node(name string) *known {

@@ -53,14 +53,22 @@ type Detail struct {
 	// LoadFreshFor is how long a sample of the node's load is told after it was taken. Zero: no load is told, and a new
 	// sample makes no new view.
 	LoadFreshFor time.Duration
+
+	// WithoutRequests leaves out what the pods of the node ask for, and how many they are. What is told then depends on the
+	// Node object alone, so it stays the same however pods come and go. No load can be told beside it, which is told as what
+	// those pods use.
+	WithoutRequests bool
 }
 
-// Node builds what a guest is told of a node, with a sample of its load if there is a fresh one. The result shares labels, taints and resource lists with the Node it
-// was made from, which the scheduler replaces and never changes; nothing in it may be written to.
+// Node builds what a guest is told of a node, with a sample of its load if there is a fresh one. The result shares
+// labels, taints and resource lists with the Node it was made from, which the scheduler replaces and never changes;
+// nothing in it may be written to.
 func (d Detail) Node(info *framework.NodeInfo, fresh *load.Sample) *v1.Node {
 	real := info.Node()
 	annotations := d.annotations(real)
-	writeRequested(annotations, info)
+	if !d.WithoutRequests {
+		writeRequested(annotations, info)
+	}
 	if fresh != nil {
 		writeLoad(annotations, info, fresh)
 	}
