@@ -12,6 +12,7 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	wasm "sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/plugin"
 
+	"weir.dev/scheduler/guestview"
 	"weir.dev/scheduler/module"
 )
 
