@@ -1,6 +1,7 @@
 package guestview
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,9 @@ type View struct {
 	// the same.
 	generation, first int64
 
-	// node is the Node that the view was made from, where it was made from nothing else.
-	node *v1.Node
+	// requested and pods are what the NodeInfo had.
+	requested *framework.Resource
+	pods      int
 
 	// sample is the last sample when the view was made, told or not; expires is when it stops being told, zero if it is
 	// not told.
@@ -48,8 +50,8 @@ func (d Detail) View(info *framework.NodeInfo) *View {
 
 func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
 	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), generation: info.Generation, first: info.Generation, sample: sample}
-	if d.WithoutRequests && !d.Whole { // a whole one tells of the images on all nodes
-		view.node = info.Node()
+	if d.tellsOfNodeAndRequests() {
+		view.requested, view.pods = info.Requested.Clone(), len(info.Pods)
 	}
 	var fresh *load.Sample
 	if sample != nil {
@@ -127,7 +129,30 @@ type known = atomic.Pointer[pair]
 
 // pair is the last two views of a node, the one used last first. There are two because Filter is called twice for a
 // node that pods are nominated to, once as if they were there and once without them.
-type pair struct{ first, second *View }
+type pair struct {
+	first, second *View
+
+	// node is the Node that the first was made from. What a Node object has never changes.
+	node *v1.Node
+}
+
+// stillTold says whether the first view tells the truth of a NodeInfo that is another than the one it was made from: its
+// Generation moves also when a binding is confirmed, of which nothing is told.
+func (p *pair) stillTold(d Detail, info *framework.NodeInfo) bool {
+	if p.node != info.Node() || !d.tellsOfNodeAndRequests() {
+		return false
+	}
+	return d.WithoutRequests || p.first.pods == len(info.Pods) && sameAmounts(p.first.requested, info.Requested)
+}
+
+func sameAmounts(a, b *framework.Resource) bool {
+	return a.MilliCPU == b.MilliCPU && a.Memory == b.Memory && a.EphemeralStorage == b.EphemeralStorage &&
+		maps.Equal(a.ScalarResources, b.ScalarResources)
+}
+
+// tellsOfNodeAndRequests is not so of a load, which changes by itself, nor of a whole Node, which tells of the images on
+// all nodes.
+func (d Detail) tellsOfNodeAndRequests() bool { return d.LoadFreshFor == 0 && !d.Whole }
 
 // NewCache makes an empty cache of views with this much detail. The clock says which samples are fresh; loads may be
 // nil where the detail asks for no load.
@@ -176,11 +201,16 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 	switch {
 	case last == nil:
 		last = &pair{}
-	case last.first.holds(info, sample, now):
+	case last.first.holds(info.Generation, sample, now):
 		return last.first
-	case last.second != nil && last.second.holds(info, sample, now):
-		node.Store(&pair{first: last.second, second: last.first})
+	case last.second != nil && last.second.holds(info.Generation, sample, now):
+		node.Store(&pair{first: last.second, second: last.first, node: info.Node()})
 		return last.second
+	case last.stillTold(c.detail, info):
+		same := *last.first
+		same.generation = info.Generation
+		node.Store(&pair{first: &same, second: last.second, node: last.node})
+		return &same
 	}
 	view := c.detail.view(info, sample, now)
 	for _, before := range []*View{last.first, last.second} {
@@ -189,7 +219,7 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 			break
 		}
 	}
-	node.Store(&pair{first: view, second: last.first})
+	node.Store(&pair{first: view, second: last.first, node: info.Node()})
 	return view
 }
 
@@ -200,11 +230,8 @@ func (v *View) tellsLike(other *View) bool {
 }
 
 // holds says whether the view still tells the truth.
-func (v *View) holds(info *framework.NodeInfo, sample *load.Sample, now time.Time) bool {
-	if v.node != nil {
-		return v.node == info.Node() // what a Node object has never changes
-	}
-	return v.generation == info.Generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
+func (v *View) holds(generation int64, sample *load.Sample, now time.Time) bool {
+	return v.generation == generation && v.sample == sample && (v.expires.IsZero() || now.Before(v.expires))
 }
 
 func (c *Cache) node(name string) *known {

@@ -7,6 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -55,6 +56,38 @@ func TestAViewIsBuiltWhenTheNodeChangesAndNotBefore(t *testing.T) {
 	}
 	if annotation(t, first, "node.weir.dev/requested-pods") != "0" {
 		t.Error("a view that somebody may hold has changed")
+	}
+}
+
+func TestANodeInfoThatMovedAndTellsTheSameKeepsItsView(t *testing.T) {
+	for name, detail := range map[string]Detail{"with requests": {}, "without": {WithoutRequests: true}} {
+		cache, info := NewCache(detail, nil, nil), nodeInfo("a")
+		placed := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p", UID: "p"}}
+		info.AddPod(placed)
+		before := cache.Of(info)
+		confirmed := placed.DeepCopy()
+		if err := info.RemovePod(klog.Background(), placed); err != nil {
+			t.Fatal(err)
+		}
+		info.AddPod(confirmed)
+		if after := cache.Of(info); after.ID != before.ID || cache.FirstKey(info) != uint64(before.first) {
+			t.Errorf("%s: after the binding was confirmed the view is another", name)
+		}
+		labelled := info.Node().DeepCopy()
+		labelled.Labels = map[string]string{"new": "yes"}
+		info.SetNode(labelled)
+		if after := cache.Of(info); after.ID == before.ID {
+			t.Errorf("%s: after the node was labelled the view is the same", name)
+		}
+	}
+}
+
+func TestAViewWithoutRequestsIsTheSameWhateverIsPlaced(t *testing.T) {
+	cache, info := NewCache(Detail{WithoutRequests: true}, nil, nil), nodeInfo("a")
+	before := cache.Of(info)
+	info.AddPod(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "p"}})
+	if after := cache.Of(info); after.ID != before.ID || annotation(t, after, "node.weir.dev/requested-pods") != "" {
+		t.Error("the guest is told of a pod that was placed")
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 // module that does not declare itself pure has a single instance, which is what the extension itself offers.
 //
 // The extension compiles a module for each instance, which takes as long as ten thousand calls. So another one is built,
-// beside the calls, when calls have waited for each other as long as that takes; where most answers are remembered they
-// never do.
+// beside the calls, when somebody has waited for much longer than that takes; where most answers are remembered nobody
+// does.
 type pool struct {
 	build func(context.Context) (*instance, error)
 	most  int
@@ -32,13 +32,19 @@ type pool struct {
 	// live is how many instances there are, those included that are being built.
 	live int
 
-	// waiting are those who wait for an instance, the first comer first. One who is handed nil builds one himself.
+	// waiting are those who wait for an instance, the first comer first. One who is handed nil builds one himself. since is
+	// from when on the first of them waits, or was first.
 	waiting []chan *instance
+	since   time.Time
 
-	// waited is for how long calls have waited since the last build began, and building how long the last one took.
+	// waited is for how long somebody has waited since the last build began, and building how long the last one took.
 	waited, building time.Duration
 	retired          bool
 }
+
+// patience is how many times as long as a build takes somebody must have waited for the next. A scheduler that has just
+// started remembers nothing, and many wait for a moment.
+const patience = 10
 
 // newPool builds the first instance at once, so that a module that cannot be loaded is refused at start.
 func newPool(ctx context.Context, name string, of recipe, logSeverity int32, handle framework.Handle, views *guestview.Cache) (*pool, error) {
@@ -81,11 +87,12 @@ func (p *pool) take(ctx context.Context) (*instance, error) {
 		return p.buildOne(ctx)
 	}
 	handed := make(chan *instance, 1)
+	if len(p.waiting) == 0 {
+		p.since = time.Now()
+	}
 	p.waiting = append(p.waiting, handed)
 	p.mu.Unlock()
-	since := time.Now()
 	taken := <-handed
-	p.waitedFor(ctx, time.Since(since))
 	if taken == nil {
 		return p.buildOne(ctx)
 	}
@@ -107,23 +114,6 @@ func (p *pool) buildOne(ctx context.Context) (*instance, error) {
 	return built, nil
 }
 
-// waitedFor builds another instance when there was enough waiting for it.
-func (p *pool) waitedFor(ctx context.Context, took time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.waited += took
-	if p.waited < p.building || p.live >= p.most || p.retired {
-		return
-	}
-	p.waited = 0
-	p.live++
-	go func() {
-		if built, err := p.buildOne(ctx); err == nil {
-			p.giveBack(built)
-		}
-	}()
-}
-
 func (p *pool) giveBack(i *instance) {
 	i.handle.sight = outsideCycle
 	p.mu.Lock()
@@ -141,9 +131,22 @@ func (p *pool) giveBack(i *instance) {
 
 // hand gives the first of those who wait an instance, or the right to build one. Its caller holds the lock.
 func (p *pool) hand(i *instance) {
+	now := time.Now()
+	p.waited += now.Sub(p.since)
+	p.since = now
 	first := p.waiting[0]
 	p.waiting = p.waiting[1:]
 	first <- i
+	if p.waited < patience*p.building || p.live >= p.most || p.retired {
+		return
+	}
+	p.waited = 0
+	p.live++
+	go func() {
+		if built, err := p.buildOne(context.Background()); err == nil {
+			p.giveBack(built)
+		}
+	}()
 }
 
 // discard drops an instance that trapped: its memory is in the middle of something, and the extension would go on

@@ -3,6 +3,7 @@ package slot
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -30,30 +31,44 @@ func taken(t *testing.T, p *pool) *instance {
 	return i
 }
 
-func TestCallsThatMeetShareAnInstanceUntilTheyHaveWaitedAsLongAsABuildTakes(t *testing.T) {
+func TestCallsThatMeetShareAnInstanceUntilSomebodyHasWaitedMuchLongerThanABuildTakes(t *testing.T) {
 	p, built := counted(2)
 	first := taken(t, p)
 	p.building = time.Hour
-	var calls sync.WaitGroup
-	for range 8 {
-		calls.Add(1)
-		go func() {
-			defer calls.Done()
-			p.giveBack(taken(t, p))
-		}()
+	meet := func() {
+		t.Helper()
+		var calls sync.WaitGroup
+		for range 8 {
+			calls.Add(1)
+			go func() {
+				defer calls.Done()
+				p.giveBack(taken(t, p))
+			}()
+		}
+		p.awaitWaiting(8)
+		p.giveBack(first)
+		calls.Wait()
+		first = taken(t, p)
 	}
-	p.giveBack(first)
-	calls.Wait()
+	meet()
 	if built() != 1 {
-		t.Fatalf("%d instances were built for calls that waited for less than an hour", built())
+		t.Fatalf("%d instances were built for calls that waited for less than ten hours", built())
 	}
 
-	for range 2 { // the second time there are as many as there may be
-		p.waitedFor(t.Context(), time.Hour)
-	}
-	first, second := taken(t, p), taken(t, p)
-	if built() != 2 || first == second {
+	p.waited = 10 * time.Hour
+	meet()
+	if second := taken(t, p); built() != 2 || first == second {
 		t.Errorf("%d instances were built", built())
+	}
+}
+
+// awaitWaiting returns when so many wait.
+func (p *pool) awaitWaiting(count int) {
+	for waiting := 0; waiting < count; {
+		runtime.Gosched()
+		p.mu.Lock()
+		waiting = len(p.waiting)
+		p.mu.Unlock()
 	}
 }
 
@@ -62,11 +77,7 @@ func TestWhoeverWaitsForAnInstanceThatIsDiscardedBuildsOne(t *testing.T) {
 	first := taken(t, p)
 	second := make(chan *instance)
 	go func() { second <- taken(t, p) }()
-	for waits := false; !waits; {
-		p.mu.Lock()
-		waits = len(p.waiting) == 1
-		p.mu.Unlock()
-	}
+	p.awaitWaiting(1)
 	p.discard(first)
 	if got := <-second; got == first || built() != 2 {
 		t.Errorf("%d instances were built", built())
