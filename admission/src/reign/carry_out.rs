@@ -32,13 +32,10 @@ impl Reign<'_> {
                         self.will_tell(uid, told);
                     }
                 }
-                Decision::Evict(eviction) => self.to_evict.push_back(eviction),
+                Decision::Evict(eviction) => self.will_evict(eviction),
                 Decision::WouldEvict(eviction) => self.would_evict(&eviction),
                 Decision::Claim(claimed) => self.will_keep(claimed),
-                Decision::Release(released) => {
-                    released.claimant.iter().for_each(|uid| drop(self.book.claims.remove(uid)));
-                    released.spared.into_iter().for_each(|uid| self.spare(uid));
-                }
+                Decision::Release(released) => self.release(released),
                 Decision::Void(uids) => {
                     uids.iter().for_each(|uid| drop(self.book.entries.remove(uid)));
                     self.unrecorded.retain(|(admission, _)| !admission.pods.iter().any(|(uid, _)| uids.contains(uid)));
@@ -153,6 +150,9 @@ impl Reign<'_> {
             known.said = super::now();
             self.report.touch(known.gang.as_ref());
             let (client, target) = (self.seat.client.clone(), known.target.clone());
+            if told.condition == condition::PREEMPTED {
+                self.going.takes_back(uid);
+            }
             self.words_under_way += 1;
             self.spawn(async move {
                 let outcome = tell(&client, &target, &told, news).await;
@@ -203,8 +203,14 @@ impl Reign<'_> {
             }
             Done::Told { uid, told, outcome } => {
                 self.words_under_way = self.words_under_way.saturating_sub(1);
+                if told.condition == condition::PREEMPTED {
+                    self.going.took_back(uid);
+                }
                 match (outcome, self.pods.get_mut(uid)) {
                     (Outcome::Done, Some(known)) => known.was_told(told),
+                    // Where it has to go by now, that it need not is no news any more.
+                    (Outcome::Failed(_), Some(_))
+                        if told.condition == condition::PREEMPTED && self.going.contains(uid) => {}
                     (Outcome::Failed(error), Some(_)) => {
                         tracing::warn!(error, %uid, "a condition is not written; trying again");
                         self.to_tell.entry((uid, told.condition)).or_insert(told);
