@@ -12,6 +12,7 @@
 //! | [`pods`], [`gangs`], [`pools`] | mistakes on pods, of gangs, in pools |
 //! | [`crashes`] | sidecars killed, two leaders, the webhook down |
 //! | [`giving_back`] | reclaim, budgets, notice, a leader killed in the middle of it; Drain; pods without a place |
+//! | [`ray`] | pods that the real KubeRay operator makes |
 //! | [`modes`] | pods that ran before, `enforce: false`, release by hand |
 //! | [`commands`] | `kubectl weir` |
 //! | [`world`], [`row`], [`chronicle`] | the harness: a control plane with sidecars, a test's part of it, the watch and its judge |
@@ -26,5 +27,6 @@ mod guard;
 mod modes;
 mod pods;
 mod pools;
+mod ray;
 mod row;
 mod world;
