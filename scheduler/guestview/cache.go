@@ -1,6 +1,7 @@
 package guestview
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,10 @@ type View struct {
 	// the same.
 	generation, first int64
 
+	// requested and pods are what the NodeInfo had.
+	requested *framework.Resource
+	pods      int
+
 	// sample is the last sample when the view was made, told or not; expires is when it stops being told, zero if it is
 	// not told.
 	sample  *load.Sample
@@ -40,11 +45,15 @@ var lastID atomic.Uint64
 
 // View builds the view of a node as it is in this NodeInfo, without load.
 func (d Detail) View(info *framework.NodeInfo) *View {
-	return d.view(info, nil, time.Time{})
+	return d.view(info, d.shellOf(info.Node()), nil, time.Time{})
 }
 
-func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
+// view builds a view. The shell is that of the node's Node, nil if it is told whole.
+func (d Detail) view(info *framework.NodeInfo, outside *shell, sample *load.Sample, now time.Time) *View {
 	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), generation: info.Generation, first: info.Generation, sample: sample}
+	if d.tellsOfNodeAndRequests() {
+		view.requested, view.pods = info.Requested.Clone(), len(info.Pods)
+	}
 	var fresh *load.Sample
 	if sample != nil {
 		if expires := sample.Expires(d.LoadFreshFor); now.Before(expires) {
@@ -55,7 +64,7 @@ func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Tim
 		view.Info.SetNode(d.Node(info, fresh))
 		view.Info.ImageStates = info.ImageStates
 	} else {
-		view.pack(d.Node(info, fresh))
+		view.pack(d, info, outside, fresh)
 	}
 	return view
 }
@@ -68,15 +77,14 @@ const (
 
 // pack puts a Node's message into an annotation of a Node that has nothing else. The extension writes the Node down
 // anew at each call and sorts all its labels for it, which takes longer than everything else in the call together.
-func (v *View) pack(told *v1.Node) {
-	message, err := told.Marshal()
-	if err != nil {
-		v.Info.SetNode(told) // as it is, it takes only longer
+func (v *View) pack(d Detail, info *framework.NodeInfo, outside *shell, fresh *load.Sample) {
+	if outside == nil {
+		v.Info.SetNode(d.Node(info, fresh)) // as it is, it takes only longer
 		return
 	}
-	v.inline = anotherPod + inlineNode + string(message)
+	v.inline = string(outside.appendMessage([]byte(anotherPod+inlineNode), d.told(info, fresh)))
 	annotations := map[string]string{Packed: v.inline[len(anotherPod+inlineNode):]}
-	v.Info.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: told.Name, Annotations: annotations}})
+	v.Info.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: info.Node().Name, Annotations: annotations}})
 }
 
 // Inline is what a module that takes its node inline is told as the name of the node of a call: a mark if the pod is
@@ -121,7 +129,39 @@ type known = atomic.Pointer[pair]
 
 // pair is the last two views of a node, the one used last first. There are two because Filter is called twice for a
 // node that pods are nominated to, once as if they were there and once without them.
-type pair struct{ first, second *View }
+type pair struct {
+	first, second *View
+
+	// node is the Node that the first was made from, and shell a part of it. What a Node object has never changes.
+	node  *v1.Node
+	shell *shell
+}
+
+// stillTold says whether the first view tells the truth of a NodeInfo that is another than the one it was made from: its
+// Generation moves also when a binding is confirmed, of which nothing is told.
+func (p *pair) stillTold(d Detail, info *framework.NodeInfo) bool {
+	if p.node != info.Node() || !d.tellsOfNodeAndRequests() {
+		return false
+	}
+	return d.WithoutRequests || p.first.pods == len(info.Pods) && sameAmounts(p.first.requested, info.Requested)
+}
+
+// shellOf makes a shell only for a Node that is another.
+func (p *pair) shellOf(d Detail, node *v1.Node) *shell {
+	if p.node == node {
+		return p.shell
+	}
+	return d.shellOf(node)
+}
+
+func sameAmounts(a, b *framework.Resource) bool {
+	return a.MilliCPU == b.MilliCPU && a.Memory == b.Memory && a.EphemeralStorage == b.EphemeralStorage &&
+		maps.Equal(a.ScalarResources, b.ScalarResources)
+}
+
+// tellsOfNodeAndRequests is not so of a load, which changes by itself, nor of a whole Node, which tells of the images on
+// all nodes.
+func (d Detail) tellsOfNodeAndRequests() bool { return d.LoadFreshFor == 0 && !d.Whole }
 
 // NewCache makes an empty cache of views with this much detail. The clock says which samples are fresh; loads may be
 // nil where the detail asks for no load.
@@ -141,12 +181,17 @@ func (c *Cache) Key(info *framework.NodeInfo) (uint64, *View) {
 }
 
 // FirstKey is the key under which guests were told the same of this node first: most changes of a NodeInfo (a heartbeat of
-// its kubelet, a binding that is confirmed) are none of what a guest is told. It is the key itself where that has a view.
+// its kubelet, a binding that is confirmed) are none of what a guest is told. It is for keys that come without a view.
 func (c *Cache) FirstKey(info *framework.NodeInfo) uint64 {
+	return uint64(c.Of(info).first)
+}
+
+// KeysOf are the keys of a node of which this view was told, as Key and as FirstKey give them.
+func (c *Cache) KeysOf(info *framework.NodeInfo, told *View) (key, first uint64) {
 	if c.detail.LoadFreshFor == 0 {
-		return uint64(c.Of(info).first)
+		return uint64(info.Generation), uint64(told.first)
 	}
-	return c.Of(info).ID
+	return told.ID, told.ID
 }
 
 // Detail is how much of a Node the cache's views have.
@@ -168,17 +213,23 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 	case last.first.holds(info.Generation, sample, now):
 		return last.first
 	case last.second != nil && last.second.holds(info.Generation, sample, now):
-		node.Store(&pair{first: last.second, second: last.first})
+		node.Store(&pair{first: last.second, second: last.first, node: info.Node(), shell: last.shellOf(c.detail, info.Node())})
 		return last.second
+	case last.stillTold(c.detail, info):
+		same := *last.first
+		same.generation = info.Generation
+		node.Store(&pair{first: &same, second: last.second, node: last.node, shell: last.shell})
+		return &same
 	}
-	view := c.detail.view(info, sample, now)
+	outside := last.shellOf(c.detail, info.Node())
+	view := c.detail.view(info, outside, sample, now)
 	for _, before := range []*View{last.first, last.second} {
 		if before != nil && before.tellsLike(view) {
 			view.Info, view.inline, view.ID, view.first = before.Info, before.inline, before.ID, before.first
 			break
 		}
 	}
-	node.Store(&pair{first: view, second: last.first})
+	node.Store(&pair{first: view, second: last.first, node: info.Node(), shell: outside})
 	return view
 }
 

@@ -53,22 +53,40 @@ type Detail struct {
 	// LoadFreshFor is how long a sample of the node's load is told after it was taken. Zero: no load is told, and a new
 	// sample makes no new view.
 	LoadFreshFor time.Duration
+
+	// WithoutRequests leaves out what the pods of the node ask for, and how many they are. What is told then depends on the
+	// Node object alone, so it stays the same however pods come and go. No load can be told beside it, which is told as what
+	// those pods use.
+	WithoutRequests bool
 }
 
-// Node builds what a guest is told of a node, with a sample of its load if there is a fresh one. The result shares labels, taints and resource lists with the Node it
-// was made from, which the scheduler replaces and never changes; nothing in it may be written to.
+// Node builds what a guest is told of a node, with a sample of its load if there is a fresh one. The result shares
+// labels, taints and resource lists with the Node it was made from, which the scheduler replaces and never changes;
+// nothing in it may be written to.
 func (d Detail) Node(info *framework.NodeInfo, fresh *load.Sample) *v1.Node {
-	real := info.Node()
-	annotations := d.annotations(real)
-	writeRequested(annotations, info)
-	if fresh != nil {
-		writeLoad(annotations, info, fresh)
-	}
+	annotations := d.told(info, fresh)
 	if d.Whole {
-		node := *real
+		node := *info.Node()
 		node.Annotations = annotations
 		return &node
 	}
+	return trimmed(info.Node(), annotations)
+}
+
+// told are a Node's annotations as a guest gets them.
+func (d Detail) told(info *framework.NodeInfo, fresh *load.Sample) map[string]string {
+	annotations := d.annotations(info.Node())
+	if !d.WithoutRequests {
+		writeRequested(annotations, info)
+	}
+	if fresh != nil {
+		writeLoad(annotations, info, fresh)
+	}
+	return annotations
+}
+
+// trimmed is what a placement decision of ours reads.
+func trimmed(real *v1.Node, annotations map[string]string) *v1.Node {
 	return &v1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: real.Name, Labels: real.Labels, Annotations: annotations},
 		Spec:       v1.NodeSpec{Taints: real.Spec.Taints, Unschedulable: real.Spec.Unschedulable},

@@ -183,9 +183,10 @@ func (m *Module) readAbout(sections []api.CustomSection) error {
 }
 
 // ShortDigest is enough of the digest to tell versions apart in a message.
-func (m *Module) ShortDigest() string {
-	return m.Digest[:len("sha256:")+12]
-}
+func (m *Module) ShortDigest() string { return Short(m.Digest) }
+
+// Short is the beginning of a digest.
+func Short(digest string) string { return digest[:len("sha256:")+12] }
 
 // WithFile calls use with a file:// URL of the module's bytes. The extension loads from a URL only; it gets a private
 // copy, so that what runs is what was digested even if the file at Source is being replaced.

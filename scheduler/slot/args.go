@@ -63,6 +63,10 @@ type Args struct {
 	// it the guest is told of no load.
 	LoadFreshFor metav1.Duration `json:"loadFreshFor"`
 
+	// WithoutRequests leaves out of the nodes what their pods ask for. It is for filters that judge what kind of node a node
+	// is: their answers then hold however pods come and go, and a pod that passes on every node costs no call at all.
+	WithoutRequests bool `json:"withoutRequests"`
+
 	// UnsafePoints names extension points that the extension cannot run safely and that the module exports: a slot
 	// refuses such a module otherwise. upstreamTraps says what each can do to the scheduler.
 	UnsafePoints []string `json:"unsafePoints"`
@@ -86,7 +90,7 @@ func parseArgs(raw runtime.Object) (Args, error) {
 }
 
 const knownArgs = "guestURL, digest, pollEvery, publicKey, maxMemory, allowUnmetered, mode, shadowURL, guestConfig, guestConfigMap, " +
-	"logSeverity, nodeAnnotations, loadFreshFor, unsafePoints"
+	"logSeverity, nodeAnnotations, loadFreshFor, withoutRequests, unsafePoints"
 
 func (a Args) validate() error {
 	if a.GuestURL == "" {
@@ -100,6 +104,9 @@ func (a Args) validate() error {
 	}
 	if a.LoadFreshFor.Duration < 0 {
 		return fmt.Errorf("args.loadFreshFor is %v; expected a time such as 3m, or nothing for no load", a.LoadFreshFor.Duration)
+	}
+	if a.LoadFreshFor.Duration > 0 && a.WithoutRequests {
+		return errors.New("args.withoutRequests and args.loadFreshFor are both set; a load is told with what those pods ask for whom it is of, so leave one of them out")
 	}
 	for _, key := range a.NodeAnnotations {
 		if strings.HasPrefix(key, guestview.Prefix) {

@@ -17,10 +17,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/component-base/metrics/testutil"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/clock"
 
 	"weir.dev/scheduler/internal/wasmtest"
+	"weir.dev/scheduler/module"
 )
 
 // saysBoth is a pure filter that rejects with its own sentence and its configuration as the reason.
@@ -32,10 +34,12 @@ func saysBoth(sentence string) *wasmtest.Module {
 }
 
 // load runs one cycle after the other, as a scheduler does, each with parallel calls, until the test has seen enough. In
-// no cycle may two calls be answered by two versions.
-func (s *swapping) load(t *testing.T, wellFormed func(answer string) bool) (stop func()) {
+// no cycle may two calls be answered by two versions. Who stops it says which version gives which answer, and each cycle
+// must have said that it was placed by the one whose answers it got.
+func (s *swapping) load(t *testing.T, wellFormed func(answer string) bool) (stop func(version func(answer string) string)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
+	placedBy := map[[2]string]int{} // answer and version
 	var running sync.WaitGroup
 	running.Add(1)
 	go func() {
@@ -57,9 +61,36 @@ func (s *swapping) load(t *testing.T, wellFormed func(answer string) bool) (stop
 					t.Errorf("cycle %d was answered %q", cycle, answers)
 				}
 			}
+			placedBy[[2]string{answers[0], s.host.PlacedBy(state)[s.name]}]++
 		}
 	}()
-	return func() { cancel(); running.Wait() }
+	return func(version func(answer string) string) {
+		cancel()
+		running.Wait()
+		for cycle, count := range placedBy {
+			if answer, said := cycle[0], cycle[1]; wellFormed(answer) && version(answer) != said {
+				t.Errorf("%d cycles got the answer %q of version %q and say that they were placed by %q", count, answer, version(answer), said)
+			}
+		}
+		if len(placedBy) < 2 {
+			t.Errorf("all cycles had one version: %v", placedBy)
+		}
+	}
+}
+
+// versionOf is how a version of this module is named that has these settings.
+func versionOf(guest *wasmtest.Module, settings string) string {
+	return recipe{module: &module.Module{Digest: module.DigestOf(guest.Bytes())}, config: settings}.name()
+}
+
+// refusals is how many candidates were refused.
+func (s *swapping) refusals(t *testing.T) float64 {
+	t.Helper()
+	count, err := testutil.GetCounterMetricValue(swapsTotal.WithLabelValues(s.name, swapRefused))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return count
 }
 
 // Modules, sound and broken ones, settings and candidates for the shadow change in a random order while pods are
@@ -71,26 +102,34 @@ func TestModulesSettingsAndCandidatesThatChangeUnderLoadGiveNoErrorAndNoCycleWit
 	stop := s.load(t, func(answer string) bool {
 		return strings.HasPrefix(answer, "module ") && strings.Contains(answer, ", settings ")
 	})
-	module, settings := 0, 0
+	sound, settings := 0, 0
 	for step := range 200 {
 		switch random.IntN(4) {
 		case 0:
 			settings = step + 1
 			s.update(t, configMap("list", fmt.Sprint(settings), fmt.Sprintf("settings %d", settings)))
 		case 1:
+			// It is news unless it was there already. New settings may be in force a moment later.
+			before := s.refusals(t)
 			s.replace(t, []byte("no module"))
-			s.until(t, func() bool { return s.report().LastSwap != nil && s.report().LastSwap.Result == swapRefused })
+			s.until(t, func() bool {
+				last := s.report().LastSwap
+				return s.refusals(t) > before || last != nil && last.Result == swapRefused
+			})
 		case 2:
 			s.put(t, s.file+".shadow", saysBoth(fmt.Sprintf("candidate %d, ", step)).Bytes())
 		}
 		if random.IntN(2) == 0 || step == 199 {
-			module = step + 1
-			s.replace(t, saysBoth(fmt.Sprintf("module %d, ", module)).Bytes())
-			want := fmt.Sprintf("module %d, settings %d", module, settings)
+			sound = step + 1
+			s.replace(t, saysBoth(fmt.Sprintf("module %d, ", sound)).Bytes())
+			want := fmt.Sprintf("module %d, settings %d", sound, settings)
 			s.until(t, func() bool { return s.ask(t, "a").Message() == want })
 		}
 	}
-	stop()
+	stop(func(answer string) string {
+		settings := answer[strings.Index(answer, "settings "):]
+		return versionOf(saysBoth(strings.TrimSuffix(answer, settings)), settings)
+	})
 	s.until(t, func() bool { return s.report().ConfigRevision == fmt.Sprint(settings) })
 }
 

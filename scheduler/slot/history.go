@@ -1,8 +1,6 @@
 package slot
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"sync"
@@ -105,11 +103,10 @@ func cut(reason string) string {
 // report is the slot as it is now.
 func (s *slot) report() report.Plugin {
 	v := s.current.Load()
-	hash := sha256.Sum256([]byte(v.recipe.config))
 	row := report.Plugin{
 		Plugin: s.name, Profile: s.profile(), Mode: s.mode(), Source: s.args.GuestURL,
 		Digest: v.module.Digest, Version: v.module.Version,
-		ConfigMap: s.args.GuestConfigMap, ConfigHash: "sha256:" + hex.EncodeToString(hash[:]),
+		ConfigMap: s.args.GuestConfigMap, ConfigHash: v.recipe.configDigest(),
 		Points: map[string]report.Point{},
 	}
 	s.history.mu.Lock()

@@ -32,6 +32,9 @@ type Host struct {
 	// told is the pod that a pure guest was asked about last.
 	told atomic.Pointer[toldPod]
 
+	// census tells the states of the cluster's Nodes apart.
+	census census
+
 	mu       sync.Mutex
 	watching bool
 	caches   map[string]*guestview.Cache
@@ -125,6 +128,20 @@ func (h *Host) Report() []report.Plugin {
 	return rows
 }
 
+// PlacedBy is which version of each plugin answered in a cycle, by the plugins' names. It may be asked from the cycle's
+// binding goroutine.
+func (h *Host) PlacedBy(state *framework.CycleState) map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	versions := make(map[string]string, len(h.live))
+	for _, s := range h.live {
+		if kept, err := state.Read(s.key); err == nil && !s.muted {
+			versions[s.name] = kept.(*cycle).version.name
+		}
+	}
+	return versions
+}
+
 // views is the cache of views with this much detail. Slots that tell the same share one, so that a node which changed
 // is built once for all of them.
 func (h *Host) views(ctx context.Context, detail guestview.Detail, handle framework.Handle) (*guestview.Cache, error) {
@@ -137,7 +154,7 @@ func (h *Host) views(ctx context.Context, detail guestview.Detail, handle framew
 		h.watching = true
 	}
 	detail.Annotations = slices.Compact(slices.Sorted(slices.Values(detail.Annotations)))
-	key := fmt.Sprint(detail.Whole, detail.LoadFreshFor/time.Nanosecond, strings.Join(detail.Annotations, " "))
+	key := fmt.Sprint(detail.Whole, detail.WithoutRequests, detail.LoadFreshFor/time.Nanosecond, strings.Join(detail.Annotations, " "))
 	cache, ok := h.caches[key]
 	if !ok {
 		cache = guestview.NewCache(detail, h.loads, h.clock)

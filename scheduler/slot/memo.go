@@ -35,6 +35,7 @@ type memo struct {
 type row struct {
 	preFilter, preScore atomic.Pointer[verdict]
 	filter, score       table
+	everywhere          atomic.Pointer[everywhere]
 
 	// used is the memo's tick when the row was last looked up.
 	used uint64

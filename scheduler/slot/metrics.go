@@ -122,7 +122,10 @@ func (m *pointMetrics) answered(code framework.Code) { m.called[code].Add(1) }
 // remembered counts an answer that was found in the memo, and says how many there were. again says of the last one that
 // the module was asked all the same.
 func (m *pointMetrics) remembered(code framework.Code) uint64 { return m.found[code].Add(1) }
-func (m *pointMetrics) again(code framework.Code)             { m.askedAgain[code].Add(1) }
+func (m *pointMetrics) rememberedMany(code framework.Code, count uint64) uint64 {
+	return m.found[code].Add(count)
+}
+func (m *pointMetrics) again(code framework.Code) { m.askedAgain[code].Add(1) }
 
 func (m *pointMetrics) took(since time.Time) { m.seconds.Observe(time.Since(since).Seconds()) }
 

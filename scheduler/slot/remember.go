@@ -6,18 +6,16 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
+
+	"weir.dev/scheduler/guestview"
 )
 
 // remembered is what the module answered about a node before, or when it was last told the same of it. It is nil also for
 // one in so many answers that is to be asked for again.
-func (s *slot) remembered(c *cycle, at *pointMetrics, in *table, key uint64, node *framework.NodeInfo) *verdict {
-	number, ok := in.get(key)
+func (s *slot) remembered(c *cycle, at *pointMetrics, in *table, node *framework.NodeInfo) *verdict {
+	number, ok := in.find(c.version.views, node)
 	if !ok {
-		first := c.version.views.FirstKey(node)
-		if number, ok = in.get(first); !ok {
-			return nil
-		}
-		in.put(key, number)
+		return nil
 	}
 	known := c.version.memo.verdicts.get(number)
 	if s.host.recheck(at.remembered(known.code)) {
@@ -27,23 +25,44 @@ func (s *slot) remembered(c *cycle, at *pointMetrics, in *table, key uint64, nod
 	return known
 }
 
+// find is the number of the answer about a node. Most changes of a NodeInfo are none of what a guest is told: the answer
+// then stands under the key that the node had when it was told the same first, and is found quickly from now on.
+func (t *table) find(views *guestview.Cache, node *framework.NodeInfo) (uint64, bool) {
+	key, view := views.Key(node)
+	number, ok := t.get(key)
+	if ok || view != nil { // a key that comes with its view is of what is told
+		return number, ok
+	}
+	if number, ok = t.get(views.FirstKey(node)); ok {
+		t.put(key, number)
+	}
+	return number, ok
+}
+
 // recheck says whether the nth remembered answer is one to ask for again.
 func (h *Host) recheck(nth uint64) bool {
 	return h.recheckOneIn != 0 && nth%h.recheckOneIn == 0
 }
 
-// remember keeps an answer about a node, after comparing it with what was remembered if it was asked for again.
-func (s *slot) remember(c *cycle, at point, in *table, key uint64, node string, score int64, status *framework.Status) {
+// remember keeps an answer about a node, of which this was told, after comparing it with what was remembered if it was
+// asked for again.
+func (s *slot) remember(c *cycle, at point, in *table, node *framework.NodeInfo, told *guestview.View, score int64, status *framework.Status) {
 	verdicts := &c.version.memo.verdicts
 	number, ok := verdicts.of(score, status)
 	if !ok {
 		return
 	}
-	if known, again := in.get(key); again && known != number {
-		s.distrust(c, at, node, verdicts.get(known), verdicts.get(number))
-		return
+	key, first := c.version.views.KeysOf(node, told)
+	for _, key := range []uint64{key, first} {
+		if known, again := in.get(key); again && known != number {
+			s.distrust(c, at, node.Node().Name, verdicts.get(known), verdicts.get(number))
+			return
+		}
 	}
 	in.put(key, number)
+	if first != key {
+		in.put(first, number)
+	}
 }
 
 // Answers about the pod alone are cells of their own in a row.

@@ -17,15 +17,19 @@ import (
 func (s *slot) PreFilter(ctx context.Context, state *framework.CycleState, pod *v1.Pod) (*framework.PreFilterResult, *framework.Status) {
 	c := s.cycle(state, pod)
 	s.forgetGoneNodes(c.version.views)
-	if !c.version.points.preFilter {
-		return nil, nil
-	}
 	if s.muted {
 		c.saw(pointPreFilter, nil, nil)
 		return nil, nil
 	}
-	result, status := s.preFilter(ctx, c, state)
-	c.saw(pointPreFilter, status, nil)
+	var result *framework.PreFilterResult
+	var status *framework.Status
+	if c.version.points.preFilter {
+		result, status = s.preFilter(ctx, c, state)
+		c.saw(pointPreFilter, status, nil)
+	}
+	if status.IsSuccess() && result.AllNodes() && s.passesEverywhere(ctx, c, state) {
+		return nil, framework.NewStatus(framework.Skip)
+	}
 	return result, status
 }
 
@@ -80,20 +84,22 @@ func (s *slot) Filter(ctx context.Context, state *framework.CycleState, pod *v1.
 }
 
 func (s *slot) filter(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) *framework.Status {
-	key, view := c.version.views.Key(node)
 	if c.row != nil {
-		if known := s.remembered(c, c.filter, &c.row.filter, key, node); known != nil {
+		if known := s.remembered(c, c.filter, &c.row.filter, node); known != nil {
 			return known.status()
 		}
 	}
-	if view == nil {
-		view = c.version.views.Of(node)
-	}
-	status, strayed := c.version.call(ctx, pointFilter, about(view), func(i *instance) *framework.Status {
-		return i.filter(ctx, state, c.told, node, view)
+	return s.filterAnew(ctx, c, state, node)
+}
+
+// filterAnew asks the module, and remembers what it answers.
+func (s *slot) filterAnew(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) *framework.Status {
+	told := c.version.views.Of(node)
+	status, strayed := c.version.call(ctx, pointFilter, about(told), func(i *instance) *framework.Status {
+		return i.filter(ctx, state, c.told, node, told)
 	})
 	if c.row != nil && !strayed {
-		s.remember(c, pointFilter, &c.row.filter, key, node.Node().Name, 0, status)
+		s.remember(c, pointFilter, &c.row.filter, node, told, 0, status)
 	}
 	return status
 }
@@ -149,22 +155,18 @@ func (s *slot) Score(ctx context.Context, state *framework.CycleState, pod *v1.P
 }
 
 func (s *slot) score(ctx context.Context, c *cycle, state *framework.CycleState, node *framework.NodeInfo) (score int64, status *framework.Status) {
-	name := node.Node().Name
-	key, view := c.version.views.Key(node)
 	if c.row != nil {
-		if known := s.remembered(c, c.score, &c.row.score, key, node); known != nil {
+		if known := s.remembered(c, c.score, &c.row.score, node); known != nil {
 			return known.score, known.status()
 		}
 	}
-	if view == nil {
-		view = c.version.views.Of(node)
-	}
-	status, strayed := c.version.call(ctx, pointScore, about(view), func(i *instance) (answer *framework.Status) {
-		score, answer = i.score(ctx, state, c.told, view)
+	told := c.version.views.Of(node)
+	status, strayed := c.version.call(ctx, pointScore, about(told), func(i *instance) (answer *framework.Status) {
+		score, answer = i.score(ctx, state, c.told, told)
 		return answer
 	})
 	if c.row != nil && !strayed {
-		s.remember(c, pointScore, &c.row.score, key, name, score, status)
+		s.remember(c, pointScore, &c.row.score, node, told, score, status)
 	}
 	return score, status
 }

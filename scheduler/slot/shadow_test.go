@@ -25,14 +25,26 @@ func (s *swapping) startCandidate(t *testing.T, guest *wasmtest.Module) {
 	s.until(t, func() bool { candidate := s.report().Candidate; return candidate != nil && candidate.Digest == digest })
 }
 
-// until waits for what another goroutine does.
+// until waits for what another goroutine does, which has to last: it is looked at now and then.
 func (s *swapping) until(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); <-time.After(time.Millisecond) {
-		if time.Now().After(deadline) {
+	for given := givenUp(t); !done(); {
+		select {
+		case <-given:
 			t.Fatalf("it does not come to that; the report says %+v, candidate %+v", s.report(), s.report().Candidate)
+		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// givenUp is when go test is about to give up itself, so that a slow machine fails no test and one that waits in vain
+// says what for.
+func givenUp(t *testing.T) <-chan time.Time {
+	deadline, ok := t.Deadline()
+	if !ok {
+		return nil
+	}
+	return time.After(time.Until(deadline) - 10*time.Second)
 }
 
 // compared waits for that many comparisons.

@@ -27,6 +27,17 @@ func (r recipe) same(other recipe) bool {
 	return r.module.Digest == other.module.Digest && r.config == other.config
 }
 
+// name tells versions apart for people, by the beginnings of two digests: of the module, and of the configuration if there
+// is one.
+func (r recipe) name() string {
+	if r.config == "" {
+		return r.module.ShortDigest()
+	}
+	return r.module.ShortDigest() + " settings " + module.Short(r.configDigest())
+}
+
+func (r recipe) configDigest() string { return module.DigestOf([]byte(r.config)) }
+
 // sources is where a slot's module, its candidate and its configuration come from. It reads, follows and holds a module
 // to the slot's bounds; it puts nothing in force.
 type sources struct {

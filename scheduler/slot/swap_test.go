@@ -151,7 +151,7 @@ func (s *swapping) event(t *testing.T) string {
 	select {
 	case event := <-s.recorder.Events:
 		return event
-	case <-time.After(time.Minute):
+	case <-givenUp(t):
 		t.Fatal("there is no event")
 		return ""
 	}
@@ -316,7 +316,7 @@ func TestTwoHundredSwapsUnderLoadGiveNoErrorAndNoCycleWithTwoVersions(t *testing
 	if got, want := s.ask(t, "a").Message(), fmt.Sprintf("version %d", swaps); got != want {
 		t.Errorf("at the end it says %q, want %q", got, want)
 	}
-	stop()
+	stop(func(answer string) string { return versionOf(answering(answer), "") })
 }
 
 // update puts a ConfigMap in the place of the one of its name.

@@ -20,8 +20,10 @@ type version struct {
 	pool   *pool
 	memo   *memo // nil when the module is not pure
 
-	// recipe is what the version was made of.
+	// recipe is what the version was made of, and name the same in short: the digest of the module and, if it has settings,
+	// theirs.
 	recipe recipe
+	name   string
 
 	// onTrap is told of each trap; nil until the version is in force.
 	onTrap  func(of *version, reason string)
@@ -36,14 +38,15 @@ func (h *Host) newVersion(ctx context.Context, plugin string, args Args, of reci
 		return nil, fmt.Errorf("%s cannot be used: %w", args.GuestURL, err)
 	}
 	views, err := h.views(ctx, guestview.Detail{
-		Whole:        !m.Pure,
-		Annotations:  args.NodeAnnotations,
-		LoadFreshFor: args.LoadFreshFor.Duration,
+		Whole:           !m.Pure,
+		Annotations:     args.NodeAnnotations,
+		LoadFreshFor:    args.LoadFreshFor.Duration,
+		WithoutRequests: args.WithoutRequests,
 	}, handle)
 	if err != nil {
 		return nil, err
 	}
-	v := &version{plugin: plugin, module: m, recipe: of, points: points, views: views, metrics: map[point]*pointMetrics{}}
+	v := &version{plugin: plugin, module: m, recipe: of, name: of.name(), points: points, views: views, metrics: map[point]*pointMetrics{}}
 	if m.Pure {
 		v.memo = newMemo()
 	}

@@ -18,6 +18,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"weir.dev/scheduler/binder"
 	"weir.dev/scheduler/internal/wasmtest"
 	"weir.dev/scheduler/slot"
 	"weir.dev/scheduler/startup"
@@ -34,14 +35,18 @@ current-context: none
 `
 
 // setUp does what the command does before it runs: it reads the configuration, loads the guests, builds the profiles.
-func setUp(t *testing.T, configPath string) (*scheduler.Scheduler, error) {
+func setUp(t testing.TB, configPath string) (*scheduler.Scheduler, error) {
+	t.Helper()
+	return setUpWith(t, configPath, slot.NewHost(clock.RealClock{}, 1))
+}
+
+func setUpWith(t testing.TB, configPath string, host *slot.Host) (*scheduler.Scheduler, error) {
 	t.Helper()
 	featuregate.DefaultComponentGlobalsRegistry.Reset()
 	opts := options.NewOptions()
 	opts.ConfigFile = configPath
 	opts.SecureServing.BindPort = 0
-	host := slot.NewHost(clock.RealClock{}, 1)
-	var plugins []app.Option
+	plugins := []app.Option{app.WithPlugin(binder.Name, binder.Factory(host.PlacedBy))}
 	for _, name := range startup.GuestNames([]string{"--config", configPath}) {
 		plugins = append(plugins, app.WithPlugin(name, host.Factory(name)))
 	}
@@ -52,7 +57,7 @@ func setUp(t *testing.T, configPath string) (*scheduler.Scheduler, error) {
 }
 
 // shipped is scheduler-config/weir.yaml as a launcher fills it in.
-func shipped(t *testing.T, plugins string) string {
+func shipped(t testing.TB, plugins string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../scheduler-config/weir.yaml")
 	if err != nil {
@@ -61,7 +66,7 @@ func shipped(t *testing.T, plugins string) string {
 	return filled(t, string(text), plugins)
 }
 
-func filled(t *testing.T, text, plugins string) string {
+func filled(t testing.TB, text, plugins string) string {
 	t.Helper()
 	dir := t.TempDir()
 	access := filepath.Join(dir, "kubeconfig")
@@ -136,7 +141,7 @@ score      TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 VolumeBinding=1 P
 reserve    VolumeBinding
 permit    
 preBind    VolumeBinding
-bind       DefaultBinder
+bind       RecordingBinder
 postBind  
 `, "\n")
 	got := table(made, "weir-scheduler")
@@ -160,6 +165,7 @@ func TestTheClustersOwnSchedulerIsUpstreamsWithTheFiltersOnly(t *testing.T) {
 	ours := []config.Plugin{{Name: "GPUFilter"}, {Name: "SKUExclusionFilter"}}
 	upstream.PreFilter.Enabled = append(upstream.PreFilter.Enabled, ours...)
 	upstream.Filter.Enabled = append(upstream.Filter.Enabled, ours...)
+	upstream.Bind.Enabled = []config.Plugin{{Name: binder.Name}}
 	if !reflect.DeepEqual(got, upstream) {
 		t.Errorf("it is\n%v\nwant\n%v", got, upstream)
 	}

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use weir_api::condition;
 use weir_queue::Uid;
 
 use super::{Done, Reign};
@@ -79,6 +80,9 @@ impl Reign<'_> {
             self.report.touch(known.gang.as_ref());
             let (client, target) = (self.seat.client.clone(), known.target.clone());
             let announcements = self.seat.announcements.clone();
+            if told.condition == condition::PREEMPTED {
+                self.going.takes_back(place.0);
+            }
             self.being_told.insert(place, told.clone());
             self.spawn(async move {
                 let outcome = write_condition(&client, &target, &told, news).await;
@@ -105,8 +109,13 @@ impl Reign<'_> {
     /// What came of writing a condition.
     pub(super) fn came_of_words(&mut self, uid: Uid, told: Told, news: News, outcome: Outcome) {
         self.being_told.remove(&(uid, told.condition));
+        if told.condition == condition::PREEMPTED {
+            self.going.took_back(uid);
+        }
         match (outcome, self.pods.get_mut(uid)) {
             (Outcome::Done, Some(known)) => known.was_told(told, news, super::now()),
+            // Where it has to go by now, that it need not is no news any more.
+            (Outcome::Failed(_), Some(_)) if told.condition == condition::PREEMPTED && self.going.contains(uid) => {}
             (Outcome::Failed(error), Some(_)) => {
                 tracing::warn!(error, %uid, "a condition is not written; trying again");
                 self.to_tell.entry((uid, told.condition)).or_insert(told);

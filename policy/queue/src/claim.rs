@@ -6,6 +6,7 @@
 //! more than its own pool is entitled to still use: it is there to keep what is freed, not to take from
 //! siblings what is theirs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_model::{Dim, PoolId, ResourceVec};
@@ -34,13 +35,25 @@ pub(crate) struct Claim {
     pub(crate) nodes: Vec<(ShapeId, NodeId)>,
     /// Who makes room; empty for a claim from patience.
     pub(crate) victims: Vec<Uid>,
+    /// The same, by what goes as a whole: a pod, a worker with all its hosts, a gang with what it has beyond its
+    /// needs.
+    pub(crate) units: Vec<Vec<Uid>>,
     /// What it holds in which pool.
     held: Vec<(PoolId, ResourceVec)>,
 }
 
 impl Claim {
     pub(crate) const fn new(unit: Unit, ask: AskId, round: u64) -> Self {
-        Self { unit, claimant: Vec::new(), ask, round, nodes: Vec::new(), victims: Vec::new(), held: Vec::new() }
+        Self {
+            unit,
+            claimant: Vec::new(),
+            ask,
+            round,
+            nodes: Vec::new(),
+            victims: Vec::new(),
+            units: Vec::new(),
+            held: Vec::new(),
+        }
     }
 }
 
@@ -74,7 +87,8 @@ impl Queue {
                     let replaces = place.rank == Rank::Replacement;
                     let grounds = if replaces { Grounds::Replacement } else { Grounds::WithinEntitlement };
                     self.admit(case, claim.unit, &nodes, grounds, None);
-                    // It went without some of those who were to make room; they need not go any more.
+                    // It went without some of those who were to make room; they need not go any more, unless
+                    // they are the rest of something.
                     self.forsake(claim);
                 }
                 Err(why) if self.still_helps(&claim, why) => {
@@ -227,20 +241,25 @@ impl Queue {
         }
     }
 
-    /// Drops a claim that still holds something.
+    /// Drops a claim that still holds something, and with it all evictions that were not carried out.
     pub(crate) fn drop_claim(&mut self, claim: Claim) {
         self.unhold(&claim);
-        self.forsake(claim);
+        self.release(claim, Begun::Stays);
     }
 
-    /// Drops a claim that holds nothing any more: victims that are not going yet may stay.
+    /// Drops a claim that holds nothing any more: victims that are not going yet may stay. Half a gang is of no
+    /// use to anybody, so where some of one are gone the rest follows.
     fn forsake(&mut self, claim: Claim) {
-        let going = |pod: &u32| {
-            let running = self.pods.record(*pod).and_then(|record| record.running());
-            running.is_some_and(|running| running.evicting && !running.terminating)
-        };
-        let pods: Vec<u32> = claim.victims.iter().filter_map(|&uid| self.pods.find(uid)).filter(going).collect();
-        let spared = pods.iter().filter_map(|&pod| self.pods.record(pod)).map(|record| record.uid).collect();
+        self.release(claim, Begun::Follows);
+    }
+
+    fn release(&mut self, claim: Claim, begun: Begun) {
+        let running = |uid: &Uid| self.pods.record(self.pods.find(*uid)?)?.running();
+        let whole = |unit: &&Vec<Uid>| unit.iter().all(|uid| running(uid).is_some_and(|running| !running.terminating));
+        let stay = claim.units.iter().filter(|unit| begun == Begun::Stays || whole(unit)).flatten();
+        let going = |uid: &&Uid| running(uid).is_some_and(|running| running.evicting && !running.terminating);
+        let spared: Vec<Uid> = stay.filter(going).copied().collect();
+        let pods: Vec<u32> = spared.iter().filter_map(|&uid| self.pods.find(uid)).collect();
         pods.into_iter().for_each(|pod| self.spare(pod));
         self.pending.push(Decision::Release(Released { claimant: claim.claimant, spared }));
     }
@@ -318,7 +337,23 @@ impl Queue {
             claim.nodes.extend(here.map(|name| (shape, self.nodes.named(name))));
         }
         (claim.claimant, claim.victims) = (recorded.claimant.clone(), recorded.victims.clone());
+        claim.units = self.units_of(&claim.victims);
         self.hold_again(claim);
+    }
+
+    /// What of these goes as a whole, as far as that can be told of those who are gone: of each gang all of them.
+    fn units_of(&self, victims: &[Uid]) -> Vec<Vec<Uid>> {
+        let known = |uid: Uid| self.pods.find(uid).and_then(|pod| self.pods.record(pod));
+        let gone: Vec<Uid> = victims.iter().copied().filter(|&uid| known(uid).is_none()).collect();
+        let (mut units, mut gangs) = (Vec::new(), BTreeMap::<u32, Vec<Uid>>::new());
+        for record in victims.iter().filter_map(|&uid| known(uid)) {
+            match record.gang {
+                Some((gang, _)) => gangs.entry(gang).or_insert_with(|| gone.clone()).push(record.uid),
+                None => units.push(vec![record.uid]),
+            }
+        }
+        units.extend(gangs.into_values());
+        units
     }
 
     /// The leaf, the bucket and the place of a unit that stands in a queue.
@@ -344,6 +379,13 @@ impl Queue {
         let members = self.waiting_members(unit);
         members.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| record.uid).collect()
     }
+}
+
+/// What becomes of the rest of something of which some are gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Follows,
+    Stays,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -207,8 +207,21 @@ impl Queue {
             }
             let mut claim = Claim::new(served.unit, served.case.ask, self.round);
             (claim.nodes, claim.victims) = (served.nodes.clone(), victims);
+            claim.units = self.units_of_plan(served, &outcome.victims);
             self.hold(claim);
         }
+    }
+
+    /// Who goes for a claimant, by what goes as a whole.
+    fn units_of_plan(&self, served: &Served, victims: &[Victim]) -> Vec<Vec<Uid>> {
+        let along: BTreeSet<usize> = served.victims.iter().flat_map(|&at| &victims[at].along).copied().collect();
+        let first = served.victims.iter().filter(|at| !along.contains(at));
+        let unit = |&at: &usize| {
+            let with = victims[at].along.iter().filter(|other| served.victims.contains(other)).copied();
+            let pods = with.chain([at]).flat_map(|at| &victims[at].pods);
+            pods.filter_map(|&pod| self.pods.record(pod)).map(|record| record.uid).collect()
+        };
+        first.map(unit).collect()
     }
 
     fn over_facts(&self, served: &Served, victims: &[Victim]) -> Vec<OverBy> {

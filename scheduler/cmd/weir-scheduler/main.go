@@ -14,6 +14,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	"k8s.io/utils/clock"
 
+	"weir.dev/scheduler/binder"
 	"weir.dev/scheduler/slot"
 	"weir.dev/scheduler/startup"
 )
@@ -26,7 +27,7 @@ func main() {
 	host := slot.NewHost(clock.RealClock{}, recheckOneIn())
 	host.ReportAs(startup.Identity(os.Args[1:], hostname()))
 	reach := new(startup.Reach)
-	var plugins []app.Option
+	plugins := []app.Option{app.WithPlugin(binder.Name, binder.Factory(host.PlacedBy))}
 	for _, name := range startup.GuestNames(os.Args[1:]) {
 		plugins = append(plugins, app.WithPlugin(name, reach.Before(host.Factory(name))))
 	}

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"sigs.k8s.io/yaml"
+
+	"weir.dev/scheduler/binder"
 )
 
 // contender is one scheduler with its configuration.
@@ -18,9 +22,16 @@ type contender struct {
 	// config still has ${KUBECONFIG} in it.
 	config string
 
-	// pods of its run, where it is not one side of the ratio; missing says why it cannot run.
+	// pods of its run, where it is not one side of a ratio; slow ones have few. missing says why it cannot run.
 	pods    int
+	slow    bool
 	missing string
+}
+
+// contenders are all of them. The first of two sides is Weir, the other upstream without plugins.
+type contenders struct {
+	duel, byDefault [2]contender
+	others          []contender
 }
 
 // schedulerName is that of the shipped profile, which all contenders serve.
@@ -31,43 +42,54 @@ const (
 	clientBurst = 5000
 )
 
-// contendersOf derives them all from the shipped configuration. Weir and plain upstream come first.
-func contendersOf(o options) ([]contender, error) {
+// contendersOf derives them all from the shipped configuration.
+func contendersOf(o options) (contenders, error) {
 	text, err := os.ReadFile(o.config)
 	if err != nil {
-		return nil, err
+		return contenders{}, err
 	}
 	shipped := strings.ReplaceAll(string(text), "${WEIR_PLUGINS}", o.plugins)
-	derive := func(change func(profile)) (string, error) { return derived(shipped, change) }
-	weir, err1 := derive(func(profile) {})
-	plain, err2 := derive(profile.withoutGuests)
-	most, err3 := derive(func(p profile) { p.withoutGuests(); p.mostAllocated() })
-	bare, err4 := derive(profile.plainArgs)
-	for _, err := range []error{err1, err2, err3, err4} {
+	var errs []error
+	derive := func(from string, change func(profile)) string {
+		config, err := derived(from, change)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", o.config, err)
+			errs = append(errs, fmt.Errorf("%s: %w", o.config, err))
+		}
+		return config
+	}
+	sampled := strings.Replace(shipped, allNodes, "percentageOfNodesToScore: 0\n", 1)
+	if sampled == shipped {
+		errs = append(errs, fmt.Errorf("%s does not say %q", o.config, allNodes))
+	}
+	program := func(name string) string { return filepath.Join(o.bin, name) }
+	duel := func(suffix, from string) [2]contender {
+		return [2]contender{
+			{name: "weir" + suffix, program: program("weir-scheduler"), config: derive(from, func(profile) {})},
+			{name: "upstream" + suffix, program: program("kube-scheduler"), config: derive(from, profile.withoutGuests)},
 		}
 	}
-	upstream := filepath.Join(o.bin, "kube-scheduler")
-	extension := filepath.Join(o.bin, "kube-scheduler-wasm")
-	all := []contender{
-		{name: "weir", program: filepath.Join(o.bin, "weir-scheduler"), config: weir},
-		{name: "upstream", program: upstream, config: plain},
-		{name: "upstream-most-allocated", program: upstream, config: most, pods: o.pods},
-		{name: "extension-our-guests", program: extension, config: bare, pods: o.slowPods},
+	all := contenders{duel: duel("", shipped), byDefault: duel("-default-percentage", sampled)}
+	all.others = []contender{
+		{name: "upstream-most-allocated", program: program("kube-scheduler"), pods: o.pods,
+			config: derive(shipped, func(p profile) { p.withoutGuests(); p.mostAllocated() })},
+		{name: "extension-our-guests", program: program("kube-scheduler-wasm"), pods: o.slowPods, slow: true,
+			config: derive(shipped, profile.plain)},
 	}
 	for _, peer := range []string{"nodenumber", "filter"} {
-		each := contender{name: "extension-tinygo-" + peer, program: extension, pods: o.slowPods}
-		module, err := peerModule(o.peers, peer)
-		if err != nil {
+		each := contender{name: "extension-tinygo-" + peer, program: program("kube-scheduler-wasm"), pods: o.slowPods, slow: true}
+		if module, err := peerModule(o.peers, peer); err != nil {
 			each.missing = err.Error()
-		} else if each.config, err = derive(func(p profile) { p.withoutGuests(); p.withGuest("Peer", module) }); err != nil {
-			return nil, err
+		} else {
+			each.config = derive(shipped, func(p profile) { p.withoutGuests(); p.withGuest("Peer", module) })
 		}
-		all = append(all, each)
+		all.others = append(all.others, each)
 	}
-	return all, nil
+	return all, errors.Join(errs...)
 }
+
+// allNodes is what the shipped configuration says. 0 is kube-scheduler's own rule: half of the nodes of a small cluster,
+// a tenth of 5000.
+const allNodes = "percentageOfNodesToScore: 100\n"
 
 // peerModule finds somebody else's module by a part of its name.
 func peerModule(folder, name string) (string, error) {
@@ -118,6 +140,7 @@ func (p profile) guests() []string {
 }
 
 func (p profile) withoutGuests() {
+	p.upstreamsBinder()
 	guests := p.guests()
 	isGuest := func(entry any) bool { return slices.Contains(guests, entry.(map[string]any)["name"].(string)) }
 	p["pluginConfig"] = slices.DeleteFunc(p["pluginConfig"].([]any), isGuest)
@@ -131,8 +154,19 @@ func (p profile) withGuest(name, module string) {
 	p.multiPoint()["enabled"] = append(p.multiPoint()["enabled"].([]any), map[string]any{"name": name})
 }
 
-// plainArgs leaves the args that the plain extension knows.
-func (p profile) plainArgs() {
+// upstreamsBinder takes ours away, which upstream and the plain extension do not have.
+func (p profile) upstreamsBinder() {
+	named := func(name string) func(any) bool {
+		return func(entry any) bool { return entry.(map[string]any)["name"] == name }
+	}
+	for set, name := range map[string]string{"enabled": binder.Name, "disabled": names.DefaultBinder} {
+		p.multiPoint()[set] = slices.DeleteFunc(p.multiPoint()[set].([]any), named(name))
+	}
+}
+
+// plain leaves what the plain extension knows.
+func (p profile) plain() {
+	p.upstreamsBinder()
 	guests := p.guests()
 	for _, each := range p["pluginConfig"].([]any) {
 		each := each.(map[string]any)

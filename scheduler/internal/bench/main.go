@@ -44,7 +44,7 @@ type options struct {
 	sizes           []int
 	pairs, pods     int
 	slowPods        int
-	skipSlow        bool
+	skipRest        bool
 	profile         string
 }
 
@@ -60,7 +60,7 @@ func readOptions() (options, error) {
 	flag.IntVar(&o.pairs, "pairs", 5, "pairs of runs for each ratio")
 	flag.IntVar(&o.pods, "pods", 1000, "pods of a run")
 	flag.IntVar(&o.slowPods, "slow-pods", 100, "pods of a run of the schedulers that are slow")
-	flag.BoolVar(&o.skipSlow, "skip-slow", false, "run only the two sides of the ratio")
+	flag.BoolVar(&o.skipRest, "skip-rest", false, "run only the two sides of the ratio, with percentageOfNodesToScore 100")
 	flag.StringVar(&o.profile, "cpu-profile", "", "keep a CPU profile of each scheduler as this and its name")
 	flag.Parse()
 	for _, size := range strings.Split(sizes, ",") {
@@ -157,25 +157,18 @@ func runSize(ctx context.Context, o options, nodes int, out *document) error {
 	if err != nil {
 		return err
 	}
-	weir, upstream := contenders[0], contenders[1]
-	pair := [2][]result{}
-	for i := range o.pairs {
-		for _, side := range turns(i) {
-			measured, err := cluster.measure(ctx, []contender{weir, upstream}[side], nodes, o.pods)
-			if err != nil {
-				return err
-			}
-			pair[side] = append(pair[side], measured)
-		}
+	if err := cluster.duel(ctx, o, nodes, contenders.duel, strconv.Itoa(nodes), out); err != nil || o.skipRest {
+		return err
 	}
-	out.Rows = append(out.Rows, rowOf(weir, nodes, o.pods, pair[0]), rowOf(upstream, nodes, o.pods, pair[1]))
-	out.Ratio[strconv.Itoa(nodes)] = ratioOf(pair)
-	if nodes > 1000 || o.skipSlow {
-		return nil
+	if err := cluster.duel(ctx, o, nodes, contenders.byDefault, fmt.Sprintf("%d, default percentageOfNodesToScore", nodes), out); err != nil {
+		return err
 	}
-	for _, other := range contenders[2:] {
+	for _, other := range contenders.others {
 		row := row{Scheduler: other.name, Nodes: nodes, NotRun: other.missing}
-		if other.missing == "" {
+		if other.slow && nodes > slowUpTo {
+			row.NotRun = fmt.Sprintf("not run: it is slow, and measured up to %d nodes", slowUpTo)
+		}
+		if row.NotRun == "" {
 			measured, err := cluster.measure(ctx, other, nodes, other.pods)
 			if err != nil {
 				return err
@@ -184,6 +177,28 @@ func runSize(ctx context.Context, o options, nodes int, out *document) error {
 		}
 		out.Rows = append(out.Rows, row)
 	}
+	return nil
+}
+
+// slowUpTo is the largest cluster that the slow ones are measured on.
+const slowUpTo = 1000
+
+// duel measures two schedulers in turn: two rows, and a ratio under this key.
+func (c *cluster) duel(ctx context.Context, o options, nodes int, sides [2]contender, key string, out *document) error {
+	pair := [2][]result{}
+	for i := range o.pairs {
+		for _, side := range turns(i) {
+			measured, err := c.measure(ctx, sides[side], nodes, o.pods)
+			if err != nil {
+				return err
+			}
+			pair[side] = append(pair[side], measured)
+		}
+	}
+	for side, results := range pair {
+		out.Rows = append(out.Rows, rowOf(sides[side], nodes, o.pods, results))
+	}
+	out.Ratio[key] = ratioOf(pair)
 	return nil
 }
 

@@ -1,8 +1,9 @@
 // The benchmark behind `make bench-call`: the time of one call of a plugin.
 //
 // Each row is a module, the host that runs it and an extension point. All get the same pod and the same 64 nodes of real
-// size. "weir" is the scheduler's own host, asked each time; "weir, remembered" the same when it remembers; "extension"
-// is the plain one.
+// size. "weir" is the scheduler's own host, asked each time; "weir, packed" the same with the module that is loaded in
+// production, which counts what it executes; "weir, remembered" the same when it remembers; "extension" is the plain one.
+// Beside the rows stands how long it takes to put another module in force.
 //
 // Its last line is one JSON document. How it is measured is in measure.go.
 package main
@@ -71,7 +72,16 @@ func run(ctx context.Context, plugins, others string, rounds int) error {
 	for _, each := range against {
 		fmt.Fprintln(os.Stderr, each)
 	}
-	text, err := json.Marshal(map[string]any{"rows": rows, "against": against, "clock": clock, "nodes": nodes, "rounds": rounds})
+	metered := meteringOf(rows)
+	for _, each := range metered {
+		fmt.Fprintln(os.Stderr, each)
+	}
+	swaps, err := measureSwaps(ctx, plugins, "gpu-filter", handle)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, swaps)
+	text, err := json.Marshal(map[string]any{"rows": rows, "against": against, "metering": metered, "swap": swaps, "clock": clock, "nodes": nodes, "rounds": rounds})
 	if err == nil {
 		fmt.Println(string(text))
 	}
@@ -108,11 +118,14 @@ func rowsOf(ctx context.Context, plugins, others string, handle framework.Handle
 		called, err1 := asked.New(ctx, guest.name, slot.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
 		remembered, err2 := trusting.New(ctx, guest.name, slot.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
 		plain, err3 := wasm.NewFromConfig(ctx, guest.name, wasm.PluginConfig{GuestURL: url, LogSeverity: errorsOnly}, handle)
-		if err := errors.Join(err1, err2, err3); err != nil {
+		url, err4 := fileURL(filepath.Join(plugins, "packed"), guest.name)
+		metered, err5 := asked.New(ctx, guest.name, slot.Args{GuestURL: url, LogSeverity: errorsOnly}, handle)
+		if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 			return nil, err
 		}
 		rows = append(rows, newRow(guest.name, remembering, guest.point, "nothing", remembered),
 			newRow(guest.name, weir, guest.point, podAndNode, called),
+			newRow(guest.name, packed, guest.point, podAndNode, metered),
 			newRow(guest.name, extension, guest.point, podAndNode, plain))
 	}
 	return append(rows, peerRows(ctx, others, handle)...), nil

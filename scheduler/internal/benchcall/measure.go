@@ -14,8 +14,8 @@ import (
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
-// A round is two scheduling cycles of every row in turn, of which the second counts: its beginning, which is not timed, and then one call for each
-// node. A cycle of its own for each pass over the nodes is what kube-scheduler does, and it matters: TinyGo's SDK keeps
+// A round is two scheduling cycles of every row in turn, of which the second counts: its beginning, which is not timed,
+// and then one call for each node. A cycle of its own for each pass over the nodes is what kube-scheduler does, and it matters: TinyGo's SDK keeps
 // what it decoded until the next cycle begins, so that a second pass would time a lookup in a list.
 //
 // What else a machine does hits whoever runs at that moment. So the time is that of the thread and not of the wall, rows
@@ -26,6 +26,7 @@ const nodes = 64
 // The hosts of a row.
 const (
 	weir        = "weir"
+	packed      = "weir, packed"
 	remembering = "weir, remembered"
 	extension   = "extension"
 )
@@ -189,6 +190,30 @@ func comparisons(rows []*row) []comparison {
 	return all
 }
 
+// metering is how many times as long a call takes because the module counts what it executes, round by round.
+type metering struct {
+	Guest       string  `json:"guest"`
+	TimesAsLong *spread `json:"times_as_long"`
+	Pairs       int     `json:"pairs"`
+}
+
+func meteringOf(rows []*row) []metering {
+	var all []metering
+	for _, counting := range rows {
+		for _, plain := range rows {
+			if counting.Host != packed || plain.Host != weir || plain.Guest != counting.Guest {
+				continue
+			}
+			ratios := make([]float64, len(plain.took))
+			for round := range ratios {
+				ratios[round] = counting.took[round] / plain.took[round]
+			}
+			all = append(all, metering{plain.Guest, spreadOf(ratios), len(ratios)})
+		}
+	}
+	return all
+}
+
 func spreadOf(values []float64) *spread {
 	sorted := slices.Sorted(slices.Values(values))
 	return &spread{Median: sorted[len(sorted)/2], Min: sorted[0], Max: sorted[len(sorted)-1]}
@@ -199,6 +224,10 @@ func (r *row) String() string {
 		return fmt.Sprintf("%-22s %-17s %-7s not run: %s", r.Guest, r.Host, r.Point, r.NotRun)
 	}
 	return fmt.Sprintf("%-22s %-17s %-7s %8.2f µs (%.2f to %.2f)", r.Guest, r.Host, r.Point, r.UsPerCall.Median, r.UsPerCall.Min, r.UsPerCall.Max)
+}
+
+func (m metering) String() string {
+	return fmt.Sprintf("%-22s packed, a call takes %.2f times as long (%.2f to %.2f)", m.Guest, m.TimesAsLong.Median, m.TimesAsLong.Min, m.TimesAsLong.Max)
 }
 
 func (c comparison) String() string {

@@ -1,6 +1,7 @@
 //! What becomes of evictions that are under way: claims that end, leaders that change, budgets that are used
 //! up, and clusters in which nothing is enforced.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use weir_queue::{
@@ -69,6 +70,69 @@ fn who_need_not_go_any_more_because_the_claimant_found_room_elsewhere_stays() {
     assert!(matches!(&decisions[0], Decision::Admit(admission) if admission.pods[0].0 == claimant), "{decisions:?}");
     assert_eq!(releases(&decisions), [&Released { claimant: vec![claimant], spared: vec![victim] }]);
     assert_eq!(cluster.used("research", GPU), 24);
+}
+
+/// Research runs this, production waits with that, and who goes for it was decided on.
+fn gang_under_way(run: Job, production: Job) -> (Cluster, Uid, Vec<Uid>) {
+    let mut cluster = Cluster::new(pools(), gpu_nodes(4, 8));
+    cluster.recreate = false;
+    cluster.submit("run", run);
+    cluster.settle(5);
+    cluster.submit("prod", production);
+    cluster.settle(59);
+    cluster.now = cluster.now.after(Duration::from_secs(2));
+    let decisions = decide(&mut cluster);
+    let victims = evictions(&decisions)[0].victims.iter().map(|victim| victim.uid).collect();
+    let claimant = cluster.jobs["prod"][0];
+    (cluster, claimant, victims)
+}
+
+#[test]
+fn the_rest_of_a_gang_follows_even_if_the_claimant_fits_as_soon_as_one_is_gone() {
+    let host = || job("production", asks(&[(GPU, 8)]));
+    let (mut cluster, claimant, victims) = gang_under_way(job("research", asks(&[(GPU, 8)])).gang(4), host());
+    assert_eq!(victims.len(), 4);
+    cluster.delete(victims[0]);
+    let decisions = decide(&mut cluster);
+    assert!(matches!(&decisions[0], Decision::Admit(admission) if admission.pods[0].0 == claimant), "{decisions:?}");
+    assert_eq!(releases(&decisions), [&Released { claimant: vec![claimant], spared: Vec::new() }]);
+    // Where nobody is gone, nobody has to.
+    let (mut cluster, claimant, victims) = gang_under_way(job("research", asks(&[(GPU, 8)])).gang(4), host());
+    cluster.delete(claimant);
+    let decisions = decide(&mut cluster);
+    let [released] = releases(&decisions)[..] else { panic!("{decisions:?}") };
+    assert_eq!(released.spared.iter().collect::<BTreeSet<_>>(), victims.iter().collect());
+    assert_eq!(cluster.used("research", GPU), 32);
+}
+
+#[test]
+fn the_other_host_of_a_worker_follows_even_if_the_claimant_fits_as_soon_as_one_is_gone() {
+    // A head and one worker of two hosts are needed; the two others fill the cluster, and one host goes too many.
+    let ray = job("research", asks(&[(GPU, 4)])).times(7).needs(3, 2);
+    let (mut cluster, claimant, victims) = gang_under_way(ray, job("production", asks(&[(GPU, 8)])));
+    assert_eq!(victims.len(), 2, "one worker with both its hosts");
+    let whole = cluster.used("research", GPU);
+    cluster.delete(victims[0]);
+    let decisions = decide(&mut cluster);
+    let spared = releases(&decisions).iter().map(|released| released.spared.len()).sum::<usize>();
+    assert_eq!((spared, whole, cluster.running("prod")), (0, 28, 0));
+    cluster.delete(victims[1]);
+    let decisions = decide(&mut cluster);
+    assert!(
+        decisions.iter().any(|it| matches!(it, Decision::Admit(one) if one.pods[0].0 == claimant)),
+        "{decisions:?}"
+    );
+}
+
+#[test]
+fn a_refusal_keeps_the_rest_of_a_gang_of_which_some_are_gone() {
+    let hosts = job("production", asks(&[(GPU, 8)])).gang(2);
+    let (mut cluster, _, victims) = gang_under_way(job("research", asks(&[(GPU, 8)])).gang(4), hosts);
+    cluster.delete(victims[0]);
+    assert_eq!(releases(&decide(&mut cluster)), [] as [&Released; 0]);
+    let decisions = cluster.queue.step(cluster.now, [Event::EvictionRefused(victims[1])]);
+    let spared = victims[2..].to_vec();
+    assert_eq!(releases(&decisions), [&Released { claimant: cluster.jobs["prod"].clone(), spared }]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod capacity;
 mod cluster;
 mod gangs;
 mod giving;
+mod hour;
 mod order;
 mod parts;
 mod presumed;
