@@ -75,7 +75,11 @@ impl Demo {
                 let model = (!model.is_empty()).then(|| model.to_owned());
                 let special = ["G3", "V100M32"].iter().any(|special| model.as_deref() == Some(*special));
                 let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
-                nodes.push((Node { name, model, special, gpus, cpu_milli }, Amount::ZERO, Amount::ZERO));
+                nodes.push((
+                    Node { name, model, special, cordoned: false, gpus, cpu_milli },
+                    Amount::ZERO,
+                    Amount::ZERO,
+                ));
             }
         }
         let mut story = Story::new();
@@ -155,7 +159,18 @@ impl Demo {
         };
         let (origin, cpu_milli) = (Origin::Trace(name.clone()), Amount::new(cores * 1000));
         let (key, gpus) = (name.clone(), Amount::new(gpus));
-        let pod = Pod { key, name, origin, gpus, cpu_milli, models, special: None, ends: true };
+        let pod = Pod {
+            key,
+            name,
+            origin,
+            gpus,
+            cpu_milli,
+            models,
+            special: None,
+            pool: None,
+            preemptible: false,
+            ends: true,
+        };
         self.story.tell(now, Event::PodCreated(pod.clone()));
         self.waiting.push(pod);
         self.created += 1;

@@ -4,6 +4,7 @@
 //! without a cluster. Only [`command`] and what it calls touch something outside: [`driver`] the cluster,
 //! [`view::Screen`] the terminal.
 
+mod cast;
 pub mod checker;
 pub mod command;
 mod driver;
@@ -18,6 +19,7 @@ mod observe;
 pub mod pools;
 mod profile;
 pub mod report;
+mod sight;
 pub mod special;
 pub mod story;
 mod timeline;

@@ -2,7 +2,7 @@
 //!
 //! Each test has a folder for temporary files of its own, which is where clusters live. Clusters are started
 //! one after the other: each takes 280 MB.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::OwnedFd;
@@ -88,10 +88,51 @@ fn modules_and_one_more() -> TempDir {
     folder
 }
 
+/// The numbers in a text, in their order.
+fn numbers(text: &str) -> Vec<i64> {
+    let digits = text.replace(',', "");
+    digits.split(|letter: char| !letter.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
+/// What the lines and the chart say of the three acts, of which each came to its end.
+fn tells_the_story(stdout: &str, chart: &str) {
+    assert!(!stdout.contains("cut short"), "{stdout}");
+    let said = |words: &str| {
+        let line =
+            stdout.lines().find_map(|line| line.split_once(words)).unwrap_or_else(|| panic!("{words}: {stdout}"));
+        line.1
+    };
+    let filled = said("act 1: research fills the cluster: ");
+    assert!(filled.ends_with("; production borrows nothing"), "{filled}");
+    let [before, after, _, _, beyond] = numbers(filled)[..] else { panic!("{filled}") };
+    assert!(before < after && after >= 85 && beyond > 0, "{filled}");
+
+    let returned = said("act 2: production returns: vision-production uses ");
+    let (own, research) = returned.split_once("; research brought back: ").unwrap();
+    let [before, after] = numbers(own)[..] else { panic!("{own}") };
+    assert!(before < after, "{returned}");
+    for giver in research.split("evicted").filter(|giver| giver.contains("-research ")) {
+        let [before, after, pods] = numbers(giver)[..] else { panic!("{giver}") };
+        assert!(before > after && pods > 0, "{returned}");
+    }
+    let why = said("(Reclaimed), the last because pool ");
+    let (over, to) = why.split_once("; the room goes to pod default/production-").unwrap();
+    let beyond = numbers(over).chunks(2).all(|pair| matches!(pair, [used, entitled] if used > entitled));
+    assert!(beyond && to.ends_with("of pool \"vision-production\""), "{why}");
+
+    let drained = said("act 3: a node is drained: openb-node-");
+    let [_, pods, before, after] = numbers(drained)[..] else { panic!("{drained}") };
+    assert_eq!((pods > 0, before - after), (true, 8), "{drained}");
+    assert_eq!(chart.matches("<path class=\"act\"").count(), 3);
+}
+
 #[test]
 fn a_small_run_accounts_for_every_pod() {
     let (_turn, folder, plugins) = (one_at_a_time(), folder(), modules_and_one_more());
-    let ended = to_its_end(&folder, &["--nodes", "60", "--pods", "200", "--plugins", plugins.path().to_str().unwrap()]);
+    let (chart, plugins) = (plugins.path().join("run.svg"), plugins.path().to_str().unwrap());
+    let chart = chart.to_str().unwrap();
+    let arguments = ["--nodes", "60", "--pods", "200", "--plugins", plugins, "--chart", chart];
+    let ended = to_its_end(&folder, &arguments);
     assert!(ended.status.success(), "{}\n{}", text(&ended.stdout), text(&ended.stderr));
     let stdout = text(&ended.stdout);
     let result: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
@@ -104,14 +145,16 @@ fn a_small_run_accounts_for_every_pod() {
     assert_eq!(entries(folder.path()), [""; 0]);
     // a module that no profile names is taken along
     assert!(number("/plugins/BegunJustNow/calls") >= 200, "{result}");
-    // every pod asked for admission, and all but the refused ones were admitted to one of the six pools
+    tells_the_story(stdout, &std::fs::read_to_string(chart).unwrap());
+    // every pod asked for admission, and all but the refused ones were admitted to one of the six pools; so were
+    // those of the story
     let admitted = |pool: &str| -> u64 {
         let row = stdout.lines().find(|line| line.trim_start().starts_with(&format!("{pool} "))).unwrap();
         row.split_ascii_whitespace().last().unwrap().parse().unwrap()
     };
     let pools = ["vision-production", "vision-research", "speech-production", "speech-research"];
     let all: u64 = pools.into_iter().chain(["ranking-production", "ranking-research"]).map(admitted).sum();
-    assert!((number("/bound/cpu") + number("/bound/gpu")..=200).contains(&all), "{all} of {result}");
+    assert!(all > number("/bound/cpu") + number("/bound/gpu"), "{all} of {result}");
     // special hardware stayed free of those that do not name it
     assert!(stdout.lines().any(|line| line.contains(" special: ") && line.contains(", 0 by others, ")), "{stdout}");
 }
@@ -123,7 +166,8 @@ fn pods_without_room_are_refused_with_the_reason_and_that_is_no_failure() {
     // one pod that fits the trace's largest host, and one that fits none
     std::fs::write(&pods, "name,cpu_milli,memory_mib,num_gpu,gpu_milli\nfits,1000,1024,0,0\nhuge,999000,1024,0,0\n")
         .unwrap();
-    let arguments = ["--nodes", "20", "--pods", "2", "-o", "json", "--pod-list", pods.to_str().unwrap()];
+    let arguments =
+        ["--nodes", "20", "--pods", "2", "-o", "json", "--trace-only", "--pod-list", pods.to_str().unwrap()];
     let ended = to_its_end(&folder, &arguments);
     assert!(ended.status.success(), "{}", text(&ended.stderr));
     // with -o json the document is all there is

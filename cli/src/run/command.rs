@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use weir_local::{Checkout, Cluster, Options, Port, Program, Programs, Progress};
 
-use super::driver::{Run, Wires};
+use super::driver::{Run, Scope, Wires};
 use super::install::Shipped;
 use super::objects::SPECIAL_HARDWARE;
 use super::profile::{self, Profile};
@@ -62,7 +62,10 @@ pub struct RunArgs {
     /// The folder with the plugins' modules; without it, where `make plugins` leaves them.
     #[arg(long, value_name = "FOLDER")]
     plugins: Option<PathBuf>,
-    /// Write a chart of the run.
+    /// Replay the trace, and leave out the story of giving back that follows it.
+    #[arg(long)]
+    trace_only: bool,
+    /// Where the chart is written at the end; without it, run.svg beside the folder of this program.
     #[arg(long, value_name = "SVG")]
     chart: Option<PathBuf>,
     /// How the result is written.
@@ -135,7 +138,8 @@ impl RunArgs {
         let wanted = [&Program::CONTROL_PLANE[..], &[Program::Scheduler]].concat();
         let programs = Programs::find(&wanted, &checkout, &Progress::to_stderr()).await?;
         let options = Options { port: self.port.map_or(Port::Free, Port::Fixed) };
-        let run = Run { workload, programs, sidecar, options, configuration, plugins, shipped };
+        let scope = if self.trace_only { Scope::TraceOnly } else { Scope::TraceAndStory };
+        let run = Run { workload, programs, sidecar, options, configuration, plugins, shipped, scope };
         let mut stage = Stage::open(self.output)?;
         let played = stage.play(run).await;
         // The terminal goes back to the user before anything is said on it.
@@ -165,10 +169,9 @@ impl RunArgs {
     }
 
     async fn conclude(&self, cluster: Cluster, story: &Story) -> Result<End> {
-        if let Some(file) = &self.chart {
-            std::fs::write(file, report::chart(story)).with_context(|| format!("write {}", file.display()))?;
-        }
-        let summary = report::summary(story);
+        let chart = self.chart.clone().map_or_else(chart_file, Ok)?;
+        std::fs::write(&chart, report::chart(story)).with_context(|| format!("write {}", chart.display()))?;
+        let summary = format!("{}chart  {}\n\n", report::summary(story), chart.display());
         let outcome = Outcome::of(story);
         let broken = outcome.violations > 0;
         match self.output {
@@ -195,6 +198,13 @@ fn beside(name: &str) -> Result<PathBuf> {
     let program = here.with_file_name(name);
     ensure!(program.is_file(), "{} is missing; `make build` builds it", program.display());
     Ok(program)
+}
+
+/// Where the chart goes: beside this program's own folder, whatever the target folder is.
+fn chart_file() -> Result<PathBuf> {
+    let here = std::env::current_exe().context("find this program")?;
+    let folder = here.ancestors().nth(2).with_context(|| format!("{} lies in no folder", here.display()))?;
+    Ok(folder.join("run.svg"))
 }
 
 /// Where `make plugins` left the packed modules: beside this program's own folder, whatever the target folder is.

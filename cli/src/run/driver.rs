@@ -4,6 +4,8 @@
 //! how far the run is from the [`Counts`] that come back, so that its end, too, is judged by the API server's
 //! watch alone.
 
+mod acts;
+mod owners;
 mod replay;
 mod watch;
 
@@ -16,7 +18,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch::Receiver;
 use weir_api::{NodeLoad, names};
 use weir_local::{
@@ -25,10 +27,12 @@ use weir_local::{
 
 use super::install::Shipped;
 use super::load::{self, Loads};
+use super::observe::Observer;
 use super::story::{Counts, Event, Step, StepState};
 use super::workload::Workload;
 use super::{objects, pools};
 use crate::pods::Said;
+use owners::Owners;
 use watch::Watch;
 
 /// How many objects are written at a time: enough that the API server is never idle for want of requests.
@@ -57,6 +61,16 @@ pub(super) struct Run {
     /// The folder with the modules.
     pub(super) plugins: PathBuf,
     pub(super) shipped: Shipped,
+    pub(super) scope: Scope,
+}
+
+/// What is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// The trace, and then the acts.
+    TraceAndStory,
+    /// The trace.
+    TraceOnly,
 }
 
 /// Where events go, and how far the run is.
@@ -93,17 +107,20 @@ impl Run {
         let install = self.shipped.install(&client, &tree);
         step(tell, INSTALL_STEP, Duration::from_secs(1), install).await?;
         // Before the first node, so that nothing is missed; until it is dropped.
-        let watch = Watch::begin(&client, tell, self.shipped.special(), Loads::of(&self.workload.nodes));
+        let observer = Observer::new(self.shipped.special(), Loads::of(&self.workload.nodes));
+        let (gone, lost) = mpsc::unbounded_channel();
+        let (watch, owners) = (Watch::begin(&client, tell, gone, observer), Owners::default());
         let expected = Duration::from_millis(3 * self.workload.nodes.len() as u64);
         step(tell, &self.create_nodes_step(), expected, self.create_nodes(&client, &watch)).await?;
         let scheduler = step(tell, SCHEDULER_STEP, Duration::from_secs(1), self.start_scheduler(cluster)).await?;
         let sidecar = step(tell, SIDECAR_STEP, Duration::from_secs(1), self.start_sidecar(cluster)).await?;
         say(tell, Event::ReplayStarted);
         tokio::select! {
-            result = self.replay(&client, &scheduler, &watch, wires) => result?,
+            result = self.replay(&client, &scheduler, &watch, &owners, wires) => result?,
             death = scheduler.death() => bail!(death),
             death = sidecar.death() => bail!(death),
             ended = self.keep_reporting(&client, &watch) => ended?,
+            ended = owners.keep(&client, lost) => ended?,
         }
         // Read once more while it still answers: the last calls count too.
         replay::tell_figures(&scheduler, tell).await.map(drop)

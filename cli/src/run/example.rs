@@ -6,8 +6,8 @@ use weir_model::Amount;
 
 use crate::run::checker::Violation;
 use crate::run::story::{
-    Event, GangOf, Gate, Node, Origin, Outlook, Plan, PluginFigures, Pod, PoolFigures, PoolLevel, Step, StepState,
-    Story,
+    Act, ActState, Event, Eviction, GangOf, Gate, Node, Origin, Outlook, Plan, PluginFigures, Pod, PoolFigures,
+    PoolLevel, Step, StepState, Story,
 };
 
 fn at(seconds: u64) -> Duration {
@@ -18,14 +18,25 @@ pub(crate) fn node(name: &str, model: Option<&str>, gpus: i64, cores: i64) -> Ev
     let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
     let model: Option<String> = model.map(Into::into);
     let special = model.as_deref() == Some("G3");
-    Event::NodeSeen(Node { name: name.into(), model, special, gpus, cpu_milli })
+    Event::NodeSeen(Node { name: name.into(), model, special, cordoned: false, gpus, cpu_milli })
 }
 
 pub(crate) fn pod(name: &str, gpus: i64, cores: i64) -> Event {
     let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
     let origin = Origin::Trace(name.into());
     let (key, name, models) = (name.into(), name.into(), Vec::new());
-    Event::PodCreated(Pod { key, name, origin, gpus, cpu_milli, models, special: None, ends: true })
+    Event::PodCreated(Pod {
+        key,
+        name,
+        origin,
+        gpus,
+        cpu_milli,
+        models,
+        special: None,
+        pool: None,
+        preemptible: false,
+        ends: true,
+    })
 }
 
 pub(crate) fn bound(pod: &str, node: &str) -> Event {
@@ -123,5 +134,35 @@ pub(crate) fn divided() -> Story {
         story.tell(at(second), event);
     }
     story.advance(at(65));
+    story
+}
+
+/// [`divided`], and then the story: research, which has seven GPUs, gives `train` back for `labs-production`, and
+/// the host is cordoned.
+pub(crate) fn acted() -> Story {
+    let mut story = divided();
+    let returned = || Act::Return { pool: "labs-production".into() };
+    let drained = || Act::Drain { node: "g1".into() };
+    let message = "pool \"labs-research\" uses 7 nvidia.com/gpu and is entitled to 1; the room goes to pod default/a of \
+                   pool \"labs-production\"";
+    let Event::PodCreated(research) = pod("research", 6, 6) else { return story };
+    let research = Pod { origin: Origin::Added, pool: Some("labs-research".into()), preemptible: true, ..research };
+    let research = Event::PodCreated(research);
+    let eviction = Eviction { reason: "Reclaimed".into(), message: message.into() };
+    for (second, event) in [
+        (70, Event::PodFinished { pod: "train".into() }),
+        (70, research),
+        (70, bound("research", "g1")),
+        (71, Event::Act { act: returned(), state: ActState::Playing }),
+        (72, Event::PodDoomed { pod: "research".into(), eviction }),
+        (73, Event::PodDeleted { pod: "research".into() }),
+        (73, pool("labs-research", Some("labs"), [1, 1, 14, 0])),
+        (73, pool("labs-production", Some("labs"), [7, 6, 0, 0])),
+        (74, Event::Act { act: returned(), state: ActState::Done }),
+        (75, Event::Act { act: drained(), state: ActState::Playing }),
+        (76, Event::Ended { why: "over".into() }),
+    ] {
+        story.tell(at(second), event);
+    }
     story
 }

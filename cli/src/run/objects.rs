@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Affinity, Container, Node, NodeAffinity, NodeCondition, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm,
     NodeStatus, Pod, PodSpec, ResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use weir_api::names;
 use weir_local::RUN_FOR_ANNOTATION;
@@ -26,6 +28,9 @@ pub(super) const SKU_EXCLUSION: &str = "SKUExclusionFilter";
 pub(super) const SPECIAL_HARDWARE: &str = "weir-system/special-hardware";
 /// The namespace of the pods.
 pub(super) const NAMESPACE: &str = "default";
+
+/// The taint of a node that is under maintenance, as in the sidecar's configuration.
+pub(super) const MAINTENANCE: &str = "maintenance";
 
 /// How many pods a kubelet runs where nobody says otherwise; the trace does not say.
 const PODS_PER_NODE: &str = "110";
@@ -97,6 +102,22 @@ pub(super) fn pod(arrival: &Arrival) -> Pod {
     };
     member.dress(&mut made);
     made
+}
+
+/// Whether a pod succeeded or failed.
+pub(super) fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Takes from what a pod is to run what one before it ran already: its work was saved.
+pub(super) fn shorten(pod: &mut Pod, before: &Pod, now: Timestamp) {
+    let Some(annotation) = pod.annotations_mut().get_mut(RUN_FOR_ANNOTATION) else { return };
+    let Some(whole) = annotation.strip_suffix("ms").and_then(|millis| millis.parse::<i64>().ok()) else { return };
+    let began = before.status.as_ref().and_then(|status| status.start_time.as_ref());
+    let ran = began.map_or(0, |began| now.duration_since(began.0).as_millis());
+    let left = i128::from(whole).saturating_sub(ran.max(0)).max(1);
+    *annotation = format!("{left}ms");
 }
 
 fn container(pod: &TracePod) -> Container {
@@ -211,6 +232,21 @@ mod tests {
         assert_eq!(made.spec.unwrap().scheduler_name.as_deref(), Some("kube-resource-manager-scheduler"));
         let annotations = json!({"weir.dev/pool": "vision-research", "weir.dev/preemptible": "true"});
         assert_eq!(serde_json::to_value(made.metadata.annotations).unwrap(), annotations);
+    }
+
+    #[test]
+    fn a_pod_that_is_made_again_runs_for_what_is_left_of_its_life() {
+        let left = |run_for: Option<&str>, began: Option<&str>| {
+            let annotations = run_for.map(|time| json!({ "local.weir.dev/run-for": time }));
+            let mut next: Pod = serde_json::from_value(json!({ "metadata": { "annotations": annotations } })).unwrap();
+            let before = serde_json::from_value(json!({ "status": { "startTime": began } })).unwrap();
+            shorten(&mut next, &before, "2026-01-01T00:00:10Z".parse().unwrap());
+            next.annotations().get("local.weir.dev/run-for").cloned()
+        };
+        assert_eq!(left(Some("25000ms"), Some("2026-01-01T00:00:00Z")).as_deref(), Some("15000ms"));
+        assert_eq!(left(Some("25000ms"), None).as_deref(), Some("25000ms"), "it never ran");
+        assert_eq!(left(Some("5000ms"), Some("2026-01-01T00:00:00Z")).as_deref(), Some("1ms"));
+        assert_eq!(left(None, Some("2026-01-01T00:00:00Z")), None);
     }
 
     #[test]

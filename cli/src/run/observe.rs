@@ -7,17 +7,19 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, PodCondition};
 use kube::ResourceExt as _;
 use kube::runtime::watcher;
-use weir_api::condition::Waiting;
+use weir_api::condition::{self, Waiting};
 use weir_api::pool::PoolResourceStatus;
 use weir_api::{AdmissionRound, NodeLoad, ResourcePool, names};
 use weir_local::RUN_FOR_ANNOTATION;
 use weir_model::{Amount, Quantity};
 
+use super::cast::Part;
 use super::checker::{Checker, GpuHosts, Invariant, SpecialHosts, Violation, admission};
 use super::load::Loads;
-use super::objects::{GPU, MODEL_LABEL};
+use super::objects::{GPU, MAINTENANCE, MODEL_LABEL};
+use super::sight::{self, Player, Sight};
 use super::special::SpecialModels;
-use super::story::{self, Event, GangOf, Gate, Origin, Outlook, PoolFigures, PoolLevel};
+use super::story::{self, Event, Eviction, GangOf, Gate, Origin, Outlook, PoolFigures, PoolLevel};
 use crate::amounts::amount as amount_in;
 use crate::pods::Said;
 
@@ -25,11 +27,15 @@ use crate::pods::Said;
 /// whom none takes now, so the sentence tells the two apart.
 const NO_NODE_EVER: &str = "if the usable nodes were empty";
 
+/// The condition that the API server itself writes on a pod that is evicted.
+const DISRUPTED: &str = "DisruptionTarget";
+
 /// Turns what is watched into events; holds what the checker has to remember.
 pub(super) struct Observer {
     checker: Checker,
     special: SpecialModels,
     loads: Loads,
+    sight: Sight,
 }
 
 impl Observer {
@@ -38,12 +44,17 @@ impl Observer {
         let mut invariants: Vec<Box<dyn Invariant + Send>> =
             vec![Box::new(GpuHosts::default()), Box::new(SpecialHosts::new(special.clone()))];
         invariants.extend(admission::all(&special.names()));
-        Self { checker: Checker::new(invariants), special: special.clone(), loads }
+        Self { checker: Checker::new(invariants), special: special.clone(), loads, sight: Sight::default() }
     }
 
     /// What the agent of a host would report now.
     pub(super) fn load(&self, host: &str, now: Timestamp) -> NodeLoad {
         self.loads.report(host, now)
+    }
+
+    /// What the acts go by.
+    pub(super) const fn sight(&self) -> &Sight {
+        &self.sight
     }
 
     /// What can be judged only when nothing more happens.
@@ -55,7 +66,9 @@ impl Observer {
         match event {
             watcher::Event::Apply(pool) | watcher::Event::InitApply(pool) => {
                 self.checker.pool_seen(pool);
-                vec![Event::PoolSeen(figures(pool))]
+                let figures = figures(pool);
+                self.sight.pool_seen(&figures);
+                vec![Event::PoolSeen(figures)]
             }
             watcher::Event::Delete(pool) => vec![Event::PoolGone { name: pool.name_any() }],
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
@@ -72,10 +85,13 @@ impl Observer {
         match event {
             watcher::Event::Apply(node) | watcher::Event::InitApply(node) => {
                 let violations = self.checker.node_seen(node).into_iter().map(Event::Violated);
-                [Event::NodeSeen(self.seen_node(node))].into_iter().chain(violations).collect()
+                let node = self.seen_node(node);
+                self.sight.node_seen(&node);
+                [Event::NodeSeen(node)].into_iter().chain(violations).collect()
             }
             watcher::Event::Delete(node) => {
                 self.checker.node_gone(&node.name_any());
+                self.sight.node_gone(&node.name_any());
                 vec![Event::NodeGone { name: node.name_any() }]
             }
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
@@ -87,11 +103,14 @@ impl Observer {
             watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) => {
                 self.loads.pod_seen(pod);
                 let violations = self.checker.pod_seen(pod).into_iter().map(Event::Violated);
-                self.pod_events(pod).into_iter().chain(violations).collect()
+                let events = self.pod_events(pod);
+                self.follow(pod, &events);
+                events.into_iter().chain(violations).collect()
             }
             watcher::Event::Delete(pod) => {
                 self.loads.pod_gone(pod);
                 self.checker.pod_gone(pod);
+                self.sight.pod_gone(&key(pod));
                 vec![Event::PodDeleted { pod: key(pod) }]
             }
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
@@ -116,11 +135,45 @@ impl Observer {
             gate,
             refused.map(|message| Event::PodUnschedulable { pod: key(pod), message }),
             node.map(|node| Event::PodBound { pod: key(pod), node }),
+            doom(pod, &said),
             matches!(phase, Some("Succeeded" | "Failed")).then(|| Event::PodFinished { pod: key(pod) }),
         ]
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    /// Lets the acts know how far a pod is.
+    fn follow(&mut self, pod: &Pod, events: &[Event]) {
+        let mut player = Player {
+            name: pod.name_any(),
+            part: Part::of(pod),
+            counts_in: None,
+            gpus: Amount::ZERO,
+            model: models(pod).pop(),
+            alone: Said::of(pod).gang().is_none(),
+            node: None,
+            told: false,
+        };
+        let (mut pool, mut ended) = (None, false);
+        for event in events {
+            match event {
+                Event::PodCreated(seen) => {
+                    player.gpus = seen.gpus;
+                    pool = seen.pool.clone().filter(|_| seen.special.is_none());
+                }
+                Event::PodQueued { pod: _, gate } => player.told |= sight::is_told(gate),
+                Event::PodAdmitted { .. } => player.counts_in = pool.take(),
+                Event::PodUnschedulable { .. } => player.told = true,
+                Event::PodBound { pod: _, node } => player.node = Some(node.clone()),
+                Event::PodFinished { .. } => ended = true,
+                _ => {}
+            }
+        }
+        match ended {
+            true => self.sight.pod_gone(&key(pod)),
+            false => self.sight.pod_seen(key(pod), player),
+        }
     }
 
     fn seen_node(&self, node: &Node) -> story::Node {
@@ -131,6 +184,7 @@ impl Observer {
             name: node.name_any(),
             model: node.labels().get(MODEL_LABEL).cloned(),
             special: self.special.of_node(node.labels()).is_some(),
+            cordoned: is_cordoned(node),
             gpus: amount(GPU),
             cpu_milli: amount("cpu"),
         }
@@ -146,11 +200,13 @@ impl Observer {
         story::Pod {
             key: key(pod),
             name: pod.name_any(),
-            origin: Origin::Trace(pod.name_any()),
+            origin: if Part::of(pod).is_some() { Origin::Added } else { Origin::Trace(pod.name_any()) },
             gpus: amount(GPU),
             cpu_milli: amount("cpu"),
             models: models(pod),
             special: self.special.named_by(pod).map(str::to_owned),
+            pool: Said::of(pod).pool().map(str::to_owned),
+            preemptible: Said::of(pod).preemptible(),
             ends: pod.annotations().contains_key(RUN_FOR_ANNOTATION),
         }
     }
@@ -180,6 +236,29 @@ fn gate(said: &Said<'_>) -> Gate {
         .gang()
         .map(|(name, size)| GangOf { name: name.to_owned(), size: usize::try_from(size).unwrap_or(usize::MAX) });
     Gate { reason, outlook, gang, pool: said.pool().map(str::to_owned) }
+}
+
+/// Whether nobody new comes to a node: somebody cordoned it, or it is under maintenance.
+fn is_cordoned(node: &Node) -> bool {
+    let Some(spec) = &node.spec else { return false };
+    spec.unschedulable == Some(true) || spec.taints.iter().flatten().any(|taint| taint.key == MAINTENANCE)
+}
+
+/// That a pod has to go, or stays after all: what the sidecar says, and where that says nothing, what the API
+/// server does when somebody else evicts it.
+fn doom(pod: &Pod, said: &Said<'_>) -> Option<Event> {
+    let eviction = |found: &PodCondition| Eviction {
+        reason: found.reason.clone().unwrap_or_default(),
+        message: found.message.clone().unwrap_or_default(),
+    };
+    let is = |found: &&PodCondition, status: &str| found.status == status;
+    let ours = said.condition(condition::PREEMPTED);
+    let foreign = said.condition(DISRUPTED).filter(|found| is(found, "True"));
+    match (ours.filter(|found| is(found, "True")).or(foreign), ours) {
+        (Some(found), _) => Some(Event::PodDoomed { pod: key(pod), eviction: eviction(found) }),
+        (None, Some(_)) => Some(Event::PodSpared { pod: key(pod) }),
+        (None, None) => None,
+    }
 }
 
 /// What a pool's status says, and what it reserves where nobody has looked at it yet.

@@ -5,8 +5,10 @@
 //! what is already known changes nothing, and what is said of an unknown pod is dropped. What is *wrong* in
 //! a history is not judged here but by [`checker`](super::checker).
 
+mod acts;
 mod admission;
 mod event;
+mod evictions;
 mod feed;
 mod history;
 mod refusal;
@@ -15,8 +17,10 @@ mod tally;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use acts::{Act, ActRow, ActState};
 pub use admission::{GangOf, GangRow, Gate, Most, Outlook, PoolFigures, PoolLevel, PoolRow, WaitReason};
 pub use event::{Event, Node, Origin, Plan, PluginFigures, Pod, Step, StepState};
+pub use evictions::{Eviction, EvictionRow};
 pub use feed::{Feed, Line, Tone};
 pub use history::{History, Sample};
 pub use refusal::{Reason, Refusal};
@@ -95,6 +99,8 @@ pub struct Story {
     admission: admission::Admission,
     pods: BTreeMap<String, Known>,
     trace: BTreeMap<String, Fate>,
+    evictions: evictions::Evictions,
+    acts: acts::Acts,
     plugins: BTreeMap<String, PluginFigures>,
     violations: Vec<Violation>,
     feed: Feed,
@@ -115,6 +121,8 @@ struct Known {
     pod: Pod,
     stage: Stage,
     refusal: Option<Refusal>,
+    /// Why it has to go, if it has to.
+    doomed: Option<Eviction>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +156,8 @@ impl Story {
     ///
     /// let mut story = Story::new();
     /// let (gpus, cpu_milli) = (Amount::new(8), Amount::new(96_000));
-    /// let node = Node { name: "n1".into(), model: Some("G2".into()), special: false, gpus, cpu_milli };
+    /// let (model, special, cordoned) = (Some("G2".into()), false, false);
+    /// let node = Node { name: "n1".into(), model, special, cordoned, gpus, cpu_milli };
     /// story.tell(Duration::from_secs(1), Event::NodeSeen(node));
     /// let pod = Pod {
     ///     key: "uid-1".into(),
@@ -158,6 +167,8 @@ impl Story {
     ///     cpu_milli: Amount::new(8_000),
     ///     models: vec![],
     ///     special: None,
+    ///     pool: None,
+    ///     preemptible: false,
     ///     ends: true,
     /// };
     /// story.tell(Duration::from_secs(2), Event::PodCreated(pod));
@@ -181,9 +192,12 @@ impl Story {
             Event::PodUnschedulable { pod, message } => self.unschedulable(&pod, &message),
             Event::PodQueued { pod, gate } => self.queued(&pod, gate),
             Event::PodAdmitted { pod } => self.admitted(&pod),
+            Event::PodDoomed { pod, eviction } => self.doomed(&pod, Some(eviction)),
+            Event::PodSpared { pod } => self.doomed(&pod, None),
             Event::PoolSeen(figures) => self.admission.pool(figures),
             Event::PoolGone { name } => self.admission.pool_gone(&name),
             Event::Plugin(figures) => drop(self.plugins.insert(figures.name.clone(), figures)),
+            Event::Act { act, state } => self.act(act, state),
             Event::Violated(violation) => {
                 self.feed.say(self.now, Tone::Bad, violation.to_string());
                 self.violations.push(violation);
@@ -246,7 +260,7 @@ impl Story {
             self.trace.entry(name.clone()).or_insert(Fate { asks_for_gpus, bound: false, finished: false });
         }
         self.cluster.waits(&pod);
-        self.pods.insert(pod.key.clone(), Known { pod, stage: Stage::Waiting, refusal: None });
+        self.pods.insert(pod.key.clone(), Known { pod, stage: Stage::Waiting, refusal: None, doomed: None });
     }
 
     fn queued(&mut self, key: &str, gate: Gate) {
@@ -287,28 +301,65 @@ impl Story {
     }
 
     fn finished(&mut self, key: &str) {
-        self.release(key, Stage::Finished);
+        self.end_of(key);
         if let Some(fate) = self.fate(key) {
             fate.finished = true;
         }
     }
 
+    fn doomed(&mut self, key: &str, eviction: Option<Eviction>) {
+        if let Some(known) = self.pods.get_mut(key) {
+            known.doomed = eviction;
+        }
+    }
+
+    /// One that had to go has gone; any other that is deleted just ends.
     fn deleted(&mut self, key: &str) {
-        self.release(key, Stage::Finished);
+        let doomed = self.pods.get_mut(key).filter(|known| known.stage != Stage::Finished);
+        match doomed.and_then(|known| Some((known.pod.clone(), known.doomed.take()?))) {
+            Some((pod, eviction)) => {
+                self.evictions.add(pod.pool.as_deref().unwrap_or_default(), &eviction);
+                self.feed.evicted(self.now, &pod, &eviction);
+                self.release(key, Stage::Finished);
+            }
+            None => self.end_of(key),
+        }
         self.pods.remove(key);
     }
 
-    /// Gives back what a pod holds or asks for.
-    fn release(&mut self, key: &str, stage: Stage) {
+    fn act(&mut self, act: Act, state: ActState) {
+        let (title, moment) = (act.title(), self.moment());
+        if self.acts.told(self.now, act, state.clone(), moment) {
+            let (tone, words) = match state {
+                ActState::Playing => (Tone::Plain, format!("{title} …")),
+                ActState::Done => (Tone::Good, title.to_owned()),
+                ActState::Cut { why } => (Tone::Bad, format!("{title}: {why}")),
+            };
+            self.feed.say(self.now, tone, words);
+        }
+    }
+
+    fn moment(&self) -> acts::Moment {
+        acts::Moment::of(self.levels().gpu, self.admission.all(), &self.evictions)
+    }
+
+    fn end_of(&mut self, key: &str) {
+        if let Some(name) = self.release(key, Stage::Finished) {
+            self.feed.finished(self.now, &name);
+        }
+    }
+
+    /// Gives back what a pod holds or asks for; its name, if that was anything.
+    fn release(&mut self, key: &str, stage: Stage) -> Option<String> {
         self.admission.waits_no_more(key);
-        let Some(known) = self.pods.get_mut(key) else { return };
+        let known = self.pods.get_mut(key)?;
         match std::mem::replace(&mut known.stage, stage) {
             Stage::Waiting => self.cluster.waits_no_more(&known.pod),
             Stage::Running { node } => self.cluster.gives_back(&known.pod, &node),
-            Stage::Finished => return,
+            Stage::Finished => return None,
         }
         known.refusal = None;
-        self.feed.finished(self.now, &known.pod.name);
+        Some(known.pod.name.clone())
     }
 
     fn unschedulable(&mut self, key: &str, message: &str) {
@@ -469,6 +520,18 @@ impl Story {
     #[must_use]
     pub fn gangs(&self) -> Vec<GangRow> {
         self.admission.gangs()
+    }
+
+    /// Pods that had to go and went: by pool, reason and beneficiary.
+    #[must_use]
+    pub fn evictions(&self) -> Vec<EvictionRow> {
+        self.evictions.rows()
+    }
+
+    /// The acts of the demonstration so far, each with what came of it.
+    #[must_use]
+    pub fn acts(&self) -> Vec<ActRow> {
+        if self.acts.is_empty() { Vec::new() } else { self.acts.rows(&self.moment()) }
     }
 
     /// What the plugins did, by name.

@@ -34,6 +34,7 @@ pub fn draw(frame: &mut Frame<'_>, story: &Story, theme: Theme) {
 
 fn draw_panels(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
     let (models, refusals, pools) = (story.models(), story.refusals(), story.pools());
+    let acts = story.acts();
     let queue = panels::Queue { reasons: story.wait_reasons(), gangs: story.gangs() };
     let wanted = Wanted {
         models: models.len() + usize::from(story.special().is_some()),
@@ -41,11 +42,13 @@ fn draw_panels(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
         refusals: refusals.len(),
         pools: pools.len(),
         queue: queue.rows(),
+        acts: acts.len(),
     };
     for (panel, place) in layout::arrange(area, wanted) {
         match panel {
             Panel::Gpus => panels::gpus(frame, place, story, theme),
             Panel::Cpus => panels::cpus(frame, place, story, theme),
+            Panel::Acts => panels::acts(frame, place, story, &acts, theme),
             Panel::Models => panels::models(frame, place, story, &models, theme),
             Panel::Refusals => panels::refusals(frame, place, &refusals, theme),
             Panel::Pools => panels::pools(frame, place, &pools, theme),

@@ -125,6 +125,26 @@ pub fn fit(text: &str, width: usize) -> String {
     short
 }
 
+/// A text in lines of at most a width, broken at spaces; a word that is longer has a line of its own.
+///
+/// ```
+/// use weir_cli::run::words::broken;
+/// assert_eq!(broken("one two three", 8), ["one two", "three"]);
+/// assert_eq!(broken("", 8), [""; 0]);
+/// ```
+#[must_use]
+pub fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_ascii_whitespace() {
+        let fits = |line: &&mut String| line.chars().count() + 1 + word.chars().count() <= width;
+        match lines.last_mut().filter(fits) {
+            Some(line) => *line += &format!(" {word}"),
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// The end of a text that is too long, with an ellipsis: for names that differ in their ends.
 ///
 /// ```

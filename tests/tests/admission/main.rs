@@ -12,11 +12,14 @@
 //! | [`pods`], [`gangs`], [`pools`] | mistakes on pods, of gangs, in pools |
 //! | [`crashes`] | sidecars killed, two leaders, the webhook down |
 //! | [`giving_back`] | reclaim, budgets, notice, a leader killed in the middle of it; Drain; pods without a place |
+//! | [`aliases`] | other names of GPU models, with the placing scheduler |
+//! | [`ray`] | pods that the real KubeRay operator makes |
 //! | [`modes`] | pods that ran before, `enforce: false`, release by hand |
 //! | [`commands`] | `kubectl weir` |
 //! | [`world`], [`row`], [`chronicle`] | the harness: a control plane with sidecars, a test's part of it, the watch and its judge |
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
+mod aliases;
 mod chronicle;
 mod commands;
 mod crashes;
@@ -26,5 +29,6 @@ mod guard;
 mod modes;
 mod pods;
 mod pools;
+mod ray;
 mod row;
 mod world;

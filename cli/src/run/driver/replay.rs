@@ -1,19 +1,18 @@
 //! The replay itself: each pod at its time, until every one had its turn.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::PostParams;
-use kube::{Api, Client};
-use tokio::sync::Semaphore;
+use anyhow::{Result, bail};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use kube::Client;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinSet;
 use weir_local::Scheduler;
 
+use super::acts::Stage;
+use super::owners::Owners;
 use super::watch::Watch;
-use super::{AT_A_TIME, Run, Wires, say};
+use super::{AT_A_TIME, Run, Scope, Wires, say};
 use crate::run::ending::{Ending, Look, PATIENCE};
 use crate::run::metrics::SchedulerFigures;
 use crate::run::objects;
@@ -31,40 +30,47 @@ impl Run {
         client: &Client,
         scheduler: &Scheduler,
         watch: &Watch,
+        owners: &Owners,
         wires: &Wires,
     ) -> Result<()> {
         // The end is nobody's to say before the last pod has come, so figures and arrivals go on side by side.
         let arrivals = &self.workload.timeline.arrivals;
-        tokio::try_join!(arrive(client, arrivals, &wires.tell), until_decided(arrivals.len(), scheduler, wires))?;
+        let (tell, pods) = (&wires.tell, arrivals.len());
+        tokio::try_join!(arrive(client, arrivals, owners, tell), until_decided(pods, scheduler, wires))?;
+        if self.scope == Scope::TraceAndStory {
+            say(tell, Event::Note("every pod of the trace had its turn; now the story".to_owned()));
+            let stage = Stage { client, watch, owners, tell };
+            tokio::select! {
+                played = stage.play() => played?,
+                ended = keep_telling_figures(scheduler, tell) => ended?,
+            }
+        }
         judge_the_rest(watch, &wires.tell).await;
         Ok(())
     }
 }
 
 /// Creates each pod at its time.
-async fn arrive(client: &Client, arrivals: &[Arrival], tell: &UnboundedSender<Event>) -> Result<()> {
-    let api: Api<Pod> = Api::namespaced(client.clone(), objects::NAMESPACE);
+async fn arrive(client: &Client, arrivals: &[Arrival], owners: &Owners, tell: &UnboundedSender<Event>) -> Result<()> {
     if let Some(late) = arrivals.iter().find_map(held_up) {
         say(tell, Event::Note(late));
     }
-    let room = Arc::new(Semaphore::new(AT_A_TIME));
     let began = tokio::time::Instant::now();
-    let mut creations = JoinSet::new();
+    let mut creations = FuturesUnordered::new();
     for arrival in arrivals {
-        tokio::time::sleep_until(began + arrival.at).await;
-        let permit = Arc::clone(&room).acquire_owned().await.context("wait for room")?;
-        let (api, pod) = (api.clone(), objects::pod(arrival));
-        creations.spawn(async move {
-            let created = api.create(&PostParams::default(), &pod).await;
-            drop(permit);
-            created.map(drop)
-        });
-        while let Some(created) = creations.try_join_next() {
-            created.context("create a pod")?.context("create a pod")?;
+        let due = tokio::time::sleep_until(began + arrival.at);
+        let mut due = std::pin::pin!(due);
+        // Creations go on while the next pod is waited for, and the next pod waits while too many are under way.
+        loop {
+            tokio::select! {
+                () = &mut due, if creations.len() < AT_A_TIME => break,
+                Some(created) = creations.next() => created?,
+            }
         }
+        creations.push(owners.create(client, objects::pod(arrival)));
     }
-    while let Some(created) = creations.join_next().await {
-        created.context("create a pod")?.context("create a pod")?;
+    while let Some(created) = creations.next().await {
+        created?;
     }
     say(tell, Event::Note("all pods have come; a queue drains as those that run end".to_owned()));
     Ok(())
@@ -98,6 +104,15 @@ async fn until_decided(pods: usize, scheduler: &Scheduler, wires: &Wires) -> Res
     }
 }
 
+/// Tells the plugins' figures for ever. Ends with an error only.
+async fn keep_telling_figures(scheduler: &Scheduler, tell: &UnboundedSender<Event>) -> Result<()> {
+    let mut tick = tokio::time::interval(METRICS_EVERY);
+    loop {
+        tick.tick().await;
+        tell_figures(scheduler, tell).await?;
+    }
+}
+
 /// Tells what the plugins did so far, and says how many pods the scheduler will try by itself.
 pub(super) async fn tell_figures(scheduler: &Scheduler, tell: &UnboundedSender<Event>) -> Result<u64> {
     let figures = SchedulerFigures::read(&scheduler.metrics().await?);
@@ -107,11 +122,8 @@ pub(super) async fn tell_figures(scheduler: &Scheduler, tell: &UnboundedSender<E
 
 /// Judges what could not be judged before. What the sidecar has yet to say on a pod is waited for.
 async fn judge_the_rest(watch: &Watch, tell: &UnboundedSender<Event>) {
-    let silent = async {
-        while !watch.observer().await.settled().is_empty() {
-            watch.heard().await;
-        }
-    };
+    let mut heard = watch.heard();
+    let silent = async { while !watch.observer().await.settled().is_empty() && heard.changed().await.is_ok() {} };
     let _ = tokio::time::timeout(LAST_WORDS, silent).await;
     let found = watch.observer().await.settled();
     found.into_iter().for_each(|violation| say(tell, Event::Violated(violation)));

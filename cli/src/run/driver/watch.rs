@@ -8,36 +8,46 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::task::JoinSet;
 use weir_api::{AdmissionRound, ResourcePool};
 
 use super::say;
-use crate::run::load::Loads;
 use crate::run::objects;
 use crate::run::observe::Observer;
-use crate::run::special::SpecialModels;
 use crate::run::story::Event;
 
 /// Watches until it is dropped, and tells what happens.
 pub(super) struct Watch {
     observer: Arc<Mutex<Observer>>,
-    heard: Arc<Notify>,
+    heard: watch::Receiver<()>,
     _tasks: JoinSet<()>,
 }
 
 impl Watch {
-    pub(super) fn begin(client: &Client, tell: &UnboundedSender<Event>, special: &SpecialModels, loads: Loads) -> Self {
-        let observer = Arc::new(Mutex::new(Observer::new(special, loads)));
-        let heard = Arc::new(Notify::new());
+    /// Begins to watch; pods that are gone are passed on to `gone`.
+    pub(super) fn begin(
+        client: &Client,
+        tell: &UnboundedSender<Event>,
+        gone: UnboundedSender<Pod>,
+        observer: Observer,
+    ) -> Self {
+        let observer = Arc::new(Mutex::new(observer));
+        let (told, heard) = watch::channel(());
         let mut tasks = JoinSet::new();
-        let ears = Ears { tell: tell.clone(), observer: Arc::clone(&observer), heard: Arc::clone(&heard) };
+        let ears = Ears { tell: tell.clone(), observer: Arc::clone(&observer), told: Arc::new(told) };
         let nodes: Api<Node> = Api::all(client.clone());
         let pods: Api<Pod> = Api::namespaced(client.clone(), objects::NAMESPACE);
         let pools: Api<ResourcePool> = Api::all(client.clone());
         let rounds: Api<AdmissionRound> = Api::all(client.clone());
         tasks.spawn(ears.clone().listen(nodes, |observer, event| observer.node(event)));
-        tasks.spawn(ears.clone().listen(pods, |observer, event| observer.pod(event)));
+        tasks.spawn(ears.clone().listen(pods, move |observer, event| {
+            if let watcher::Event::Delete(pod) = event {
+                // Nobody listens any more only when the run is being given up.
+                let _ = gone.send(pod.clone());
+            }
+            observer.pod(event)
+        }));
         tasks.spawn(ears.clone().listen(pools, |observer, event| observer.pool(event)));
         tasks.spawn(ears.listen(rounds, |observer, event| {
             observer.round(event);
@@ -51,9 +61,9 @@ impl Watch {
         self.observer.lock().await
     }
 
-    /// Returns when something more was told.
-    pub(super) async fn heard(&self) {
-        self.heard.notified().await;
+    /// Changes whenever something more was told.
+    pub(super) fn heard(&self) -> watch::Receiver<()> {
+        self.heard.clone()
     }
 }
 
@@ -61,12 +71,12 @@ impl Watch {
 struct Ears {
     tell: UnboundedSender<Event>,
     observer: Arc<Mutex<Observer>>,
-    heard: Arc<Notify>,
+    told: Arc<watch::Sender<()>>,
 }
 
 impl Ears {
     /// Takes in whatever happens to objects of one kind, for ever.
-    async fn listen<K>(self, api: Api<K>, take: fn(&mut Observer, &watcher::Event<K>) -> Vec<Event>)
+    async fn listen<K>(self, api: Api<K>, take: impl Fn(&mut Observer, &watcher::Event<K>) -> Vec<Event> + Send)
     where
         K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
     {
@@ -75,7 +85,7 @@ impl Ears {
             // Errors are the watcher's own to mend: it comes back with a new list.
             let Ok(event) = event else { continue };
             take(&mut *self.observer.lock().await, &event).into_iter().for_each(|event| say(&self.tell, event));
-            self.heard.notify_one();
+            self.told.send_replace(());
         }
     }
 }

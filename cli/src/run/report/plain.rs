@@ -7,7 +7,9 @@ use std::time::Duration;
 use weir_model::Amount;
 use weir_model::dimension::GPU;
 
-use crate::run::story::{At, Counts, Phase, PoolLevel, PoolRow, StepState, Story, WaitReason};
+use crate::run::story::{
+    ActRow, ActState, At, Counts, EvictionRow, Phase, PoolLevel, PoolRow, StepState, Story, WaitReason,
+};
 use crate::run::words::{clock, grouped, percent, seconds, special};
 
 /// How often there is a line about what goes on.
@@ -19,6 +21,10 @@ pub struct Progress {
     /// For each step, by its position, whether its beginning and its end were said.
     said: Vec<(bool, bool)>,
     violations: usize,
+    /// For each act, by its position, whether its beginning and its end were said.
+    acts: Vec<(bool, bool)>,
+    /// Who went until the last act that was said.
+    evicted: Vec<EvictionRow>,
     last: At,
     phase: Phase,
 }
@@ -36,12 +42,34 @@ impl Progress {
             lines.extend(turned(story));
             self.last = story.now();
         }
+        lines.extend(self.acts(story));
         if story.now().saturating_sub(self.last) >= EVERY {
             lines.extend(going_on(story));
             lines.extend(divided(story));
+            lines.extend(story.acts().into_iter().rev().find(|act| act.state == ActState::Playing).map(so_far));
             self.last = story.now();
         }
         lines.iter().map(|line| format!("{:>6}  {line}", clock(story.now()))).collect()
+    }
+
+    /// Each act when it begins, and when it is over what came of it and who went for it, with the reasons.
+    fn acts(&mut self, story: &Story) -> Vec<String> {
+        let acts = story.acts();
+        self.acts.resize(acts.len(), (false, false));
+        let mut lines = Vec::new();
+        for (at, ActRow { title, state, sentence, .. }) in acts.iter().enumerate() {
+            let (began, ended) = &mut self.acts[at];
+            if !std::mem::replace(began, true) {
+                lines.push(format!("act {}: {title} …", at + 1));
+            }
+            if *state != ActState::Playing && !std::mem::replace(ended, true) {
+                lines.push(format!("act {}: {title}: {sentence}", at + 1));
+                let gone = story.evictions();
+                lines.extend(gone.iter().filter(|row| !self.evicted.contains(row)).map(went));
+                self.evicted = gone;
+            }
+        }
+        lines
     }
 
     fn steps(&mut self, story: &Story) -> Vec<String> {
@@ -66,6 +94,16 @@ impl Progress {
         }
         lines
     }
+}
+
+/// Who went, and what the last of them was told.
+fn went(EvictionRow { pool, reason, to: _, pods, message }: &EvictionRow) -> String {
+    format!("  evicted so far from {pool}: {} ({reason}), the last because {message}", grouped(*pods as u64))
+}
+
+/// What an act has come to while it is played.
+fn so_far(ActRow { title, sentence, .. }: ActRow) -> String {
+    format!("  {title}: {sentence}")
 }
 
 /// What is said once when a part of the run begins.
@@ -222,6 +260,19 @@ mod tests {
         story.tell(at(66), example::node("g2", Some("G3"), 8, 96));
         let special = "  8 special: 0 held by pods that name them, 0 by others, 8 free".to_owned();
         assert_eq!(divided(&story).last(), Some(&special));
+    }
+
+    #[test]
+    fn each_act_is_said_with_what_came_of_it_and_why_pods_went() {
+        let mut progress = Progress::default();
+        let lines = progress.lines(&example::acted());
+        let said = |text: &str| lines.iter().any(|line| line.contains(text));
+        assert!(said("act 1: production returns …"), "{lines:#?}");
+        assert!(said("act 1: production returns: labs-production uses 0 → 6 GPUs of its own; research brought back"));
+        assert!(said(
+            "evicted so far from labs-research: 1 (Reclaimed), the last because pool \"labs-research\" uses 7"
+        ));
+        assert!(said("act 2: a node is drained …") && !said("act 2: a node is drained:"), "it is not over");
     }
 
     #[test]

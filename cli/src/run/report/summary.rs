@@ -6,16 +6,26 @@ use std::time::Duration;
 use weir_model::Amount;
 use weir_model::dimension::GPU;
 
-use crate::run::story::{Counts, Level, ModelRow, PluginFigures, PoolRow, Sample, Story, WaitReason};
-use crate::run::words::{clock, digest, fit, grouped, percent, special};
+use crate::run::story::{
+    ActRow, ActState, Counts, EvictionRow, Level, ModelRow, PluginFigures, PoolRow, Sample, Story, WaitReason,
+};
+use crate::run::words::{broken, clock, digest, fit, grouped, percent, special};
 
 /// How a run ended, as lines of text no wider than 100 characters.
 #[must_use]
 pub fn summary(story: &Story) -> String {
     let mut text = String::new();
-    for block in
-        [pods(story), allocation(story), models(story), pools(story), waiting(story), refusals(story), plugins(story)]
-    {
+    for block in [
+        pods(story),
+        allocation(story),
+        models(story),
+        pools(story),
+        acts(story),
+        evictions(story),
+        waiting(story),
+        refusals(story),
+        plugins(story),
+    ] {
         if !block.is_empty() {
             text.push_str(&block);
             text.push('\n');
@@ -123,6 +133,41 @@ fn pools(story: &Story) -> String {
     text
 }
 
+/// The story's acts, and what came of each.
+fn acts(story: &Story) -> String {
+    let rows = story.acts();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = "story\n".to_owned();
+    for ActRow { began, state, title, sentence } in rows {
+        let mark = if matches!(state, ActState::Cut { .. }) { "✗" } else { "✓" };
+        let at = story.into_replay(began).map(clock).unwrap_or_default();
+        let _ = writeln!(text, "  {mark} {at:>5}  {title}");
+        for line in broken(&sentence, 89) {
+            let _ = writeln!(text, "           {line}");
+        }
+    }
+    text
+}
+
+/// Who went, for whom, and what the last of each kind was told.
+fn evictions(story: &Story) -> String {
+    let rows = story.evictions();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{:<24} {:>8}  why\n", "evicted", "pods");
+    for EvictionRow { pool, reason, to, pods, message } in rows {
+        let to = to.map_or_else(String::new, |to| format!(" for {to}"));
+        let _ = writeln!(text, "  {:<22} {:>8}  {reason}{to}; the last one:", fit(&pool, 22), number(pods));
+        for line in broken(&message, 63) {
+            let _ = writeln!(text, "{:>35}  {line}", "");
+        }
+    }
+    text
+}
+
 /// Why pods were not admitted.
 fn waiting(story: &Story) -> String {
     let rows = story.wait_reasons();
@@ -209,6 +254,26 @@ not admitted         pods
                         1  WaitingForQuota
 ";
         assert_eq!(waiting(&example::divided()), expected);
+    }
+
+    #[test]
+    fn the_story_is_told_with_who_went_and_why() {
+        let expected = "\
+story
+  ✓  1:10  production returns
+           labs-production uses 0 → 6 GPUs of its own; research brought back: labs-research 7 → 1, 1
+           pod evicted
+  ✓  1:14  a node is drained
+           g1 is cordoned, 0 pods evicted; the cluster has 8 → 8 GPUs to give
+";
+        assert_eq!(acts(&example::acted()), expected);
+        let expected = "\
+evicted                      pods  why
+  labs-research                 1  Reclaimed for labs-production; the last one:
+                                     pool \"labs-research\" uses 7 nvidia.com/gpu and is entitled to
+                                     1; the room goes to pod default/a of pool \"labs-production\"
+";
+        assert_eq!(evictions(&example::acted()), expected);
     }
 
     #[test]

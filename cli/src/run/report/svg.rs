@@ -1,13 +1,14 @@
 //! The chart of allocation, demand and capacity over time, as a picture that needs nothing else.
 //!
-//! One panel for GPUs, one for the cores of CPU hosts. It has no background and takes its colours from the
+//! One panel for GPUs, one for the cores of CPU hosts; what may be taken back stands paler on what stays, and the
+//! acts of the story are marked where they begin. It has no background and takes its colours from the
 //! reader's preference, so that it can stand on a light page and on a dark one.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::run::story::{Level, Sample, Story};
-use crate::run::words::{clock, grouped, percent};
+use crate::run::story::{ActRow, Level, Sample, Story};
+use crate::run::words::{clock, fit, grouped, percent};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 72.0;
@@ -17,6 +18,10 @@ const PANEL: f64 = 250.0;
 const TITLE: f64 = 44.0;
 const PLOT: f64 = 160.0;
 const LEGEND: f64 = 34.0;
+/// The height of a line of text.
+const LINE: f64 = 18.0;
+/// The most characters of an act's sentence that fit a line.
+const SENTENCE: usize = 110;
 
 /// The most points in a line: more than there are pixels say nothing.
 const POINTS: usize = 480;
@@ -29,7 +34,10 @@ pub fn chart(story: &Story) -> String {
         Panel { title: "GPUs", class: "gpu", unit: 1, pick: |sample| sample.levels.gpu },
         Panel { title: "Cores of CPU hosts", class: "cpu", unit: 1000, pick: |sample| sample.levels.cpu },
     ];
-    let height = LEGEND + PANEL * panels.len() as f64;
+    let acts = story.acts();
+    let below = if acts.is_empty() { 0.0 } else { LINE * (acts.len() as f64 + 0.5) };
+    let panels_end = LEGEND + PANEL * panels.len() as f64;
+    let height = panels_end + below;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
          aria-label=\"Allocation, demand and capacity over time\">\n{STYLE}"
@@ -38,6 +46,7 @@ pub fn chart(story: &Story) -> String {
     for (at, panel) in panels.iter().enumerate() {
         panel.draw(&mut svg, samples, LEGEND + PANEL * at as f64);
     }
+    mark_acts(&mut svg, story, &acts, panels_end);
     svg.push_str("</svg>\n");
     svg
 }
@@ -50,8 +59,11 @@ const STYLE: &str = "<style>
   .capacity { fill: none; stroke: #768390; stroke-width: 1.5; stroke-dasharray: 6 4 }
   .demand { fill: none; stroke: #d6409f; stroke-width: 1.5 }
   .wanted { fill: #d6409f; fill-opacity: .16 }
-  .gpu { fill: #2da44e; fill-opacity: .7 }
-  .cpu { fill: #388bfd; fill-opacity: .7 }
+  .gpu { fill: #2da44e; fill-opacity: .75 }
+  .cpu { fill: #388bfd; fill-opacity: .75 }
+  .back { fill-opacity: .38 }
+  .act { stroke: #bf8700; stroke-width: 1.5 }
+  .number { fill: #bf8700; font-weight: 600 }
   @media (prefers-color-scheme: light) { text { fill: #57606a } .title { fill: #1f2328 } }
   @media (prefers-color-scheme: dark) { text { fill: #9198a1 } .title { fill: #f0f6fc } }
 </style>
@@ -59,18 +71,43 @@ const STYLE: &str = "<style>
 
 fn legend(svg: &mut String, title: &str) {
     let _ = writeln!(svg, "<text class=\"title\" x=\"{LEFT}\" y=\"22\">{}</text>", escaped(title));
-    let right = WIDTH - RIGHT;
-    let _ = writeln!(
-        svg,
-        "<rect class=\"gpu\" x=\"{}\" y=\"11\" width=\"11\" height=\"12\"/>\
-         <rect class=\"cpu\" x=\"{}\" y=\"11\" width=\"11\" height=\"12\"/><text x=\"{}\" y=\"22\">allocation</text>",
-        right - 318.0,
-        right - 306.0,
-        right - 290.0
-    );
-    for (class, name, x) in [("demand", "+ demand", right - 210.0), ("capacity", "capacity", right - 94.0)] {
+    let mut x = WIDTH - RIGHT - 470.0;
+    for (more, name, width) in [("", "stays", 72.0), (" back", "may be taken back", 152.0)] {
+        let (second, text) = (x + 12.0, x + 28.0);
+        let _ = writeln!(
+            svg,
+            "<rect class=\"gpu{more}\" x=\"{x}\" y=\"11\" width=\"11\" height=\"12\"/>\
+             <rect class=\"cpu{more}\" x=\"{second}\" y=\"11\" width=\"11\" height=\"12\"/>\
+             <text x=\"{text}\" y=\"22\">{name}</text>"
+        );
+        x += width;
+    }
+    for (class, name, width) in [("demand", "+ demand", 126.0), ("capacity", "capacity", 0.0)] {
         let (end, text) = (x + 30.0, x + 36.0);
         let _ = writeln!(svg, "<path class=\"{class}\" d=\"M{x} 17H{end}\"/><text x=\"{text}\" y=\"22\">{name}</text>");
+        x += width;
+    }
+}
+
+/// A line through the GPUs where each act begins, with its number; below what each came to.
+fn mark_acts(svg: &mut String, story: &Story, acts: &[ActRow], below: f64) {
+    let scale = Scale { top: LEGEND + TITLE, most: 1.0, lasts: lasts(story.history().samples()) };
+    for (number, (act, row)) in acts.iter().zip(0_u8..).map(|(act, row)| (row + 1, (act, f64::from(row)))) {
+        let x = scale.x(story.into_replay(act.began).unwrap_or_default());
+        let (top, floor) = (scale.top, scale.top + PLOT);
+        let _ = writeln!(
+            svg,
+            "<path class=\"act\" d=\"M{x:.1} {top:.1}V{floor:.1}\"/>\
+             <text class=\"number\" x=\"{:.1}\" y=\"{:.1}\">{number}</text>",
+            x + 3.0,
+            top - 3.0
+        );
+        let (y, sentence) = (below + LINE * (row + 0.5), escaped(&fit(&act.sentence, SENTENCE)));
+        let _ = writeln!(
+            svg,
+            "<text x=\"{LEFT}\" y=\"{y:.1}\"><tspan class=\"number\">{number}</tspan> {}: {sentence}</text>",
+            act.title
+        );
     }
 }
 
@@ -94,22 +131,24 @@ impl Panel {
             thinned.iter().map(|sample| self.value(sample, Line::Wanted).max(self.value(sample, Line::Capacity)));
         let scale = Scale { top, most: round_up(largest.fold(0.0, f64::max)), lasts: lasts(samples) };
         scale.grid(svg);
-        let [used, wanted, capacity] = [Line::Used, Line::Wanted, Line::Capacity]
+        let [kept, used, wanted, capacity] = [Line::Kept, Line::Used, Line::Wanted, Line::Capacity]
             .map(|line| scale.path(&thinned, |sample| self.value(sample, line)));
         let (floor, class) = (top + PLOT, self.class);
         let (first, last) = (scale.x(Duration::ZERO), scale.x(scale.lasts));
         let area = |path: &str| format!("M{first:.1} {floor:.1}L{path}L{last:.1} {floor:.1}Z");
         if !thinned.is_empty() {
             let _ = writeln!(svg, "<path class=\"wanted\" d=\"{}\"/>", area(&wanted));
-            let _ = writeln!(svg, "<path class=\"{class}\" d=\"{}\"/>", area(&used));
+            let _ = writeln!(svg, "<path class=\"{class} back\" d=\"{}\"/>", area(&used));
+            let _ = writeln!(svg, "<path class=\"{class}\" d=\"{}\"/>", area(&kept));
             let _ = writeln!(svg, "<path class=\"demand\" d=\"M{wanted}\"/>");
             let _ = writeln!(svg, "<path class=\"capacity\" d=\"M{capacity}\"/>");
         }
     }
 
     fn value(&self, sample: &Sample, line: Line) -> f64 {
-        let Level { capacity, used, demand } = (self.pick)(sample);
+        let Level { capacity, used, preemptible, demand } = (self.pick)(sample);
         let amount = match line {
+            Line::Kept => used.minus(preemptible),
             Line::Used => used,
             Line::Wanted => used + demand,
             Line::Capacity => capacity,
@@ -120,6 +159,8 @@ impl Panel {
 
 #[derive(Clone, Copy)]
 enum Line {
+    /// What is used and cannot be taken back.
+    Kept,
     Used,
     /// What is used and what is waited for, together.
     Wanted,
@@ -210,6 +251,14 @@ mod tests {
         assert!(svg.contains(">GPUs</text>") && svg.contains(">Cores of CPU hosts</text>"));
         assert!(svg.contains("peak 88 %") && svg.contains("peak 25 %"), "{svg}");
         assert!(svg.contains(">0:20</text>"));
+    }
+
+    #[test]
+    fn the_acts_are_marked_where_they_begin_and_told_below() {
+        let svg = chart(&example::acted());
+        assert_eq!(svg.matches("<path class=\"act\"").count(), 2);
+        assert!(svg.contains("<tspan class=\"number\">1</tspan> production returns: labs-production uses 0 → 6 GPUs"));
+        assert!(svg.contains("viewBox=\"0 0 960 579\""), "{svg}");
     }
 
     #[test]

@@ -216,6 +216,11 @@ impl Admission {
         rows
     }
 
+    /// All pools, by name.
+    pub(super) fn all(&self) -> impl Iterator<Item = &PoolFigures> {
+        self.pools.values()
+    }
+
     /// Depth first, siblings by name. A pool whose parent is not known stands at the top; pools that lead
     /// round in a circle are left out.
     pub(super) fn tree(&self) -> Vec<PoolRow<'_>> {

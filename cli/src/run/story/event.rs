@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use weir_model::Amount;
 
+use super::acts::{Act, ActState};
 use super::admission::{Gate, PoolFigures};
+use super::evictions::Eviction;
 use crate::run::checker::Violation;
 
 /// Something that happened, for [`Story::tell`](super::Story::tell).
@@ -66,6 +68,18 @@ pub enum Event {
         /// [`Pod::key`].
         pod: String,
     },
+    /// A pod has to go, or is going: somebody said why, and it is evicted soon if nothing changes.
+    PodDoomed {
+        /// [`Pod::key`].
+        pod: String,
+        /// Why.
+        eviction: Eviction,
+    },
+    /// A pod that had to go stays after all.
+    PodSpared {
+        /// [`Pod::key`].
+        pod: String,
+    },
     /// A pool exists, or its figures changed.
     PoolSeen(PoolFigures),
     /// A pool is gone.
@@ -75,6 +89,13 @@ pub enum Event {
     },
     /// What a plugin did so far; the newest figures of a name stand.
     Plugin(PluginFigures),
+    /// An act of the demonstration begins, or is over.
+    Act {
+        /// What happens in it.
+        act: Act,
+        /// How far it is.
+        state: ActState,
+    },
     /// The history checker found a breach.
     Violated(Violation),
     /// Anything else worth a line in the feed.
@@ -138,6 +159,8 @@ pub struct Node {
     pub model: Option<String>,
     /// Whether that model is kept for the pods that name it.
     pub special: bool,
+    /// Whether it is kept free of new pods: it is cordoned.
+    pub cordoned: bool,
     /// Allocatable GPUs.
     pub gpus: Amount,
     /// Allocatable CPU in milli-CPU.
@@ -178,6 +201,10 @@ pub struct Pod {
     pub models: Vec<String>,
     /// The special model that it names, if it names one.
     pub special: Option<String>,
+    /// The pool that it asks, where it asks for admission.
+    pub pool: Option<String>,
+    /// Whether it may be taken back.
+    pub preemptible: bool,
     /// Whether it ends by itself after a time.
     pub ends: bool,
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{At, Refusal};
+use super::{At, Eviction, Pod, Refusal};
 
 /// Lines kept; more than the tallest view shows.
 const KEPT: usize = 100;
@@ -56,6 +56,8 @@ enum Kind {
     Admitted,
     Bound,
     Finished,
+    /// With pool, reason and beneficiary.
+    Evicted(Option<String>, String, Option<String>),
     /// With the first reason.
     Refused(String),
 }
@@ -90,6 +92,15 @@ impl Feed {
         self.count(at, Tone::Plain, Kind::Finished, &|count| match count {
             1 => format!("{pod} finished"),
             _ => format!("{pod} and {} more finished", count - 1),
+        });
+    }
+
+    pub(super) fn evicted(&mut self, at: At, pod: &Pod, eviction: &Eviction) {
+        let Eviction { reason, message } = eviction;
+        let kind = Kind::Evicted(pod.pool.clone(), reason.clone(), eviction.to().map(str::to_owned));
+        self.count(at, Tone::Warn, kind, &|count| match count {
+            1 => format!("{} evicted ({reason}): {message}", pod.name),
+            _ => format!("{} and {} more evicted ({reason}): {message}", pod.name, count - 1),
         });
     }
 

@@ -12,10 +12,12 @@ use super::{Node, Pod};
 /// How much of one resource there is, is taken and is waited for, in its base unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Level {
-    /// What the nodes have to give.
+    /// What the nodes have to give; a cordoned one gives what pods still hold on it.
     pub capacity: Amount,
     /// What bound pods hold that have not finished.
     pub used: Amount,
+    /// The part of it that may be taken back.
+    pub preemptible: Amount,
     /// What pods ask for that exist and have no node.
     pub demand: Amount,
 }
@@ -31,6 +33,13 @@ impl Level {
     #[must_use]
     pub fn wanted_ratio(&self) -> f64 {
         ratio(self.used + self.demand, self.capacity)
+    }
+
+    fn hold(&mut self, amount: Amount, preemptible: bool, sign: Sign) {
+        sign.apply(&mut self.used, amount);
+        if preemptible {
+            sign.apply(&mut self.preemptible, amount);
+        }
     }
 }
 
@@ -90,6 +99,9 @@ struct Host {
     /// `None` when the node is gone or was not seen yet.
     node: Option<Node>,
     gpus: Amount,
+    cpu_milli: Amount,
+    /// What it counts for in the capacity.
+    counted: Option<Counted>,
     /// The pods that hold something here, by key.
     pods: BTreeMap<String, Held>,
 }
@@ -103,6 +115,23 @@ struct Held {
     gpus: Amount,
     /// The special model that it names.
     names: Option<String>,
+}
+
+/// What a host adds to the capacity.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    class: HostClass,
+    gpus: Amount,
+    cpu_milli: Amount,
+}
+
+impl Host {
+    /// A host that takes nobody new still gives what is held on it: taking it out takes away what was free.
+    fn gives(&self) -> Option<Counted> {
+        let node = self.node.as_ref()?;
+        let (gpus, cpu_milli) = if node.cordoned { (self.gpus, self.cpu_milli) } else { (node.gpus, node.cpu_milli) };
+        Some(Counted { class: HostClass::of(node), gpus, cpu_milli })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,12 +170,19 @@ impl Cluster {
     }
 
     fn replace(&mut self, name: &str, node: Option<Node>) {
-        let host = self.hosts.entry(name.to_owned()).or_default();
-        let old = std::mem::replace(&mut host.node, node);
-        for (node, sign) in [(old, Sign::Minus), (host.node.clone(), Sign::Plus)] {
-            let Some(node) = node else { continue };
-            sign.apply(&mut self.levels.gpu.capacity, node.gpus);
-            sign.apply(&mut HostClass::of(&node).cpu(&mut self.levels).capacity, node.cpu_milli);
+        self.hosts.entry(name.to_owned()).or_default().node = node;
+        self.recount(name);
+    }
+
+    /// Counts anew what a host adds to the capacity, and forgets one that is nothing any more.
+    fn recount(&mut self, name: &str) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let now = host.gives();
+        let before = std::mem::replace(&mut host.counted, now);
+        for (counted, sign) in [(before, Sign::Minus), (now, Sign::Plus)] {
+            let Some(Counted { class, gpus, cpu_milli }) = counted else { continue };
+            sign.apply(&mut self.levels.gpu.capacity, gpus);
+            sign.apply(&mut class.cpu(&mut self.levels).capacity, cpu_milli);
         }
         if host.node.is_none() && host.pods.is_empty() {
             self.hosts.remove(name);
@@ -182,16 +218,15 @@ impl Cluster {
         let held = self.hosts.get_mut(node).and_then(|host| host.pods.remove(&pod.key));
         let Some(Held { class, .. }) = held else { return };
         self.hold(pod, node, class, Sign::Minus);
-        if self.hosts.get(node).is_some_and(|host| host.node.is_none() && host.pods.is_empty()) {
-            self.hosts.remove(node);
-        }
     }
 
     fn hold(&mut self, pod: &Pod, node: &str, class: HostClass, sign: Sign) {
         let Some(host) = self.hosts.get_mut(node) else { return };
         sign.apply(&mut host.gpus, pod.gpus);
-        sign.apply(&mut self.levels.gpu.used, pod.gpus);
-        sign.apply(&mut class.cpu(&mut self.levels).used, pod.cpu_milli);
+        sign.apply(&mut host.cpu_milli, pod.cpu_milli);
+        self.levels.gpu.hold(pod.gpus, pod.preemptible, sign);
+        class.cpu(&mut self.levels).hold(pod.cpu_milli, pod.preemptible, sign);
+        self.recount(node);
     }
 
     pub(super) const fn levels(&self) -> Levels {
@@ -264,7 +299,8 @@ mod tests {
     fn node(name: &str, model: Option<&str>, gpus: i64, cores: i64) -> Node {
         let model: Option<String> = model.map(Into::into);
         let special = model.as_deref() == Some("G3");
-        Node { name: name.into(), model, special, gpus: Amount::new(gpus), cpu_milli: Amount::new(cores * 1000) }
+        let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
+        Node { name: name.into(), model, special, cordoned: false, gpus, cpu_milli }
     }
 
     fn pod(key: &str, gpus: i64, cores: i64, models: &[&str]) -> Pod {
@@ -276,12 +312,15 @@ mod tests {
             cpu_milli: Amount::new(cores * 1000),
             models: models.iter().map(|&model| model.into()).collect(),
             special: (models == ["G3"]).then(|| "G3".into()),
+            pool: None,
+            preemptible: false,
             ends: true,
         }
     }
 
     fn level(capacity: i64, used: i64, demand: i64) -> Level {
-        Level { capacity: Amount::new(capacity), used: Amount::new(used), demand: Amount::new(demand) }
+        let [capacity, used, demand] = [capacity, used, demand].map(Amount::new);
+        Level { capacity, used, demand, preemptible: Amount::ZERO }
     }
 
     #[test]
@@ -319,6 +358,34 @@ mod tests {
         assert_eq!(cluster.levels().gpu, level(0, 1, 0));
         cluster.gives_back(&train, "g1");
         assert_eq!(cluster.levels(), Levels::default());
+    }
+
+    #[test]
+    fn a_cordoned_host_gives_what_is_still_held_on_it() {
+        let mut cluster = Cluster::default();
+        let train = pod("train", 1, 6, &[]);
+        cluster.node_seen(node("g1", Some("T4"), 4, 64));
+        cluster.node_seen(node("g2", Some("T4"), 4, 64));
+        cluster.takes(&train, "g1");
+        cluster.node_seen(Node { cordoned: true, ..node("g1", Some("T4"), 4, 64) });
+        assert_eq!((cluster.levels().gpu, cluster.levels().gpu_host_cpu), (level(5, 1, 0), level(70_000, 6_000, 0)));
+        cluster.gives_back(&train, "g1");
+        assert_eq!(cluster.levels().gpu, level(4, 0, 0));
+        cluster.node_seen(node("g1", Some("T4"), 4, 64));
+        assert_eq!(cluster.levels().gpu, level(8, 0, 0));
+    }
+
+    #[test]
+    fn what_may_be_taken_back_is_a_part_of_what_is_used() {
+        let mut cluster = Cluster::default();
+        cluster.node_seen(node("g1", Some("T4"), 4, 64));
+        let research = Pod { preemptible: true, ..pod("research", 2, 6, &[]) };
+        cluster.takes(&research, "g1");
+        cluster.takes(&pod("production", 1, 6, &[]), "g1");
+        let gpu = cluster.levels().gpu;
+        assert_eq!((gpu.used, gpu.preemptible), (Amount::new(3), Amount::new(2)));
+        cluster.gives_back(&research, "g1");
+        assert_eq!(cluster.levels().gpu, level(4, 1, 0));
     }
 
     #[test]

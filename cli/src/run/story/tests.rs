@@ -10,13 +10,24 @@ fn at(seconds: u64) -> At {
 fn host(name: &str, gpus: i64) -> Event {
     let model = (gpus > 0).then(|| "T4".to_owned());
     let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(32_000));
-    Event::NodeSeen(Node { name: name.into(), model, special: false, gpus, cpu_milli })
+    Event::NodeSeen(Node { name: name.into(), model, special: false, cordoned: false, gpus, cpu_milli })
 }
 
 fn created(key: &str, origin: Origin, gpus: i64) -> Event {
     let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(4_000));
     let (key, name, models) = (key.into(), key.into(), Vec::new());
-    Event::PodCreated(Pod { key, name, origin, gpus, cpu_milli, models, special: None, ends: true })
+    Event::PodCreated(Pod {
+        key,
+        name,
+        origin,
+        gpus,
+        cpu_milli,
+        models,
+        special: None,
+        pool: None,
+        preemptible: false,
+        ends: true,
+    })
 }
 
 fn of_trace(key: &str, gpus: i64) -> Event {
@@ -189,6 +200,55 @@ fn it_is_known_who_waits_in_vain_and_who_ends_by_itself() {
     let counts = story.counts();
     assert_eq!((counts.queued, counts.unexplained, counts.for_good, counts.incomplete), (4, 1, 1, 2));
     assert_eq!((counts.running, counts.ending), (1, 1));
+}
+
+#[test]
+fn a_pod_that_had_to_go_and_went_is_counted_with_its_reason_and_has_not_finished() {
+    let story = example::acted();
+    let [row] = story.evictions().try_into().unwrap();
+    let EvictionRow { pool, reason, to, pods, message } = row;
+    assert_eq!(
+        (pool.as_str(), reason.as_str(), to.as_deref(), pods),
+        ("labs-research", "Reclaimed", Some("labs-production"), 1)
+    );
+    let said = format!("research evicted (Reclaimed): {message}");
+    assert!(story.feed().lines().any(|line| line.text == said), "{said}");
+    assert!(!story.feed().lines().any(|line| line.text == "research finished"));
+    assert_eq!(story.levels().gpu.used, Amount::ZERO);
+}
+
+#[test]
+fn a_pod_that_was_spared_and_ends_was_not_evicted() {
+    let eviction = Eviction { reason: "Reclaimed".into(), message: "why".into() };
+    let story = told([
+        of_trace("a", 1),
+        bound("a", "g1"),
+        Event::PodDoomed { pod: "a".into(), eviction: eviction.clone() },
+        Event::PodSpared { pod: "a".into() },
+        Event::PodFinished { pod: "a".into() },
+        of_trace("b", 1),
+        bound("b", "g1"),
+        Event::PodFinished { pod: "b".into() },
+        Event::PodDoomed { pod: "b".into(), eviction },
+        Event::PodDeleted { pod: "a".into() },
+        Event::PodDeleted { pod: "b".into() },
+    ]);
+    assert_eq!((story.evictions(), story.counts().finished), (vec![], 2));
+}
+
+#[test]
+fn an_act_is_told_when_it_begins_and_when_it_is_over() {
+    let story = example::acted();
+    let acts = story.acts();
+    assert_eq!(acts.iter().map(|act| act.began).collect::<Vec<_>>(), [at(71), at(75)]);
+    assert_eq!(acts[0].state, ActState::Done);
+    assert_eq!(
+        acts[0].sentence,
+        "labs-production uses 0 → 6 GPUs of its own; research brought back: labs-research 7 → 1, 1 pod evicted"
+    );
+    let told = |text: &str| story.feed().lines().any(|line| line.text == text);
+    assert!(told("production returns …") && told("production returns") && told("a node is drained …"));
+    assert!(!told("a node is drained"));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A chart of allocation, demand and capacity over time, in braille dots: two across and four down in each
 //! cell, so that forty columns show eighty moments.
 //!
-//! Allocation is a filled area, what is wanted on top of it a line, capacity a dashed one: shapes, not
-//! colours, tell them apart.
+//! Allocation is a filled area, the part of it that may be taken back stippled, what is wanted on top of it a
+//! line, capacity a dashed one: shapes, not colours, tell them apart.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -12,6 +12,9 @@ use ratatui::widgets::Widget;
 /// One moment in the unit of the axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Moment {
+    /// What is used and stays.
+    pub(super) kept: f64,
+    /// What is used, all of it.
     pub(super) used: f64,
     /// What is used and what is waited for, together.
     pub(super) wanted: f64,
@@ -53,7 +56,8 @@ impl Widget for Chart<'_> {
         let mut before = None;
         for x in 0..wide {
             let moment = self.moments[(x * self.moments.len() / wide).min(self.moments.len() - 1)];
-            for y in 0..row(moment.used) {
+            let kept = row(moment.kept);
+            for y in (0..row(moment.used)).filter(|&y| y < kept || (x + y) % 2 == 0) {
                 dots.set(x, y, Layer::Used);
             }
             let wanted = row(moment.wanted);
@@ -142,13 +146,19 @@ mod tests {
     }
 
     fn moment(used: f64, wanted: f64, capacity: f64) -> Moment {
-        Moment { used, wanted, capacity }
+        Moment { kept: used, used, wanted, capacity }
     }
 
     #[test]
     fn what_is_used_fills_the_chart_from_below() {
         let rising: Vec<Moment> = (0..8).map(|used| moment(f64::from(used), f64::from(used), 0.0)).collect();
         assert_eq!(drawn(&rising, 4, 2), ["  ⢀⣾", "⢀⣴⣿⣿"]);
+    }
+
+    #[test]
+    fn what_may_be_taken_back_is_stippled() {
+        let steady = [Moment { kept: 4.0, used: 8.0, wanted: 8.0, capacity: 0.0 }];
+        assert_eq!(drawn(&steady, 4, 2), ["⡪⡪⡪⡪", "⣿⣿⣿⣿"]);
     }
 
     #[test]

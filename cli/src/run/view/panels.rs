@@ -7,8 +7,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Paragraph, Row, Table};
 use weir_model::Amount;
 
+mod acts;
 mod admission;
 
+pub(super) use acts::acts;
 pub(super) use admission::{Queue, pools, queue};
 
 use super::chart::{Chart, Moment};
@@ -35,9 +37,9 @@ pub(super) fn cpus(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Them
 }
 
 /// A level in cores.
-fn cores(Level { capacity, used, demand }: Level) -> Level {
-    let [capacity, used, demand] = [capacity, used, demand].map(|milli| milli.scale(1, 1000));
-    Level { capacity, used, demand }
+fn cores(Level { capacity, used, preemptible, demand }: Level) -> Level {
+    let [capacity, used, preemptible, demand] = [capacity, used, preemptible, demand].map(|milli| milli.scale(1, 1000));
+    Level { capacity, used, preemptible, demand }
 }
 
 struct Gauge {
@@ -66,9 +68,10 @@ fn measured(
         .samples()
         .iter()
         .map(|sample| pick(&sample.levels))
-        .map(|Level { capacity, used, demand }| {
-            let [used, wanted, capacity] = [used, used + demand, capacity].map(|amount| shown(amount).units() as f64);
-            Moment { used, wanted, capacity }
+        .map(|Level { capacity, used, preemptible, demand }| {
+            let amounts = [used.minus(preemptible), used, used + demand, capacity];
+            let [kept, used, wanted, capacity] = amounts.map(|amount| shown(amount).units() as f64);
+            Moment { kept, used, wanted, capacity }
         })
         .collect();
     let chart = Chart { moments: &moments, used: first.style, wanted: theme.demand(), capacity: theme.quiet() };
@@ -90,10 +93,15 @@ fn measured(
 
 /// What the chart's shapes mean, in as many words as there is room for.
 fn legend(used: Style, width: u16, theme: Theme) -> Vec<Span<'static>> {
-    let (used_name, demand_name) = if width < 48 { (" used ", " demand ") } else { (" allocation  ", " + demand  ") };
+    let (used_name, back_name, demand_name) = match width {
+        0..48 => (" used ", "", " demand "),
+        _ => (" in use ", " may be taken back  ", " + demand  "),
+    };
     vec![
         Span::styled("⣿", used),
         Span::styled(used_name, theme.quiet()),
+        Span::styled(if back_name.is_empty() { "" } else { "⡪" }, used),
+        Span::styled(back_name, theme.quiet()),
         Span::styled("⠉", theme.demand()),
         Span::styled(demand_name, theme.quiet()),
         Span::styled("⠒ capacity", theme.quiet()),
@@ -103,7 +111,7 @@ fn legend(used: Style, width: u16, theme: Theme) -> Vec<Span<'static>> {
 /// A bar with its figures: as many as leave the bar a few columns.
 fn gauge_line(Gauge { name, level, style }: &Gauge, width: u16, theme: Theme) -> Line<'static> {
     const SHORTEST_BAR: u16 = 8;
-    let Level { capacity, used, demand } = level;
+    let Level { capacity, used, preemptible: _, demand } = level;
     let [capacity, used, demand] = [capacity, used, demand].map(|amount| amount.units().unsigned_abs());
     let part = percent(level.used_ratio());
     let more = |text: String| if demand == 0 { String::new() } else { text };

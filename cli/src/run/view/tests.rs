@@ -107,6 +107,28 @@ fn a_divided_cluster_shows_what_each_pool_uses_of_what_and_who_waits_for_what() 
 }
 
 #[test]
+fn the_story_shows_its_acts_and_what_came_of_each() {
+    let lines = |width, height| lines(&example::acted(), width, height);
+    assert_shows(
+        &lines(120, 44),
+        &[
+            "╭ Story ",
+            "│ ✓ production returns  1:10",
+            "│   labs-production uses 0 → 6 GPUs of its own;",
+            "│   research brought back: labs-research 7 → 1, 1",
+            "│   pod evicted",
+            "a node is drained  1:14",
+        ],
+    );
+    // Where there is too little room, what came first is said in one line.
+    let small = lines(80, 18);
+    assert_shows(
+        &small,
+        &["✓ production returns  1:10", "a node is drained  1:14", "g1 is cordoned, 0 pods  ", "GPUs to give"],
+    );
+}
+
+#[test]
 fn special_hardware_is_marked_and_it_is_said_who_holds_it() {
     let mut story = example::divided();
     story.tell(std::time::Duration::from_secs(66), example::node("g2", Some("G3"), 8, 96));
@@ -129,7 +151,7 @@ fn a_small_terminal_shows_pools_and_queue_too() {
 
 #[test]
 fn every_size_can_be_drawn() {
-    for story in [Story::new(), example::run(), example::divided()] {
+    for story in [Story::new(), example::run(), example::divided(), example::acted()] {
         for width in [1, 2, 3, 7, 20, 40, 79, 80, 100, 159, 160, 200, 300] {
             for height in [1, 2, 3, 5, 8, 12, 24, 40, 60, 100] {
                 assert_eq!(lines(&story, width, height).len(), usize::from(height));

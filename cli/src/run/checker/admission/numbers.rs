@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use weir_api::condition::Admitted;
 
 use super::super::Invariant;
-use super::facts::{Admission, Figure, Grounds, gang_of, uid};
+use super::facts::{Admission, Figure, Grounds, gang_of, ray_cluster_of, uid};
 use crate::pods::Said;
 
 /// B1a: a gate goes with a word that says on what grounds, and an admission by the sidecar with a record.
@@ -81,10 +81,17 @@ impl Invariant for GivenOnce {
         // Members of a gang carry the figures of the whole; they were given them together. A replaced member
         // goes alone.
         let gang = gang_of(admission.pod).filter(|_| record.pods > 1);
-        let unit = gang.map_or_else(|| uid(admission.pod), |((namespace, name, _), _)| format!("{namespace}/{name}"));
+        let ray = ray_cluster_of(admission.pod).filter(|_| record.pods > 1);
+        // One cluster may be given several workers in a round, one after the other.
+        let unit = |from: i64| match (&gang, &ray) {
+            (Some(((namespace, name, _), _)), _) => format!("{namespace}/{name}"),
+            (None, Some(cluster)) => format!("{cluster} (from {from} on)"),
+            (None, None) => uid(admission.pod),
+        };
         let mut twice = None;
         for Figure { pool, resource, entitlement: _, usage, asked } in &record.figures {
             let (from, to) = (*usage, usage.saturating_add(*asked));
+            let unit = unit(from);
             let given = self.given.entry((record.epoch, record.round, pool.clone(), resource.clone())).or_default();
             if given.iter().any(|(_, _, other)| *other == unit) {
                 continue;
@@ -93,7 +100,7 @@ impl Invariant for GivenOnce {
             twice = twice.or(overlap.map(|(_, _, other)| {
                 format!("{resource} of {pool:?} from {from} to {to} was given to {other} as well, in the same round")
             }));
-            given.push((from, to, unit.clone()));
+            given.push((from, to, unit));
         }
         twice.map_or(Ok(()), Err)
     }

@@ -1,0 +1,200 @@
+//! The pods that the demonstration adds to the trace's, and what belongs to them. Pure: nothing here talks to a
+//! cluster.
+//!
+//! Research asks for whatever is free, each pod for what one host has left, so that the cluster is full to the
+//! last GPU with about as many pods as it has hosts. They name the model, as many of the trace's do: where a pod
+//! that needs little takes a part of a large host, somebody else would find none. Production asks for whole hosts, and for no more than half of what
+//! its pool has left of its reservation. They are marked with labels, so that the watch tells them apart from the
+//! trace's, which alone are counted at the end.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt as _;
+use kube::api::ObjectMeta;
+use weir_simulator::openb::TracePod;
+
+use super::objects;
+use super::pools::{Band, Member};
+use super::sight::Hole;
+use super::timeline::Arrival;
+
+/// The label that says whose a pod of the run is, and its value on the pods of the demonstration.
+const NAME: (&str, &str) = ("app.kubernetes.io/name", "story");
+/// The label that says which part a pod plays.
+const PART: &str = "app.kubernetes.io/component";
+
+/// The pools in which research asks for what is free.
+pub(super) const RESEARCH_POOLS: [&str; 2] = ["vision-research", "speech-research"];
+/// The pool whose demand arrives.
+pub(super) const PRODUCTION_POOL: &str = "vision-production";
+
+/// How many pods make a gang.
+const GANG: usize = 4;
+/// CPU and memory for each GPU: less than any host has, so that GPUs are what runs out.
+const CPU_MILLI: i64 = 1000;
+const MEMORY_MIB: i64 = 1024;
+
+/// The part that a pod plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// May be taken back.
+    Research,
+    /// Is what others are taken back for.
+    Production,
+}
+
+impl Part {
+    const ALL: [Self; 2] = [Self::Research, Self::Production];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Research => "research",
+            Self::Production => "production",
+        }
+    }
+
+    /// The part of a pod; none for a pod of the trace.
+    pub(super) fn of(pod: &Pod) -> Option<Self> {
+        let labels = pod.labels();
+        labels.get(NAME.0).filter(|name| *name == NAME.1)?;
+        let part = labels.get(PART)?;
+        Self::ALL.into_iter().find(|known| known.name() == part)
+    }
+}
+
+/// Research that takes these holes, after so many pods of it. At first every second bunch of equal pods is a gang;
+/// later ones come alone, because a hole that opens is for one.
+pub(super) fn research(holes: &[Hole], before: usize) -> Vec<Pod> {
+    let mut holes: Vec<&Hole> = holes.iter().collect();
+    // The largest first: they fit fewest hosts.
+    holes.sort_unstable_by_key(|hole| (Reverse(hole.gpus), hole.model.as_deref()));
+    let alike = |a: &&Hole, b: &&Hole| (a.gpus, &a.model) == (b.gpus, &b.model);
+    let bunches = holes.chunk_by(alike).flat_map(|equal| equal.chunks(GANG));
+    let mut pods = Vec::with_capacity(holes.len());
+    for (number, bunch) in bunches.enumerate() {
+        let pool = RESEARCH_POOLS[number / 2 % RESEARCH_POOLS.len()];
+        let whole = before == 0 && number % 2 == 0 && bunch.len() > 1;
+        let gang = whole.then(|| Band { name: format!("{pool}-story-{number}"), size: bunch.len(), held_up: false });
+        for hole in bunch {
+            let member = Member { at: Duration::ZERO, pool, preemptible: true, gang: gang.clone() };
+            let model = hole.model.clone().into_iter().collect();
+            pods.push(pod(Part::Research, before + pods.len(), hole.gpus, model, member));
+        }
+    }
+    pods
+}
+
+/// Production: whole hosts of so many GPUs, half of what its pool has left, and at least one.
+pub(super) fn production(left: i64, host: i64) -> Vec<Pod> {
+    let gpus = host.min(left);
+    if gpus <= 0 {
+        return Vec::new();
+    }
+    let member = || Member { at: Duration::ZERO, pool: PRODUCTION_POOL, preemptible: false, gang: None };
+    let count = (left / 2 / gpus).max(1);
+    (0..count).zip(0..).map(|(_, number)| pod(Part::Production, number, gpus, Vec::new(), member())).collect()
+}
+
+/// Of production one pod may be moved at a time.
+pub(super) fn budget(pods: usize) -> PodDisruptionBudget {
+    let labels = [NAME, (PART, Part::Production.name())].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let others = i32::try_from(pods).unwrap_or(i32::MAX).saturating_sub(1);
+    PodDisruptionBudget {
+        metadata: ObjectMeta { name: Some(Part::Production.name().to_owned()), ..ObjectMeta::default() },
+        spec: Some(PodDisruptionBudgetSpec {
+            min_available: Some(IntOrString::Int(others)),
+            selector: Some(LabelSelector { match_labels: Some(labels.into()), ..LabelSelector::default() }),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        status: None,
+    }
+}
+
+fn pod(part: Part, number: usize, gpus: i64, models: Vec<String>, member: Member) -> Pod {
+    let trace = TracePod {
+        name: format!("{}-{number:04}", part.name()),
+        cpu_milli: gpus * CPU_MILLI,
+        memory_mib: gpus * MEMORY_MIB,
+        gpus,
+        gpu_milli: 1000,
+        models,
+        created: None,
+        deleted: None,
+    };
+    let mut pod = objects::pod(&Arrival { at: Duration::ZERO, runs_for: None, pod: trace, member });
+    pod.labels_mut().insert(NAME.0.to_owned(), NAME.1.to_owned());
+    pod.labels_mut().insert(PART.to_owned(), part.name().to_owned());
+    pod
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::pods::Said;
+
+    fn gpus(pod: &Pod) -> String {
+        let resources = pod.spec.as_ref().unwrap().containers[0].resources.as_ref().unwrap();
+        resources.requests.as_ref().unwrap()["nvidia.com/gpu"].0.clone()
+    }
+
+    fn holes(gpus: &[i64]) -> Vec<Hole> {
+        gpus.iter().map(|&gpus| Hole { model: Some("T4".into()), gpus, whole: true }).collect()
+    }
+
+    #[test]
+    fn research_asks_for_what_each_host_has_left_and_some_of_it_comes_in_gangs() {
+        let pods = research(&holes(&[8, 2, 8, 8, 8, 8, 3, 8, 8]), 0);
+        assert_eq!(pods.iter().map(gpus).collect::<Vec<_>>(), ["8", "8", "8", "8", "8", "8", "8", "3", "2"]);
+        let mut gangs: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
+        for (name, size) in pods.iter().filter_map(|pod| Said::of(pod).gang()) {
+            gangs.entry(name).or_insert((size, 0)).1 += 1;
+        }
+        assert_eq!(gangs, BTreeMap::from([("vision-research-story-0", (4, 4))]));
+        assert!(pods.iter().all(|pod| Said::of(pod).preemptible() && Part::of(pod) == Some(Part::Research)));
+        assert_eq!(pods[0].name_any(), "research-0000");
+        let selector = pods[0].spec.as_ref().unwrap().node_selector.clone();
+        assert_eq!(selector, Some([("gpu-node-label-model".to_owned(), "T4".to_owned())].into()));
+    }
+
+    #[test]
+    fn what_opens_later_is_asked_for_by_pods_alone_under_names_of_their_own() {
+        let pods = research(&holes(&[2, 2, 2]), 9);
+        assert_eq!(pods.iter().map(|pod| pod.name_any()).collect::<Vec<_>>()[2], "research-0011");
+        assert!(pods.iter().all(|pod| Said::of(pod).gang().is_none()));
+    }
+
+    #[test]
+    fn production_asks_for_half_of_what_is_left_to_it_in_whole_hosts() {
+        let asked = |left, host| production(left, host).iter().map(gpus).collect::<Vec<_>>();
+        assert_eq!(asked(50, 8), ["8", "8", "8"]);
+        assert_eq!(asked(9, 8), ["8"]);
+        assert_eq!(asked(3, 8), ["3"], "less than a host is left");
+        assert_eq!(asked(0, 8), [""; 0]);
+        let pods = production(50, 8);
+        assert!(pods.iter().all(|pod| !Said::of(pod).preemptible() && Said::of(pod).pool() == Some(PRODUCTION_POOL)));
+        assert_eq!(Part::of(&pods[0]), Some(Part::Production));
+    }
+
+    #[test]
+    fn the_budget_covers_production_and_lets_one_pod_go() {
+        let budget = serde_json::to_value(budget(3).spec).unwrap();
+        let labels =
+            serde_json::json!({ "app.kubernetes.io/name": "story", "app.kubernetes.io/component": "production" });
+        assert_eq!(budget, serde_json::json!({ "minAvailable": 2, "selector": { "matchLabels": labels } }));
+    }
+
+    #[test]
+    fn a_pod_of_the_trace_plays_no_part() {
+        let labels =
+            serde_json::json!({ "app.kubernetes.io/name": "openb", "app.kubernetes.io/component": "research" });
+        let pod = serde_json::from_value(serde_json::json!({ "metadata": { "labels": labels } })).unwrap();
+        assert_eq!(Part::of(&pod), None);
+    }
+}

@@ -1,0 +1,243 @@
+//! The acts that follow the replay, on the cluster as the trace leaves it: research fills it, production's demand
+//! arrives and is given what it reserves, a node is emptied for maintenance.
+//!
+//! Only what users and administrators do is done here: pods are created, a node is cordoned and its pods evicted.
+//! Who is admitted, and who has to go for it, is the sidecar's to decide. Each act begins when the watch has told
+//! that the one before came to its end; one that does not within [`PATIENCE`] says so, and the run goes on.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{EvictParams, Patch, PatchParams, PostParams};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::owners::Owners;
+use super::watch::Watch;
+use super::{AT_A_TIME, say};
+use crate::run::cast::{self, PRODUCTION_POOL, Part, RESEARCH_POOLS};
+use crate::run::objects;
+use crate::run::sight::{Cast, Hole, Sight};
+use crate::run::story::{Act, ActState, Event};
+
+/// How long an act may take: many times what it takes on two busy cores.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long evicted pods may be missing before they are there again.
+const MADE_AGAIN: Duration = Duration::from_secs(2);
+
+/// What an administrator's refusal to evict says: a budget is used up.
+const TOO_MANY: u16 = 429;
+
+/// How an act went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Done,
+    Cut,
+}
+
+/// What the acts are played with.
+pub(super) struct Stage<'a> {
+    pub(super) client: &'a Client,
+    pub(super) watch: &'a Watch,
+    pub(super) owners: &'a Owners,
+    pub(super) tell: &'a UnboundedSender<Event>,
+}
+
+impl Stage<'_> {
+    /// Plays one act after the other. From the first one on research takes whatever is free, also what the trace's
+    /// pods leave that end meanwhile.
+    pub(super) async fn play(&self) -> Result<()> {
+        if self.sight(Sight::free).await.is_empty() {
+            return self.note("no GPU is free on hosts that take general pods, so nothing is borrowed and given back");
+        }
+        tokio::select! {
+            played = self.acts() => played,
+            ended = self.keep_full() => ended,
+        }
+    }
+
+    async fn acts(&self) -> Result<()> {
+        if self.fill().await? == Course::Cut {
+            return Ok(());
+        }
+        let left = self.sight(|sight| left(sight, PRODUCTION_POOL)).await;
+        let production = cast::production(left, self.sight(Sight::largest_host).await);
+        if production.is_empty() {
+            return self.note("production has nothing left of what it reserves, so nothing is given back");
+        }
+        let count = production.len();
+        if self.give_back(production).await? == Course::Cut {
+            return Ok(());
+        }
+        match self.sight(|sight| sight.host_of(Part::Production).map(str::to_owned)).await {
+            Some(node) => self.drain(&node, count).await.map(drop),
+            None => self.note("production runs nowhere, so no node is drained"),
+        }
+    }
+
+    /// Lets research ask for every hole that nobody asks for. Ends with an error only.
+    async fn keep_full(&self) -> Result<()> {
+        let mut heard = self.watch.heard();
+        // Whole hosts first, while no smaller pod can have taken a part of one.
+        let whole = |sight: &Sight| sight.holes().into_iter().filter(|hole| hole.whole).collect::<Vec<Hole>>();
+        let mut brought = self.bring_research(&self.sight(whole).await, 0).await?;
+        self.told(|sight| sight.cast(Part::Research).is_settled()).await;
+        loop {
+            brought = self.bring_research(&self.sight(Sight::holes).await, brought).await?;
+            heard.changed().await.context("watch what is free")?;
+        }
+    }
+
+    /// Brings research for these holes, after so many pods of it, and says how many were brought then.
+    async fn bring_research(&self, holes: &[Hole], before: usize) -> Result<usize> {
+        let pods = cast::research(holes, before);
+        let brought = before + pods.len();
+        if !pods.is_empty() {
+            self.bring(pods).await?;
+            // Until the watch has told of all of them, the same holes would be asked for again.
+            self.seen(brought).await;
+        }
+        Ok(brought)
+    }
+
+    /// Waits until so many pods of research are there; for no longer than it takes to make evicted ones again.
+    async fn seen(&self, pods: usize) {
+        let all = move |sight: &Sight| sight.cast(Part::Research).all >= pods;
+        let _ = tokio::time::timeout(MADE_AGAIN, self.told(all)).await;
+    }
+
+    /// Research takes what is free.
+    async fn fill(&self) -> Result<Course> {
+        let named = |pools: &[&str]| pools.iter().map(|&pool| pool.to_owned()).collect();
+        let act = Act::Fill { research: named(&RESEARCH_POOLS), production: named(&[PRODUCTION_POOL]) };
+        self.act(act, async {
+            let done = |sight: &Sight| {
+                let (free, cast) = (free(sight), sight.cast(Part::Research));
+                let full = free * 100 <= sight.general_gpus() || (cast.told > 0 && cast.is_settled());
+                // The pools say what their pods use a moment after those run.
+                full && sight.is_up_to_date(&RESEARCH_POOLS)
+            };
+            let stands =
+                |sight: &Sight| format!("{} GPUs are free, {}", free(sight), running(sight.cast(Part::Research)));
+            Ok(self.until(done, stands).await)
+        })
+        .await
+    }
+
+    /// Production's demand arrives.
+    async fn give_back(&self, pods: Vec<Pod>) -> Result<Course> {
+        let budgets: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), objects::NAMESPACE);
+        budgets.create(&PostParams::default(), &cast::budget(pods.len())).await.context("create a budget")?;
+        self.act(Act::Return { pool: PRODUCTION_POOL.to_owned() }, async {
+            let count = pods.len();
+            self.bring(pods).await?;
+            let done = |sight: &Sight| {
+                let all = sight.cast(Part::Production).running == count;
+                all && sight.is_up_to_date(&[PRODUCTION_POOL]) && sight.is_up_to_date(&RESEARCH_POOLS)
+            };
+            Ok(self.until(done, |sight| running(sight.cast(Part::Production))).await)
+        })
+        .await
+    }
+
+    /// A node is emptied, as `kubectl drain` does it, and production runs elsewhere.
+    async fn drain(&self, node: &str, count: usize) -> Result<Course> {
+        self.act(Act::Drain { node: node.to_owned() }, async {
+            let nodes: Api<Node> = Api::all(self.client.clone());
+            let taint = json!({ "key": objects::MAINTENANCE, "effect": "NoSchedule" });
+            let cordon = Patch::Strategic(json!({ "spec": { "unschedulable": true, "taints": [taint] } }));
+            nodes.patch(node, &PatchParams::default(), &cordon).await.context("cordon a node")?;
+            for pod in self.sight(|sight| sight.on(node)).await {
+                if let Some(cut) = self.evict(&pod).await? {
+                    return Ok(cut);
+                }
+            }
+            let done = |sight: &Sight| sight.on(node).is_empty() && sight.cast(Part::Production).running == count;
+            let stands = |sight: &Sight| {
+                format!("{} pods are on it, {}", sight.on(node).len(), running(sight.cast(Part::Production)))
+            };
+            Ok(self.until(done, stands).await)
+        })
+        .await
+    }
+
+    /// Evicts a pod, as soon as its budget allows it; why it did not go, if it did not.
+    async fn evict(&self, pod: &str) -> Result<Option<ActState>> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), objects::NAMESPACE);
+        let budgets: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), objects::NAMESPACE);
+        let allows = |budget: Option<&PodDisruptionBudget>| {
+            budget.and_then(|budget| budget.status.as_ref()).is_some_and(|status| status.disruptions_allowed > 0)
+        };
+        let budget = cast::budget(1).name_any();
+        let evicted = tokio::time::timeout(PATIENCE, async {
+            loop {
+                await_condition(budgets.clone(), &budget, allows).await.context("watch a budget")?;
+                match pods.evict(pod, &EvictParams::default()).await {
+                    Err(kube::Error::Api(status)) if status.code == TOO_MANY => {}
+                    Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+                    other => return other.map(drop).context("evict a pod"),
+                }
+            }
+        });
+        match evicted.await {
+            Ok(evicted) => evicted.map(|()| None),
+            Err(_) => Ok(Some(ActState::Cut { why: format!("budget {budget} does not let {pod} go") })),
+        }
+    }
+
+    async fn bring(&self, pods: Vec<Pod>) -> Result<()> {
+        let all = stream::iter(pods).map(|pod| self.owners.create(self.client, pod));
+        all.buffer_unordered(AT_A_TIME).try_collect().await
+    }
+
+    async fn act(&self, act: Act, course: impl Future<Output = Result<ActState>>) -> Result<Course> {
+        say(self.tell, Event::Act { act: act.clone(), state: ActState::Playing });
+        let state = course.await.with_context(|| act.title())?;
+        let course = if state == ActState::Done { Course::Done } else { Course::Cut };
+        say(self.tell, Event::Act { act, state });
+        Ok(course)
+    }
+
+    /// Waits until the watch told what ends an act; how things stand, if it does not in time.
+    async fn until(&self, done: impl Fn(&Sight) -> bool, stands: impl Fn(&Sight) -> String) -> ActState {
+        match tokio::time::timeout(PATIENCE, self.told(done)).await {
+            Ok(()) => ActState::Done,
+            Err(_) => ActState::Cut { why: self.sight(stands).await },
+        }
+    }
+
+    /// Waits until the watch told that this is so.
+    async fn told(&self, so: impl Fn(&Sight) -> bool) {
+        let mut heard = self.watch.heard();
+        while !self.sight(&so).await && heard.changed().await.is_ok() {}
+    }
+
+    async fn sight<T>(&self, look: impl Fn(&Sight) -> T) -> T {
+        look(self.watch.observer().await.sight())
+    }
+
+    fn note(&self, text: &str) -> Result<()> {
+        say(self.tell, Event::Note(text.to_owned()));
+        Ok(())
+    }
+}
+
+/// What a pool has left of its reservation.
+fn left(sight: &Sight, pool: &str) -> i64 {
+    let level = sight.pool(pool);
+    level.reserved.minus(level.usage).minus(level.demand).units()
+}
+
+/// GPUs that nobody holds on hosts that take general pods.
+fn free(sight: &Sight) -> i64 {
+    sight.free().iter().map(|hole| hole.gpus).sum()
+}
+
+fn running(Cast { all, running, told }: Cast) -> String {
+    format!("{running} of {all} pods run, {told} wait and know why")
+}
