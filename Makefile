@@ -127,12 +127,12 @@ bench-call: plugins ## Time one call of a plugin; PEERS=DIR adds other people's 
 		-plugins $(abspath $(CARGO_TARGET_DIR)/plugins)
 
 .PHONY: bench-schedule
-bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=DIR; ends with one line of JSON
+bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=DIR OPTIONS='-nodes 1000'; ends with one line of JSON
 	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler k8s.io/kubernetes/cmd/kube-scheduler
 	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler-wasm \
 		sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler
 	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/bench \
-		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins/packed)
+		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins/packed) $(OPTIONS)
 
 .PHONY: bench-admission
 bench-admission: weir ## Time admission on a real API server: SIZES='--pods 20000 …'; ends with one line of JSON

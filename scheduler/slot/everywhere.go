@@ -102,6 +102,9 @@ func (s *slot) everywhere(ctx context.Context, c *cycle, state *framework.CycleS
 		case !status.IsSuccess():
 			return &everywhere{}, 0
 		}
+		if _, kept := c.row.filter.find(c.version.views, info); !kept {
+			return nil, 0 // it looked at another node
+		}
 	}
 	return &everywhere{passes: true}, len(unknown)
 }

@@ -234,3 +234,21 @@ func TestAKindOfPodThatComesLaterIsNotAskedAboutNodeByNodeEither(t *testing.T) {
 		}
 	}
 }
+
+func TestAModuleThatLooksAtAnotherNodeIsAskedEachTimeEverywhere(t *testing.T) {
+	m, host := wasmtest.WithHost()
+	// It reads the node whose name is the first letter of the current node's name.
+	guest := m.Func("filter", i32,
+		wasmtest.Const(0), wasmtest.Const(512), host.CurrentNodeName, wasmtest.Drop,
+		wasmtest.Const(0), wasmtest.Const(1), wasmtest.Const(1024), wasmtest.Const(60000), host.Node, wasmtest.Drop,
+		wasmtest.Const(0)).Pure()
+	a, ab := framework.NewNodeInfo(), framework.NewNodeInfo()
+	a.SetNode(node("a"))
+	ab.SetNode(node("ab"))
+	s, handle := onChanging(t, guest, withoutRequests, 0, a, ab)
+	for range 3 {
+		if skipped, rejected := s.cycleOver(podOn("p", ""), handle.nodes); skipped || rejected != nil {
+			t.Errorf("skipped is %v, rejected are %v", skipped, rejected)
+		}
+	}
+}

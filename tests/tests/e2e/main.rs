@@ -15,3 +15,4 @@ mod swap;
 mod swap_away;
 mod swap_leader;
 mod swap_settings;
+mod swap_signed;

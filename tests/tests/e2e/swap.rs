@@ -2,6 +2,7 @@
 //! a pod lost, or refused, or contained.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 use weir_local::{Checkout, Identity};
 use weir_packer::{Settings, pack};
-use weir_tests::history::bound_to;
+use weir_tests::history::{Told, bound_to};
 use weir_tests::install::apply;
 use weir_tests::objects::{node, pod};
 use weir_tests::program::{Ended, Sandbox, to_its_end};
@@ -32,11 +33,14 @@ clientConnection: {kubeconfig: '${KUBECONFIG}', qps: 1000, burst: 2000}
 percentageOfNodesToScore: 100
 profiles:
   - schedulerName: weir-scheduler
-    plugins: {multiPoint: {enabled: [{name: Guest}]}}
+    plugins: {multiPoint: {enabled: [{name: Guest}, {name: RecordingBinder}], disabled: [{name: DefaultBinder}]}}
     pluginConfig:
       - name: Guest
         args: {guestURL: 'configmap://weir-system/gpu-filter/guest.wasm'}
 ";
+
+/// The key of the module in its ConfigMap.
+pub(crate) const MODULE: &str = "guest.wasm";
 
 /// A filter that lets every pod pass, and does something else when the pod is large. The version is in a section that
 /// nobody reads: it makes another digest.
@@ -53,6 +57,23 @@ fn guest(when_large: &str, version: &str) -> Result<Vec<u8>> {
     ))?)
 }
 
+/// A filter that lets a pod pass on one node only, by whose number its version is known.
+fn choosing(version: usize) -> Result<Vec<u8>> {
+    let digit = b'0' as usize + version % NODES;
+    let module = wat::parse_str(format!(
+        r#"(module
+            (import "k8s.io/scheduler" "currentNodeName" (func $name (param i32 i32) (result i32)))
+            (memory (export "memory") 1 16)
+            (func (export "_start"))
+            (func (export "filter") (result i32)
+                (drop (call $name (i32.const 0) (i32.const 64)))
+                (if (i32.ne (i32.load8_u (i32.const 2)) (i32.const {digit})) (then (return (i32.const 2))))
+                (i32.const 0))
+            (@custom "version" "{version}"))"#
+    ))?;
+    Ok(pack(&module, &Settings::default())?)
+}
+
 pub(crate) fn packed(when_large: &str, version: &str) -> Result<Vec<u8>> {
     Ok(pack(&guest(when_large, version)?, &Settings::default())?)
 }
@@ -60,14 +81,19 @@ pub(crate) fn packed(when_large: &str, version: &str) -> Result<Vec<u8>> {
 /// A scheduler whose one plugin stands in a ConfigMap.
 pub(crate) struct Swapping {
     pub(crate) scene: Scene,
-    sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
 }
 
 impl Swapping {
     /// With one scheduler, which has said what it has in force.
     pub(crate) async fn start(module: Vec<u8>) -> Result<Self> {
-        let mut swapping = Self::without_scheduler(module).await?;
-        swapping.scene.schedule(&setup()?).await?;
+        Self::with(&setup()?, json!({ MODULE: ByteString(module) })).await
+    }
+
+    /// The same with a scheduler that is set up so, and this in the ConfigMap.
+    pub(crate) async fn with(setup: &Setup, held: Value) -> Result<Self> {
+        let mut swapping = Self::holding(held).await?;
+        swapping.scene.schedule(setup).await?;
         let maps: Api<ConfigMap> = Api::namespaced(swapping.scene.client(), "weir-system");
         let reports = watcher(maps, watcher::Config::default().labels("weir.dev/component=plugins"));
         pin!(reports.applied_objects()).try_next().await?.context("the watch ended")?;
@@ -76,13 +102,17 @@ impl Swapping {
 
     /// With the module in its ConfigMap, and somebody whose one right is the Role that is shipped.
     pub(crate) async fn without_scheduler(module: Vec<u8>) -> Result<Self> {
+        Self::holding(json!({ MODULE: ByteString(module) })).await
+    }
+
+    async fn holding(held: Value) -> Result<Self> {
         let scene = Scene::private().await?;
         for number in 0..NODES {
             scene.add_node(&node(&format!("n-{number}"))).await?;
         }
         let in_ours = |name: &str| json!({ "name": name, "namespace": "weir-system" });
         let holder = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": in_ours("gpu-filter"),
-            "binaryData": { "guest.wasm": ByteString(module) } });
+            "binaryData": held });
         scene.apply(&holder).await?;
         apply(&scene.client(), &Checkout::find()?.root().join("scheduler-config/plugin-authors.yaml")).await?;
         let rights = "rbac.authorization.k8s.io";
@@ -145,32 +175,68 @@ pub(crate) fn setup() -> Result<Setup> {
     Ok(Setup::shipped()?.configured(CONFIGURATION))
 }
 
+/// The scheduler of [`setup`] with more in the plugin's args.
+pub(crate) fn setup_with(args: &str) -> Result<Setup> {
+    setup()?.replacing("guest.wasm'}", &format!("guest.wasm', {args}}}"))
+}
+
 /// How many answers there were at `filter`, by digest; none of them is an error.
-fn answers(metrics: &str) -> Result<Vec<(String, u64)>> {
-    let mut all: Vec<(String, u64)> = Vec::new();
+fn answers(metrics: &str) -> Result<BTreeMap<String, u64>> {
+    let mut all = BTreeMap::new();
     for line in
         metrics.lines().filter(|line| line.starts_with("weir_plugin_calls_total{") && line.contains("point=\"filter\""))
     {
-        ensure!(line.contains("result=\"Success\""), "a call failed: {line}");
+        ensure!(!line.contains("result=\"Error\""), "a call failed: {line}");
         let digest = line.split("digest=\"").nth(1).and_then(|rest| rest.split('"').next()).context("the digest")?;
         let count: f64 = line.rsplit(' ').next().context("the count")?.parse()?;
-        all.push((digest.to_owned(), count as u64));
+        *all.entry(digest.to_owned()).or_default() += count as u64;
     }
     Ok(all)
+}
+
+/// The version that a pod says it was placed by, as an index of `digests`.
+fn placed_by(pod: &Pod, digests: &[String]) -> Result<usize> {
+    let said = pod.metadata.annotations.as_ref().and_then(|all| all.get("weir.dev/placed-by"));
+    let said: Value = serde_json::from_str(said.context("the pod does not say by what it was placed")?)?;
+    let digest = said["Guest"].as_str().context("the plugin is not named")?;
+    digests.iter().position(|known| known.starts_with(digest)).with_context(|| format!("{digest} was never pushed"))
 }
 
 #[tokio::test]
 async fn swaps_under_load_lose_no_pod_and_no_cycle_has_two_versions() -> Result<()> {
     const SWAPS: usize = 20;
-    let swapping = Swapping::start(packed("", "0")?).await?;
+    let swapping = Swapping::start(choosing(0)?).await?;
+    let mut digests = vec![swapping.report().await?["digest"].as_str().unwrap_or_default().to_owned()];
     let mut pods = 0;
     for swap in 1..=SWAPS {
-        let module = packed("", &swap.to_string())?;
-        let (_, placed) = swapping.under_load(&format!("swap-{swap}"), swapping.pushed(&module)).await?;
+        let module = choosing(swap)?;
+        let push = async {
+            let Ended { code, stdout, stderr } = swapping.push(&module, &["-o", "json"]).await?;
+            ensure!(code == Some(0), "{stdout}{stderr}");
+            let answer: Value = serde_json::from_str(&stdout).context("read the answer")?;
+            answer["digest"].as_str().map(str::to_owned).context("the digest")
+        };
+        let (digest, placed) = swapping.under_load(&format!("swap-{swap}"), push).await?;
+        digests.push(digest);
         pods += placed;
     }
+
+    // In the order in which they were bound, each pod says by which version. That version lets it pass on its node only.
     let record = swapping.scene.record();
-    assert_eq!(record.pods.values().filter(|pod| bound_to(pod).is_some()).count(), pods, "every pod is bound");
+    let mut bound = BTreeMap::new();
+    let mut last = 0;
+    for told in record.in_order() {
+        let Told::Pod(pod) = told else { continue };
+        let Some(node) = bound_to(pod) else { continue };
+        let version = placed_by(pod, &digests)?;
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        assert_eq!(node, format!("n-{}", version % NODES), "{name} was placed by version {version}");
+        if bound.insert(name.clone(), version).is_none() {
+            assert!(version >= last, "{name} was placed by version {version} after {last} had placed another");
+            last = version;
+        }
+    }
+    assert_eq!(bound.len(), pods, "every pod is bound");
 
     let metrics = swapping.scene.metrics().await?;
     assert!(
@@ -178,15 +244,16 @@ async fn swaps_under_load_lose_no_pod_and_no_cycle_has_two_versions() -> Result<
         "{metrics}"
     );
     assert!(!metrics.contains("weir_plugin_traps_total{"), "nothing trapped");
+    // A cycle asks about every node, so a version has answered once for each node in each cycle that was its own.
     let answers = answers(&metrics)?;
-    assert_eq!(answers.len(), SWAPS + 1, "every version answered, if only its self-test");
-    // A cycle asks about every node, and the self-test asked once. A cycle with two versions would leave a part of the
-    // nodes with one of them.
-    for (digest, count) in &answers {
-        assert_eq!((count - 1) % NODES as u64, 0, "{digest} answered {count} times: a cycle had two versions");
+    for (version, digest) in digests.iter().enumerate() {
+        let placed = bound.values().filter(|by| **by == version).count();
+        let cycles = answers.get(digest).copied().unwrap_or_default() / NODES as u64;
+        assert_eq!(
+            cycles, placed as u64,
+            "version {version}: each pod took one cycle, and no cycle took another's calls"
+        );
     }
-    let cycles: u64 = answers.iter().map(|(_, count)| (count - 1) / NODES as u64).sum();
-    assert_eq!(cycles, pods as u64, "every pod took one cycle, so none had an error and was tried again");
     Ok(())
 }
 
