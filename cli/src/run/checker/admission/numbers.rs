@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Pod;
 use weir_api::condition::Admitted;
+use weir_api::names;
 
 use super::super::Invariant;
 use super::facts::{Admission, Figure, Grounds, gang_of, uid};
@@ -81,7 +83,10 @@ impl Invariant for GivenOnce {
         // Members of a gang carry the figures of the whole; they were given them together. A replaced member
         // goes alone.
         let gang = gang_of(admission.pod).filter(|_| record.pods > 1);
-        let unit = gang.map_or_else(|| uid(admission.pod), |((namespace, name, _), _)| format!("{namespace}/{name}"));
+        let gang = gang.map(|((namespace, name, _), _)| format!("{namespace}/{name}"));
+        // So do the pods of a Ray cluster, which announce none.
+        let gang = gang.or_else(|| ray_cluster(admission.pod).filter(|_| record.pods > 1));
+        let unit = gang.unwrap_or_else(|| uid(admission.pod));
         let mut twice = None;
         for Figure { pool, resource, entitlement: _, usage, asked } in &record.figures {
             let (from, to) = (*usage, usage.saturating_add(*asked));
@@ -97,4 +102,10 @@ impl Invariant for GivenOnce {
         }
         twice.map_or(Ok(()), Err)
     }
+}
+
+/// Namespace and name of the Ray cluster that a pod is of.
+fn ray_cluster(pod: &Pod) -> Option<String> {
+    let cluster = pod.metadata.labels.as_ref()?.get(names::RAY_CLUSTER)?;
+    Some(format!("{}/{cluster}", pod.metadata.namespace.as_deref().unwrap_or_default()))
 }
