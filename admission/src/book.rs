@@ -168,13 +168,17 @@ impl Book {
         });
         let admitted =
             self.entries.iter().map(|(&uid, entry)| Recorded { uid, node: None, grounds: grounds(&entry.reason) });
-        let parsed = |uids: &[String]| uids.iter().filter_map(|uid| uid.parse().ok()).collect();
+        let parsed = |uids: &[String]| -> Vec<Uid> { uids.iter().filter_map(|uid| uid.parse().ok()).collect() };
         let claims = self.claims.values().map(|claim| RecordedClaim {
             claimant: parsed(&claim.claimant),
             nodes: claim.nodes.clone(),
             victims: parsed(&claim.victims),
         });
-        let victims = self.victims.keys().copied().collect();
+        // Of those who go for a claim, the ones for whom there was no room in the record yet go too.
+        let unrecorded =
+            self.claims.values().flat_map(|claim| parsed(&claim.victims)).filter(|&uid| waits(uid) == Some(false));
+        let victims: BTreeSet<Uid> = self.victims.keys().copied().chain(unrecorded).collect();
+        let victims = victims.into_iter().collect();
         Record { admitted: admitted.collect(), claims: claims.collect(), victims }
     }
 }

@@ -85,7 +85,11 @@ pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow:
     // Two providers in one process would make rustls panic; this one is named before anything uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let config = Arc::new(config);
-    let client = Client::try_default().await.context("connecting to the API server")?;
+    let reach = kube::Config::infer().await.context("finding the API server")?;
+    let mut once = reach.clone();
+    once.default_retry = false;
+    let evictor = Client::try_from(once).context("connecting to the API server")?;
+    let client = Client::try_from(reach).context("connecting to the API server")?;
     let metrics = Metrics::default();
     let ready = Ready::default();
     let mut tasks = JoinSet::new();
@@ -113,7 +117,7 @@ pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow:
     ready.now();
     tracing::info!(identity, "ready");
     let writers = Arc::new(Semaphore::new(config.cycle.writers));
-    let seat = Seat { client, config, watched, metrics, identity, writers, calls };
+    let seat = Seat { client, evictor, config, watched, metrics, identity, writers, calls };
     tokio::select! {
         led = lead(&seat) => led,
         ended = tasks.join_next() => anyhow::bail!("a task that runs for ever ended: {ended:?}"),

@@ -86,7 +86,8 @@ pub const MAX_INPUTS: u64 = 131_072;
 /// [`AdmissionRoundSpec::inputs`] beside them holds with room to spare, as the API server also stores who owns
 /// each field.
 pub const TOGETHER: u64 = 1024;
-/// How many pods may be about to be evicted at once, each with its sentence. It is also the largest plan.
+/// How many pods may be about to be evicted at once, each with its sentence. A larger gang goes in several records,
+/// one after the other; who goes for a claim stands in [`Claim::victims`] from the first of them.
 pub const MAX_VICTIMS: u64 = 1024;
 
 /// A pod whose gate is about to go.

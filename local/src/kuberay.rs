@@ -60,6 +60,8 @@ impl KubeRay {
             // Nobody asks for either, and every port that is not taken is one that cannot be missing.
             "--metrics-addr=0".into(),
             "--health-probe-bind-address=0".into(),
+            // Without it a RayCluster with a suspended worker group is refused.
+            "--feature-gates=RayJobDeletionPolicy=true".into(),
         ];
         let program = programs.path(Program::RayOperator)?;
         let process = cluster.run("ray-operator", program, &arguments, &BTreeMap::new())?;

@@ -45,10 +45,11 @@ var lastID atomic.Uint64
 
 // View builds the view of a node as it is in this NodeInfo, without load.
 func (d Detail) View(info *framework.NodeInfo) *View {
-	return d.view(info, nil, time.Time{})
+	return d.view(info, d.shellOf(info.Node()), nil, time.Time{})
 }
 
-func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Time) *View {
+// view builds a view. The shell is that of the node's Node, nil if it is told whole.
+func (d Detail) view(info *framework.NodeInfo, outside *shell, sample *load.Sample, now time.Time) *View {
 	view := &View{Info: framework.NewNodeInfo(), ID: lastID.Add(1), generation: info.Generation, first: info.Generation, sample: sample}
 	if d.tellsOfNodeAndRequests() {
 		view.requested, view.pods = info.Requested.Clone(), len(info.Pods)
@@ -63,7 +64,7 @@ func (d Detail) view(info *framework.NodeInfo, sample *load.Sample, now time.Tim
 		view.Info.SetNode(d.Node(info, fresh))
 		view.Info.ImageStates = info.ImageStates
 	} else {
-		view.pack(d.Node(info, fresh))
+		view.pack(d, info, outside, fresh)
 	}
 	return view
 }
@@ -76,15 +77,14 @@ const (
 
 // pack puts a Node's message into an annotation of a Node that has nothing else. The extension writes the Node down
 // anew at each call and sorts all its labels for it, which takes longer than everything else in the call together.
-func (v *View) pack(told *v1.Node) {
-	message, err := told.Marshal()
-	if err != nil {
-		v.Info.SetNode(told) // as it is, it takes only longer
+func (v *View) pack(d Detail, info *framework.NodeInfo, outside *shell, fresh *load.Sample) {
+	if outside == nil {
+		v.Info.SetNode(d.Node(info, fresh)) // as it is, it takes only longer
 		return
 	}
-	v.inline = anotherPod + inlineNode + string(message)
+	v.inline = string(outside.appendMessage([]byte(anotherPod+inlineNode), d.told(info, fresh)))
 	annotations := map[string]string{Packed: v.inline[len(anotherPod+inlineNode):]}
-	v.Info.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: told.Name, Annotations: annotations}})
+	v.Info.SetNode(&v1.Node{ObjectMeta: metav1.ObjectMeta{Name: info.Node().Name, Annotations: annotations}})
 }
 
 // Inline is what a module that takes its node inline is told as the name of the node of a call: a mark if the pod is
@@ -132,8 +132,9 @@ type known = atomic.Pointer[pair]
 type pair struct {
 	first, second *View
 
-	// node is the Node that the first was made from. What a Node object has never changes.
-	node *v1.Node
+	// node is the Node that the first was made from, and shell a part of it. What a Node object has never changes.
+	node  *v1.Node
+	shell *shell
 }
 
 // stillTold says whether the first view tells the truth of a NodeInfo that is another than the one it was made from: its
@@ -143,6 +144,14 @@ func (p *pair) stillTold(d Detail, info *framework.NodeInfo) bool {
 		return false
 	}
 	return d.WithoutRequests || p.first.pods == len(info.Pods) && sameAmounts(p.first.requested, info.Requested)
+}
+
+// shellOf makes a shell only for a Node that is another.
+func (p *pair) shellOf(d Detail, node *v1.Node) *shell {
+	if p.node == node {
+		return p.shell
+	}
+	return d.shellOf(node)
 }
 
 func sameAmounts(a, b *framework.Resource) bool {
@@ -204,22 +213,23 @@ func (c *Cache) Of(info *framework.NodeInfo) *View {
 	case last.first.holds(info.Generation, sample, now):
 		return last.first
 	case last.second != nil && last.second.holds(info.Generation, sample, now):
-		node.Store(&pair{first: last.second, second: last.first, node: info.Node()})
+		node.Store(&pair{first: last.second, second: last.first, node: info.Node(), shell: last.shellOf(c.detail, info.Node())})
 		return last.second
 	case last.stillTold(c.detail, info):
 		same := *last.first
 		same.generation = info.Generation
-		node.Store(&pair{first: &same, second: last.second, node: last.node})
+		node.Store(&pair{first: &same, second: last.second, node: last.node, shell: last.shell})
 		return &same
 	}
-	view := c.detail.view(info, sample, now)
+	outside := last.shellOf(c.detail, info.Node())
+	view := c.detail.view(info, outside, sample, now)
 	for _, before := range []*View{last.first, last.second} {
 		if before != nil && before.tellsLike(view) {
 			view.Info, view.inline, view.ID, view.first = before.Info, before.inline, before.ID, before.first
 			break
 		}
 	}
-	node.Store(&pair{first: view, second: last.first, node: info.Node()})
+	node.Store(&pair{first: view, second: last.first, node: info.Node(), shell: outside})
 	return view
 }
 

@@ -1,12 +1,15 @@
 package guestview
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -138,5 +141,29 @@ func TestNodesThatAreGoneAreForgotten(t *testing.T) {
 	cache.Forget(func(name string) bool { return name == "b" })
 	if cache.Len() != 1 || cache.Captured("a") != nil || cache.Captured("b") == nil || len(cache.AllCaptured()) != 1 {
 		t.Errorf("%d nodes are kept, want only b", cache.Len())
+	}
+}
+
+// What is told of pods comes and goes while the rest of the message is kept.
+func TestAMessageThatIsPutTogetherIsTheOneThatANodeIsWrittenDownAs(t *testing.T) {
+	cache := NewCache(Detail{Annotations: []string{"kept", "zone"}}, nil, nil)
+	info := nodeInfo("a")
+	for step, node := range []*v1.Node{
+		{ObjectMeta: metav1.ObjectMeta{Name: "a"}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "a", Labels: map[string]string{"x": "1", "host": strings.Repeat("long ", 60)}}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "a", Annotations: map[string]string{"zone": strings.Repeat("z", 200), "kept": "", "other": "1"}}},
+		{ObjectMeta: metav1.ObjectMeta{Name: "a"}, Spec: v1.NodeSpec{Unschedulable: true, Taints: []v1.Taint{{Key: "k", Effect: v1.TaintEffectNoSchedule}}}},
+	} {
+		info.SetNode(node)
+		for pods := range 3 {
+			info.AddPod(&v1.Pod{ObjectMeta: metav1.ObjectMeta{UID: types.UID(fmt.Sprint(step, pods))}})
+			want, err := cache.Detail().Node(info, nil).Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := cache.Of(info).Info.Node().Annotations[Packed]; got != string(want) {
+				t.Errorf("step %d with %d pods: the message is\n%q, want\n%q", step, pods, got, want)
+			}
+		}
 	}
 }

@@ -64,19 +64,29 @@ type Detail struct {
 // labels, taints and resource lists with the Node it was made from, which the scheduler replaces and never changes;
 // nothing in it may be written to.
 func (d Detail) Node(info *framework.NodeInfo, fresh *load.Sample) *v1.Node {
-	real := info.Node()
-	annotations := d.annotations(real)
+	annotations := d.told(info, fresh)
+	if d.Whole {
+		node := *info.Node()
+		node.Annotations = annotations
+		return &node
+	}
+	return trimmed(info.Node(), annotations)
+}
+
+// told are a Node's annotations as a guest gets them.
+func (d Detail) told(info *framework.NodeInfo, fresh *load.Sample) map[string]string {
+	annotations := d.annotations(info.Node())
 	if !d.WithoutRequests {
 		writeRequested(annotations, info)
 	}
 	if fresh != nil {
 		writeLoad(annotations, info, fresh)
 	}
-	if d.Whole {
-		node := *real
-		node.Annotations = annotations
-		return &node
-	}
+	return annotations
+}
+
+// trimmed is what a placement decision of ours reads.
+func trimmed(real *v1.Node, annotations map[string]string) *v1.Node {
 	return &v1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: real.Name, Labels: real.Labels, Annotations: annotations},
 		Spec:       v1.NodeSpec{Taints: real.Spec.Taints, Unschedulable: real.Spec.Unschedulable},

@@ -36,13 +36,10 @@ impl Reign<'_> {
                         self.will_tell(uid, told);
                     }
                 }
-                Decision::Evict(eviction) => self.to_evict.push_back(eviction),
+                Decision::Evict(eviction) => self.will_evict(eviction),
                 Decision::WouldEvict(eviction) => self.would_evict(&eviction),
                 Decision::Claim(claimed) => self.will_keep(claimed),
-                Decision::Release(released) => {
-                    released.claimant.iter().for_each(|uid| drop(self.book.claims.remove(uid)));
-                    released.spared.into_iter().for_each(|uid| self.spare(uid));
-                }
+                Decision::Release(released) => self.release(released),
                 Decision::Void(uids) => {
                     uids.iter().for_each(|uid| drop(self.book.entries.remove(uid)));
                     self.unrecorded.retain(|(admission, _)| !admission.pods.iter().any(|(uid, _)| uids.contains(uid)));

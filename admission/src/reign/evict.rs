@@ -5,11 +5,12 @@
 //! knowing it fails at that write, and whoever took over may have spared the pod since.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use weir_api::condition::{self, Preempted, Spared};
 use weir_api::round::{MAX_VICTIMS, Victim};
-use weir_queue::{Cause, Event, Eviction, Grounds, Time, Uid};
+use weir_queue::{Cause, Event, Eviction, Grounds, Released, Time, Uid};
 
 use super::going::{Act, Attempt, Plan, Recorded, Verdict};
 use super::{Done, Reign};
@@ -34,27 +35,20 @@ impl Reign<'_> {
         }
     }
 
+    /// Lines up an eviction. What no record can hold at once goes in several, one after the other.
+    pub(super) fn will_evict(&mut self, eviction: Eviction) {
+        self.back_off(&eviction);
+        self.to_evict.extend(pieces(eviction));
+    }
+
     /// Enters the next evictions into the record, as far as there is room; whether there were any.
     pub(super) fn enter_evictions(&mut self) -> bool {
         let mut entered = false;
-        while self.to_evict.front().is_some_and(|next| self.fits_or_never(next)) {
+        while self.to_evict.front().is_some_and(|next| next.victims.len() <= self.book.room_for_victims()) {
             let Some(eviction) = self.to_evict.pop_front() else { break };
-            if let Some(first) = eviction.victims.first().filter(|_| is_too_large(&eviction)) {
-                tracing::error!(
-                    pods = eviction.victims.len(),
-                    "a gang is too large to be evicted in one record; it stays"
-                );
-                self.events.push(Event::EvictionRefused(first.uid));
-                continue;
-            }
-            self.back_off(&eviction);
             entered |= self.enter_eviction(&eviction);
         }
         entered
-    }
-
-    fn fits_or_never(&self, eviction: &Eviction) -> bool {
-        is_too_large(eviction) || eviction.victims.len() <= self.book.room_for_victims()
     }
 
     fn enter_eviction(&mut self, eviction: &Eviction) -> bool {
@@ -103,12 +97,15 @@ impl Reign<'_> {
 
     /// What was entered stands in the record now: it may be carried out.
     pub(super) fn evictions_recorded(&mut self) {
-        for uid in std::mem::take(&mut self.entered) {
-            self.set_going(uid);
+        let entered = std::mem::take(&mut self.entered);
+        entered.iter().for_each(|&uid| self.set_going(uid));
+        if !entered.is_empty() {
+            self.note_begun(&entered);
         }
     }
 
     fn set_going(&mut self, uid: Uid) {
+        self.to_tell.remove(&(uid, condition::PREEMPTED));
         let (Some(entry), Some(known)) = (self.book.victims.get(&uid), self.pods.get(uid)) else { return };
         let told = known
             .preempted
@@ -127,9 +124,8 @@ impl Reign<'_> {
                 self.set_going(uid);
             }
         }
-        for plan in self.begun_plans(&victims) {
-            self.going.begun(&plan);
-        }
+        self.note_begun(&victims);
+        self.line_up_the_rest();
         let said = |known: &Known| known.preempted.as_deref().is_some_and(|(yes, _, _)| *yes) && !known.terminating;
         let spared: Vec<Uid> =
             self.pods.iter().filter(|(uid, known)| said(known) && !victims.contains(uid)).map(|(uid, _)| uid).collect();
@@ -138,22 +134,47 @@ impl Reign<'_> {
         }
     }
 
-    /// The plans of which somebody is gone, or going, already.
-    fn begun_plans(&self, victims: &[Uid]) -> BTreeSet<Plan> {
-        let mut begun = BTreeSet::new();
-        for (&claimant, claim) in &self.book.claims {
-            let there = |uid: &String| uid.parse().is_ok_and(|uid| self.going.contains(uid));
-            if claim.victims.iter().any(there) && !claim.victims.iter().all(there) {
-                begun.insert(Plan::Claimant(claimant.to_string()));
+    /// Lines up again whoever goes for a recorded claim and had no room in the record yet.
+    fn line_up_the_rest(&mut self) {
+        let goes = |uid: &Uid| {
+            let stays = self.pods.get(*uid).is_some_and(|known| !known.terminating && !known.waits);
+            stays && !self.book.victims.contains_key(uid)
+        };
+        let victim = |uid: Uid| {
+            let pool = self.pods.get(uid).map(|known| known.pool.to_string()).unwrap_or_default();
+            let spec = self.seat.watched.pool(&pool).and_then(|pool| pool.spec.preemption.clone()).unwrap_or_default();
+            weir_queue::Victim { uid, pool, node: None, notice: spec.notice.map(Duration::from).unwrap_or_default() }
+        };
+        let mut rest = Vec::new();
+        for claim in self.book.claims.values() {
+            let uids = claim.victims.iter().filter_map(|uid| uid.parse().ok()).filter(goes);
+            let victims: Vec<weir_queue::Victim> = uids.map(victim).collect();
+            if !victims.is_empty() {
+                let nodes =
+                    claim.nodes.iter().map(|node| Arc::from(node.as_str())).chain(std::iter::repeat(Arc::from("")));
+                let claimant = claim.claimant.iter().filter_map(|uid| uid.parse().ok()).zip(nodes).collect();
+                let cause = Cause::Reclaim { claimant, pool: claim.pool.clone(), over: Vec::new() };
+                rest.push(Eviction { cause, victims, budgets: Vec::new() });
             }
         }
+        rest.into_iter().for_each(|eviction| self.will_evict(eviction));
+    }
+
+    /// Tells apart the plans of which somebody is gone, or going, already.
+    fn note_begun(&mut self, victims: &[Uid]) {
+        let stays = |uid: &String| {
+            let known = uid.parse().ok().and_then(|uid| self.pods.get(uid));
+            known.is_some_and(|known| !known.terminating)
+        };
+        let begun = self.book.claims.iter().filter(|(_, claim)| !claim.victims.iter().all(stays));
+        let mut plans: BTreeSet<Plan> = begun.map(|(claimant, _)| Plan::Claimant(claimant.to_string())).collect();
         for &uid in victims {
             let Some(known) = self.pods.get(uid).filter(|known| known.terminating) else { continue };
             if let Some((namespace, name)) = &known.gang {
-                begun.insert(Plan::Gang(namespace.clone(), name.clone()));
+                plans.insert(Plan::Gang(namespace.clone(), name.clone()));
             }
         }
-        begun
+        plans.iter().for_each(|plan| self.going.begun(plan));
     }
 
     /// Does what is due, after making sure that this replica still leads.
@@ -181,22 +202,26 @@ impl Reign<'_> {
     fn act(&self, act: Act) {
         let (Act::Tell(uid) | Act::Evict(uid)) = act;
         let (Some(known), Some(entry)) = (self.pods.get(uid), self.book.victims.get(&uid)) else { return };
-        let (client, target, writers) = (self.seat.client.clone(), known.target.clone(), self.seat.writers.clone());
+        let (target, writers) = (known.target.clone(), self.seat.writers.clone());
         match act {
             Act::Tell(_) => {
                 let reason = entry.reason.parse().unwrap_or(Preempted::Reclaimed).as_str();
                 let (condition, message) = (condition::PREEMPTED, entry.message.clone());
                 let told = Told { condition, status: "True", reason, message };
+                let client = self.seat.client.clone();
                 self.spawn(async move {
                     let _permit = writers.acquire().await;
                     let outcome = tell(&client, &target, &told, News::Transition).await;
                     Done::Reason { uid, outcome }
                 });
             }
-            Act::Evict(_) => self.spawn(async move {
-                let _permit = writers.acquire().await;
-                Done::Evicted { uid, outcome: evict(&client, &target).await }
-            }),
+            Act::Evict(_) => {
+                let evictor = self.seat.evictor.clone();
+                self.spawn(async move {
+                    let _permit = writers.acquire().await;
+                    Done::Evicted { uid, outcome: evict(&evictor, &target).await }
+                });
+            }
         }
     }
 
@@ -214,6 +239,7 @@ impl Reign<'_> {
             tracing::info!(%uid, sentence, ?step, "not done");
         }
         match step {
+            Step::Reason if attempt == Attempt::Done && !self.going.contains(uid) => self.was_spared(uid),
             Step::Reason => self.going.told(uid, attempt, now),
             Step::Eviction => {
                 if attempt == Attempt::Done
@@ -234,6 +260,18 @@ impl Reign<'_> {
         }
     }
 
+    /// A claim is over: whom it spares need not go, and who goes all the same goes on without a claimant.
+    pub(super) fn release(&mut self, Released { claimant, spared }: Released) {
+        claimant.iter().for_each(|uid| drop(self.book.claims.remove(uid)));
+        spared.into_iter().for_each(|uid| self.spare(uid));
+        let of = claimant.first().map(Uid::to_string).unwrap_or_default();
+        self.book
+            .victims
+            .values_mut()
+            .filter(|victim| victim.claimant == of)
+            .for_each(|victim| victim.claimant.clear());
+    }
+
     /// A victim that is not gone need not go any more.
     pub(super) fn spare(&mut self, uid: Uid) {
         self.to_evict.iter_mut().for_each(|eviction| eviction.victims.retain(|victim| victim.uid != uid));
@@ -244,15 +282,26 @@ impl Reign<'_> {
         }
     }
 
+    /// A pod was spared while the reason was being written on it, which may stand there now.
+    fn was_spared(&mut self, uid: Uid) {
+        if let Some(known) = self.pods.get_mut(uid).filter(|known| !known.terminating) {
+            known.preempted = None;
+            self.set_back(uid, Spared::NotNeeded, "it need not go any more".to_owned());
+        }
+    }
+
     fn set_back(&mut self, uid: Uid, reason: Spared, message: String) {
         let condition = condition::PREEMPTED;
         self.will_tell(uid, Told { condition, status: "False", reason: reason.as_str(), message });
     }
 }
 
-/// Whether no record can hold an eviction. Plans are kept below that; a gang that drains may be larger.
-fn is_too_large(eviction: &Eviction) -> bool {
-    u64::try_from(eviction.victims.len()).unwrap_or(u64::MAX) > MAX_VICTIMS
+/// An eviction in as many pieces as it takes records.
+fn pieces(eviction: Eviction) -> Vec<Eviction> {
+    let most = usize::try_from(MAX_VICTIMS).unwrap_or(usize::MAX);
+    let Eviction { cause, victims, budgets } = eviction;
+    let piece = |victims: &[_]| Eviction { cause: cause.clone(), victims: victims.to_vec(), budgets: budgets.clone() };
+    victims.chunks(most).map(piece).collect()
 }
 
 /// What was tried.
@@ -281,5 +330,26 @@ fn plan(entry: &Victim, known: &Known) -> Plan {
         (_, false) => Plan::Claimant(entry.claimant.clone()),
         (Some((namespace, name)), true) => Plan::Gang(namespace.clone(), name.clone()),
         (None, true) => entry.uid.parse().map_or_else(|_| Plan::Claimant(entry.uid.clone()), Plan::Alone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gang_that_no_record_holds_goes_in_several() {
+        let victim = |at: u32| {
+            let (pool, notice) = ("research".to_owned(), Duration::ZERO);
+            weir_queue::Victim { uid: Uid::new(u128::from(at)), pool, node: None, notice }
+        };
+        let of = |count: u32| {
+            let cause = Cause::PlacementTimeout { waited: Duration::from_secs(1500), placed: 0, of: count };
+            let pieces = pieces(Eviction { cause, victims: (0..count).map(victim).collect(), budgets: Vec::new() });
+            pieces.iter().map(|piece| piece.victims.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(of(3), [3]);
+        assert_eq!(of(1024), [1024]);
+        assert_eq!(of(2500), [1024, 1024, 452]);
     }
 }

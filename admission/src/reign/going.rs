@@ -99,6 +99,9 @@ struct Standing {
 pub(super) struct Going {
     victims: BTreeMap<Uid, Victim>,
     plans: BTreeMap<Plan, Standing>,
+    /// How often it is being written on a pod, at this moment, that it need not go. Where it has to after all,
+    /// that word could come after the new one, so the new one waits for it.
+    taken_back: BTreeMap<Uid, u32>,
 }
 
 /// How long to wait before something is tried again.
@@ -107,14 +110,32 @@ const PAUSE: Duration = Duration::from_secs(2);
 impl Going {
     /// Takes in a victim that stands in the record.
     pub(super) fn add(&mut self, uid: Uid, recorded: Recorded) {
-        let stage = if recorded.told { Stage::Told(Time::ZERO) } else { Stage::Untold(Time::ZERO) };
+        let told = recorded.told && !self.taken_back.contains_key(&uid);
+        let stage = if told { Stage::Told(Time::ZERO) } else { Stage::Untold(Time::ZERO) };
         self.plans.entry(recorded.plan.clone()).or_default();
         self.victims.insert(uid, Victim { recorded, stage });
     }
 
     /// Notes that somebody of a plan is gone already.
     pub(super) fn begun(&mut self, plan: &Plan) {
-        self.plans.entry(plan.clone()).or_default().begun = true;
+        if let Some(standing) = self.plans.get_mut(plan) {
+            standing.begun = true;
+        }
+    }
+
+    /// The word is on its way to a pod that it need not go.
+    pub(super) fn takes_back(&mut self, uid: Uid) {
+        *self.taken_back.entry(uid).or_default() += 1;
+    }
+
+    /// That word has arrived, or never will.
+    pub(super) fn took_back(&mut self, uid: Uid) {
+        if let Some(words) = self.taken_back.get_mut(&uid) {
+            *words -= 1;
+            if *words == 0 {
+                self.taken_back.remove(&uid);
+            }
+        }
     }
 
     /// A victim is gone, or on its way.
@@ -154,7 +175,7 @@ impl Going {
             match victim.stage {
                 Stage::Untold(from) => {
                     untold.insert(victim.recorded.plan.clone());
-                    if from <= now {
+                    if from <= now && !self.taken_back.contains_key(&uid) {
                         victim.stage = Stage::UnderWay;
                         acts.push(Act::Tell(uid));
                     }
@@ -308,6 +329,21 @@ mod tests {
         assert_eq!(going.due(at(1000)), []);
         going.left(uid(1));
         assert!(!going.contains(uid(1)) && going.plans.is_empty());
+    }
+
+    #[test]
+    fn who_has_to_go_after_all_is_told_so_after_the_word_that_took_it_back() {
+        let mut going = Going::default();
+        let alone = Recorded { plan: Plan::Alone(uid(1)), deadline: Time::ZERO, budgeted: false, told: true };
+        going.takes_back(uid(1));
+        going.add(uid(1), alone.clone());
+        assert_eq!(going.due(at(1)), [], "the reason that stands on it is about to be overwritten");
+        going.took_back(uid(1));
+        assert_eq!(going.due(at(1)), [Act::Tell(uid(1))]);
+        // Where no such word is on its way, the reason still stands.
+        let mut going = Going::default();
+        going.add(uid(1), alone);
+        assert_eq!(going.due(at(1)), [Act::Evict(uid(1))]);
     }
 
     #[test]

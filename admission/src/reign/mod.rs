@@ -43,7 +43,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::{Semaphore, mpsc, watch};
-use weir_api::round::MAX_VICTIMS;
+use weir_api::round::MAX_ENTRIES;
 use weir_queue::{Admission, BarePods, Enforcement, Event, Eviction, Queue, Time, Uid};
 
 use crate::book::Book;
@@ -63,6 +63,9 @@ use crate::writes::{News, Outcome, Target, Told};
 pub struct Seat {
     /// The API server.
     pub client: Client,
+    /// The same, asked once only. The other one asks again, for minutes, where the answer is 429; to an eviction
+    /// that is a budget's no, and by the time it says yes this replica may lead no more.
+    pub evictor: Client,
     /// The configuration.
     pub config: Arc<Config>,
     /// Namespaces, pools and special hardware.
@@ -332,7 +335,7 @@ fn policy(config: &Config, evictions_from: Time) -> weir_queue::Config {
         placement_timeout: Duration::from(cycle.placement_timeout),
         scheduler_patience: Duration::from(cycle.scheduler_patience),
         eviction_retry: Duration::from(cycle.eviction_retry),
-        largest_plan: usize::try_from(MAX_VICTIMS).unwrap_or(usize::MAX),
+        largest_plan: usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX),
         kills_per_minute: cycle.kills_per_minute,
         bare_pods: if config.pods.kill_bare { BarePods::Kill } else { BarePods::Keep },
     }

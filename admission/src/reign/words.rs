@@ -7,6 +7,7 @@
 //!
 //! At most one write of one condition of one pod is under way, or the older could arrive after the newer.
 
+use weir_api::condition;
 use weir_queue::Uid;
 
 use super::{Done, Reign};
@@ -54,6 +55,9 @@ impl Reign<'_> {
             known.said = super::now();
             self.report.touch(known.gang.as_ref());
             let (client, target) = (self.seat.client.clone(), known.target.clone());
+            if told.condition == condition::PREEMPTED {
+                self.going.takes_back(place.0);
+            }
             self.being_told.insert(place, told.clone());
             self.spawn(async move {
                 let outcome = write_condition(&client, &target, &told, news).await;
@@ -76,6 +80,9 @@ impl Reign<'_> {
     /// What came of writing a condition.
     pub(super) fn came_of_words(&mut self, uid: Uid, told: Told, news: News, outcome: Outcome) {
         self.being_told.remove(&(uid, told.condition));
+        if told.condition == condition::PREEMPTED {
+            self.going.took_back(uid);
+        }
         match (outcome, self.pods.get_mut(uid)) {
             (Outcome::Done, Some(known)) => {
                 if news != News::Numbers && self.to_announce.len() < MOST {
@@ -83,6 +90,8 @@ impl Reign<'_> {
                 }
                 known.was_told(told, news, super::now());
             }
+            // Where it has to go by now, that it need not is no news any more.
+            (Outcome::Failed(_), Some(_)) if told.condition == condition::PREEMPTED && self.going.contains(uid) => {}
             (Outcome::Failed(error), Some(_)) => {
                 tracing::warn!(error, %uid, "a condition is not written; trying again");
                 self.to_tell.entry((uid, told.condition)).or_insert(told);

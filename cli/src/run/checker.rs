@@ -95,6 +95,11 @@ pub trait Invariant {
         let _ = pod;
     }
 
+    /// Sees a node that is new or changed.
+    fn node_seen(&mut self, node: &Node) {
+        let _ = node;
+    }
+
     /// Sees a pool that is new or changed.
     fn pool_seen(&mut self, pool: &ResourcePool) {
         let _ = pool;
@@ -149,6 +154,7 @@ impl Checker {
     pub fn node_seen(&mut self, node: &Node) -> Vec<Violation> {
         let Some(name) = &node.metadata.name else { return Vec::new() };
         self.nodes.insert(name.clone(), node.clone());
+        self.invariants.iter_mut().for_each(|invariant| invariant.node_seen(node));
         let early = self.early.remove(name).unwrap_or_default();
         early.iter().flat_map(|pod| self.judge(pod, node)).collect()
     }

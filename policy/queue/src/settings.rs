@@ -22,7 +22,7 @@ pub struct Config {
     pub scheduler_patience: Duration,
     /// How long a pod is left alone after an eviction of it was refused.
     pub eviction_retry: Duration,
-    /// How many pods may go at most for one claimant: what one record of a round can hold.
+    /// How many pods may go at most for one claimant: what one claim of a recorded round can name.
     pub largest_plan: usize,
     /// How many pods of draining pools, or killed for not being placed, may go at most within a minute.
     pub kills_per_minute: u32,

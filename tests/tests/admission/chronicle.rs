@@ -163,17 +163,22 @@ impl Record {
         let mut told: Vec<&(u64, Told)> = self.told.iter().collect();
         told.sort_by_key(|(revision, _)| *revision);
         let (mut at_once, mut recorded) = (Vec::new(), BTreeSet::new());
+        let (mut victims, mut evicted) = (BTreeSet::new(), BTreeSet::new());
         for (_, told) in told {
             match told {
                 Told::Pod(pod) => {
                     at_once.extend(checker.pod_seen(pod));
                     at_once.extend(unrecorded(pod, &recorded));
                     at_once.extend(too_early(pod));
+                    if admission::is_evicted(pod) && evicted.insert(pod.uid().unwrap_or_default()) {
+                        at_once.extend(unannounced(pod, &victims));
+                    }
                 }
                 Told::PodGone(pod) => checker.pod_gone(pod),
                 Told::Pool(pool) => checker.pool_seen(pool),
                 Told::Round(round) => {
                     recorded.extend(round.spec.admissions.iter().map(|admission| admission.uid.clone()));
+                    victims.extend(round.spec.victims.iter().map(|victim| victim.uid.clone()));
                     checker.round_seen(round);
                 }
                 Told::PoolGone(_) | Told::Gang(_) | Told::GangGone(_) | Told::Event(_) | Told::Begun => {}
@@ -218,4 +223,16 @@ fn too_early(pod: &Pod) -> Option<Violation> {
         node: String::new(),
         sentence: "its condition says that it is admitted, and its gate is there".to_owned(),
     })
+}
+
+/// Nobody else evicts here: every eviction was recorded and said why, before.
+fn unannounced(pod: &Pod, victims: &BTreeSet<String>) -> Option<Violation> {
+    let known = pod.metadata.uid.as_ref().is_some_and(|uid| victims.contains(uid));
+    let sentence = match () {
+        () if !known => "it was evicted before it stood in the AdmissionRound",
+        () if !admission::says_why(pod) => "it was evicted, and no condition said why before",
+        () => return None,
+    };
+    let pod = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+    Some(Violation { invariant: "C4", pod, node: String::new(), sentence: sentence.to_owned() })
 }

@@ -4,6 +4,17 @@
 //!
 //! Nobody schedules here: a test binds pods and says that they run, and a pod without a grace period is gone
 //! when it is evicted.
+//!
+//! | file | what is shown |
+//! |---|---|
+//! | this one | whole hosts, notice, budgets, Drain, pods without a place, `enforce: false` |
+//! | [`members`] | between the evictions of two members: a leader killed, a budget that turns tight |
+//! | [`order`] | who goes first: loans, and lower priorities within a pool |
+//! | [`clock`] | the real scheduler, stopped for longer than its time; the Job that hears of it |
+
+mod clock;
+mod members;
+mod order;
 
 use std::collections::BTreeSet;
 
@@ -11,14 +22,14 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 
 use crate::row::{PodOf, Row, condition, is_gated, pod};
 use crate::world::World;
 
 /// Evictions begin at once, and after two seconds above the entitlement.
-const EAGER: &str = "cycle: {adoptionGrace: 0s, reclaimAfter: 2s, evictionRetry: 3s}\n\
+pub(crate) const EAGER: &str = "cycle: {adoptionGrace: 0s, reclaimAfter: 2s, evictionRetry: 3s}\n\
                      lease: {duration: 3s, renewBefore: 1s}";
 
 /// ```text
@@ -26,7 +37,7 @@ const EAGER: &str = "cycle: {adoptionGrace: 0s, reclaimAfter: 2s, evictionRetry:
 /// ├─ production  reserves 4
 /// └─ research    borrows; this stands in its preemption
 /// ```
-async fn two_pools<'w>(world: &'w World, preemption: Value) -> Row<'w> {
+pub(crate) async fn two_pools<'w>(world: &'w World, preemption: Value) -> Row<'w> {
     world.node("n1", json!({}), json!({ "cpu": "4" })).await;
     world.node("n2", json!({}), json!({ "cpu": "4" })).await;
     let row = world.row("team").await;
@@ -36,19 +47,19 @@ async fn two_pools<'w>(world: &'w World, preemption: Value) -> Row<'w> {
 }
 
 /// A preemptible pod of research that asks for this many cores.
-fn research(name: &str, cores: &str) -> PodOf {
+pub(crate) fn research(name: &str, cores: &str) -> PodOf {
     pod(name).pool("research").preemptible().asks("cpu", cores).with("terminationGracePeriodSeconds", json!(0))
 }
 
 impl Row<'_> {
     /// Creates a pod of research, and lets it run on a node.
-    async fn runs(&self, name: &str, node: &str, cores: &str) {
+    pub(crate) async fn runs(&self, name: &str, node: &str, cores: &str) {
         self.create(research(name, cores)).await;
         self.bind(name, node).await;
     }
 
     /// Binds a pod once it is admitted, and says that it runs and is well.
-    async fn bind(&self, name: &str, node: &str) {
+    pub(crate) async fn bind(&self, name: &str, node: &str) {
         self.admitted(name).await;
         let binding = json!({ "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
             "target": { "apiVersion": "v1", "kind": "Node", "name": node } });
@@ -59,12 +70,12 @@ impl Row<'_> {
     }
 
     /// Creates a pod of production that asks for this many cores.
-    async fn claims(&self, name: &str, cores: &str) {
+    pub(crate) async fn claims(&self, name: &str, cores: &str) {
         self.create(pod(name).pool("production").asks("cpu", cores)).await;
     }
 
     /// A budget over the pods with this label, once the disruption controller allows so many evictions.
-    async fn budget(&self, name: &str, label: &str, min_available: i32, expected: i32) {
+    pub(crate) async fn budget(&self, name: &str, label: &str, min_available: i32, expected: i32) {
         let budgets: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), &self.namespace);
         let budget = json!({ "metadata": { "name": name },
             "spec": { "minAvailable": min_available, "selector": { "matchLabels": { "app": label } } } });
@@ -76,13 +87,13 @@ impl Row<'_> {
     }
 
     /// The names of the pods of research that are there.
-    async fn staying(&self) -> BTreeSet<String> {
+    pub(crate) async fn staying(&self) -> BTreeSet<String> {
         let selected = self.pods().list(&ListParams::default().labels("weir.dev/pool=research")).await.unwrap();
         selected.iter().map(|pod| pod.name_any()).collect()
     }
 
     /// Waits until the reason stood on a pod before it went; the word and the sentence.
-    async fn goes(&self, name: &str) -> (String, String) {
+    pub(crate) async fn goes(&self, name: &str) -> (String, String) {
         self.until(&format!("the reason stands on {name} before it goes"), |record| {
             let said =
                 record.past().filter(|pod| pod.name_any() == name).find_map(|pod| preempted(pod).filter(|it| it.0));
@@ -92,7 +103,7 @@ impl Row<'_> {
     }
 
     /// Waits until somebody is told this, with status False.
-    async fn somebody_stays(&self, word: &str, words: &str) {
+    pub(crate) async fn somebody_stays(&self, word: &str, words: &str) {
         self.until(&format!("somebody hears {word}"), |record| {
             let told = |pod: &Pod| {
                 preempted(pod).is_some_and(|(yes, reason, text)| !yes && reason == word && text.contains(words))
@@ -102,21 +113,41 @@ impl Row<'_> {
         .await;
     }
 
+    /// A report of the scheduler, renewed when this object was made: a sign of life.
+    pub(crate) async fn scheduler_lives<K: Resource>(&self, at: &K) {
+        let at = at.meta().creation_timestamp.clone();
+        let text = json!({ "replica": "a", "renewedAt": at, "plugins": [] }).to_string();
+        let report = json!({ "metadata": { "name": "weir-plugins-a", "labels": { "weir.dev/component": "plugins" } },
+            "data": { "plugins.json": text } });
+        let reports: Api<ConfigMap> = Api::namespaced(self.client.clone(), "weir-system");
+        reports.create(&PostParams::default(), &serde_json::from_value(report).unwrap()).await.unwrap();
+    }
+
+    /// Waits until a condition of a gang says this.
+    pub(crate) async fn gang_says(&self, gang: &str, condition: &str, reason: &str) {
+        let key = (self.namespace.clone(), gang.to_owned());
+        let says = |record: &crate::chronicle::Record| {
+            let conditions = &record.gangs.get(&key)?.status.as_ref()?.conditions;
+            conditions.iter().any(|one| one.type_ == condition && one.reason == reason).then_some(())
+        };
+        self.until(&format!("gang {gang} says {condition} {reason}"), says).await;
+    }
+
     /// Waits until a place is being made for a pod.
-    async fn is_served(&self, name: &str) {
+    pub(crate) async fn is_served(&self, name: &str) {
         let served = |pod: &Pod| condition(pod).is_some_and(|(_, reason, _)| reason == "WaitingForPreemption");
         self.until_pod(name, "its place is made", served).await;
     }
 }
 
 /// Status, reason and sentence of the condition that an eviction begins with.
-fn preempted(pod: &Pod) -> Option<(bool, String, String)> {
+pub(crate) fn preempted(pod: &Pod) -> Option<(bool, String, String)> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let found = conditions.iter().find(|one| one.type_ == "weir.dev/Preempted")?;
     Some((found.status == "True", found.reason.clone()?, found.message.clone()?))
 }
 
-fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
+pub(crate) fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
 }
 
@@ -218,11 +249,7 @@ async fn a_draining_pool_and_pods_without_a_place_lose_theirs_and_owners_back_of
     let owners: Api<ConfigMap> = Api::namespaced(row.client.clone(), "team");
     let owner = serde_json::from_value(json!({ "metadata": { "name": "owner" } })).unwrap();
     let owner = owners.create(&PostParams::default(), &owner).await.unwrap();
-    let text = json!({ "replica": "a", "renewedAt": owner.metadata.creation_timestamp, "plugins": [] }).to_string();
-    let report = json!({ "metadata": { "name": "weir-plugins-a", "labels": { "weir.dev/component": "plugins" } },
-        "data": { "plugins.json": text } });
-    let reports: Api<ConfigMap> = Api::namespaced(row.client.clone(), "weir-system");
-    reports.create(&PostParams::default(), &serde_json::from_value(report).unwrap()).await.unwrap();
+    row.scheduler_lives(&owner).await;
     let member = |name: &str| pod(name).pool("production").gang("late", "2").owned_by(&owner);
     row.create(member("l1").with("terminationGracePeriodSeconds", json!(0))).await;
     row.create(member("l2").with("terminationGracePeriodSeconds", json!(0))).await;

@@ -13,6 +13,7 @@
 //! | [`crashes`] | sidecars killed, two leaders, the webhook down |
 //! | [`giving_back`] | reclaim, budgets, notice, a leader killed in the middle of it; Drain; pods without a place |
 //! | [`aliases`] | other names of GPU models, with the placing scheduler |
+//! | [`ray`] | pods that the real KubeRay operator makes |
 //! | [`modes`] | pods that ran before, `enforce: false`, release by hand |
 //! | [`commands`] | `kubectl weir` |
 //! | [`world`], [`row`], [`chronicle`] | the harness: a control plane with sidecars, a test's part of it, the watch and its judge |
@@ -28,5 +29,6 @@ mod guard;
 mod modes;
 mod pods;
 mod pools;
+mod ray;
 mod row;
 mod world;

@@ -74,6 +74,12 @@ impl PodOf {
         self
     }
 
+    /// Stays while it ends, until somebody lets it go.
+    pub(crate) fn held(mut self) -> Self {
+        self.0["metadata"]["finalizers"] = json!(["example.com/held"]);
+        self
+    }
+
     /// With this field of its spec.
     pub(crate) fn with(mut self, field: &str, value: Value) -> Self {
         self.0["spec"][field] = value;

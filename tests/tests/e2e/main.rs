@@ -7,6 +7,7 @@ mod extension;
 mod gpu_filter;
 mod load;
 mod mixed;
+mod new_plugin;
 mod packing;
 mod run;
 mod special_hardware;

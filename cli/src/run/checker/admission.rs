@@ -1,4 +1,5 @@
-//! B1a, B3, B4, B5 and B5a: who was admitted, judged from what the API server's watch told.
+//! B1a, B3, B4, B5, B5a, C4 and C5: who was admitted and who was evicted, judged from what the API server's watch
+//! told.
 //!
 //! | promise | type | judged |
 //! |---|---|---|
@@ -12,12 +13,16 @@
 //! | every exception says so on the pod | [`ExceptionsShown`] | at the end |
 //! | recorded before it is done | [`RecordedFirst`] | at the end |
 //! | an entitlement is what its inputs give | [`Recomputed`] | at the end |
+//! | nobody is evicted without a condition before it | [`ReasonFirst`] | at the end |
+//! | nobody is evicted twice | [`EvictedOnce`] | at the end |
+//! | nobody is evicted for somebody who then does not fit | [`ForSomebody`] | at the end |
 //!
 //! Pods on loan, adopted, not enforced and released by hand are exceptions to B3 and B4. What those use whom
 //! the sidecar did not admit counts for it as soon as it knows of them, which nobody else can tell; so it is
 //! left out of the sums that are judged here.
 
 mod counted;
+mod evictions;
 mod facts;
 mod gangs;
 mod numbers;
@@ -26,6 +31,7 @@ mod reservation;
 mod shown;
 
 pub use counted::Counted;
+pub use evictions::{EvictedOnce, ForSomebody, ReasonFirst, is_evicted, says_why};
 pub use facts::{Admission, Figure, Grounds, Record};
 pub use gangs::{AdmittedOnce, WholeGangs};
 pub use numbers::{GivenOnce, Grounded, WithinEntitlement};
@@ -35,7 +41,7 @@ pub use shown::{ExceptionsShown, RecordedFirst};
 
 use super::Invariant;
 
-/// Every promise about admission; `special` are the GPU models that have dimensions of their own.
+/// Every promise about admission and eviction; `special` are the GPU models that have dimensions of their own.
 #[must_use]
 pub fn all(special: &[&str]) -> Vec<Box<dyn Invariant + Send>> {
     vec![
@@ -49,6 +55,9 @@ pub fn all(special: &[&str]) -> Vec<Box<dyn Invariant + Send>> {
         Box::new(RecordedFirst::default()),
         Box::new(Counted::new(special)),
         Box::new(Recomputed::default()),
+        Box::new(ReasonFirst::default()),
+        Box::new(EvictedOnce::default()),
+        Box::new(ForSomebody::default()),
     ]
 }
 

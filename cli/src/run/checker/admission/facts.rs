@@ -97,6 +97,13 @@ pub(super) fn gang_of(pod: &Pod) -> Option<(GangKey, usize)> {
     Some(((namespace, name.to_owned(), owner), usize::try_from(size).unwrap_or(usize::MAX)))
 }
 
+/// The RayCluster that made a pod: its pods are a gang that announces nothing.
+pub(super) fn ray_cluster_of(pod: &Pod) -> Option<String> {
+    let owners = pod.metadata.owner_references.iter().flatten();
+    let cluster = owners.into_iter().find(|owner| owner.controller == Some(true) && owner.kind == "RayCluster")?;
+    Some(format!("RayCluster {}/{}", pod.metadata.namespace.as_deref().unwrap_or_default(), cluster.name))
+}
+
 /// The UID, or the name where an object has none.
 pub(super) fn uid(pod: &Pod) -> String {
     pod.metadata.uid.clone().unwrap_or_else(|| Said::of(pod).called())

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Pod;
 use weir_api::condition::Admitted;
-use weir_api::names;
 
 use super::super::Invariant;
-use super::facts::{Admission, Figure, Grounds, gang_of, uid};
+use super::facts::{Admission, Figure, Grounds, gang_of, ray_cluster_of, uid};
 use crate::pods::Said;
 
 /// B1a: a gate goes with a word that says on what grounds, and an admission by the sidecar with a record.
@@ -83,13 +81,17 @@ impl Invariant for GivenOnce {
         // Members of a gang carry the figures of the whole; they were given them together. A replaced member
         // goes alone.
         let gang = gang_of(admission.pod).filter(|_| record.pods > 1);
-        let gang = gang.map(|((namespace, name, _), _)| format!("{namespace}/{name}"));
-        // So do the pods of a Ray cluster, which announce none.
-        let gang = gang.or_else(|| ray_cluster(admission.pod).filter(|_| record.pods > 1));
-        let unit = gang.unwrap_or_else(|| uid(admission.pod));
+        let ray = ray_cluster_of(admission.pod).filter(|_| record.pods > 1);
+        // One cluster may be given several workers in a round, one after the other.
+        let unit = |from: i64| match (&gang, &ray) {
+            (Some(((namespace, name, _), _)), _) => format!("{namespace}/{name}"),
+            (None, Some(cluster)) => format!("{cluster} (from {from} on)"),
+            (None, None) => uid(admission.pod),
+        };
         let mut twice = None;
         for Figure { pool, resource, entitlement: _, usage, asked } in &record.figures {
             let (from, to) = (*usage, usage.saturating_add(*asked));
+            let unit = unit(from);
             let given = self.given.entry((record.epoch, record.round, pool.clone(), resource.clone())).or_default();
             if given.iter().any(|(_, _, other)| *other == unit) {
                 continue;
@@ -98,14 +100,8 @@ impl Invariant for GivenOnce {
             twice = twice.or(overlap.map(|(_, _, other)| {
                 format!("{resource} of {pool:?} from {from} to {to} was given to {other} as well, in the same round")
             }));
-            given.push((from, to, unit.clone()));
+            given.push((from, to, unit));
         }
         twice.map_or(Ok(()), Err)
     }
-}
-
-/// Namespace and name of the Ray cluster that a pod is of.
-fn ray_cluster(pod: &Pod) -> Option<String> {
-    let cluster = pod.metadata.labels.as_ref()?.get(names::RAY_CLUSTER)?;
-    Some(format!("{}/{cluster}", pod.metadata.namespace.as_deref().unwrap_or_default()))
 }

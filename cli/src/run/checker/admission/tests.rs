@@ -161,6 +161,26 @@ fn what_is_free_is_given_once_in_a_round() {
 }
 
 #[test]
+fn pods_of_one_ray_cluster_share_what_they_were_decided_on_and_nobody_else_does() {
+    let made_by = |pod: Pod, cluster: &str| {
+        let owner = json!([{ "apiVersion": "ray.io/v1", "kind": "RayCluster", "name": cluster, "uid": cluster,
+            "controller": true }]);
+        let mut pod = pod;
+        pod.metadata.owner_references = serde_json::from_value(owner).unwrap();
+        pod
+    };
+    let [head, worker] = ["head", "worker"].map(Life::new);
+    let both = record(1, 2, 0);
+    let history = |of_worker: &str| {
+        let admitted = |pod: &Life, cluster: &str| made_by(pod.admitted("WithinEntitlement", &both), cluster);
+        found(&[head.waits(), worker.waits(), admitted(&head, "ray"), admitted(&worker, of_worker)])
+    };
+    assert_eq!(history("ray"), [""; 0]);
+    let sentence = "was given to RayCluster team/ray (from 0 on) as well, in the same round";
+    assert!(history("other").iter().any(|one| one.ends_with(sentence)), "{:?}", history("other"));
+}
+
+#[test]
 fn half_a_gang_is_found_when_nothing_more_happens() {
     let [a, b, c] = ["a", "b", "c"].map(|name| Life::of_gang(name, "g", 3));
     let whole = record(1, 3, 0);
