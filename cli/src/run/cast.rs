@@ -77,7 +77,8 @@ pub(super) fn research(holes: &[Hole], before: usize) -> Vec<Pod> {
     let bunches = holes.chunk_by(alike).flat_map(|equal| equal.chunks(GANG));
     let mut pods = Vec::with_capacity(holes.len());
     for (number, bunch) in bunches.enumerate() {
-        let pool = RESEARCH_POOLS[number / 2 % RESEARCH_POOLS.len()];
+        // What comes later asks one pool, so that no other pool of research finds itself entitled to what is freed.
+        let pool = RESEARCH_POOLS[if before == 0 { number / 2 % RESEARCH_POOLS.len() } else { 0 }];
         let whole = before == 0 && number % 2 == 0 && bunch.len() > 1;
         let gang = whole.then(|| Band { name: format!("{pool}-story-{number}"), size: bunch.len(), held_up: false });
         for hole in bunch {

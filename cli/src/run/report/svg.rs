@@ -20,8 +20,10 @@ const PLOT: f64 = 160.0;
 const LEGEND: f64 = 34.0;
 /// The height of a line of text.
 const LINE: f64 = 18.0;
-/// The most characters of an act's sentence that fit a line.
-const SENTENCE: usize = 110;
+/// The most characters that fit a line.
+const CHARACTERS: usize = 124;
+/// How far the numbers of two acts stand apart at least.
+const APART: f64 = 10.0;
 
 /// The most points in a line: more than there are pixels say nothing.
 const POINTS: usize = 480;
@@ -71,8 +73,8 @@ const STYLE: &str = "<style>
 
 fn legend(svg: &mut String, title: &str) {
     let _ = writeln!(svg, "<text class=\"title\" x=\"{LEFT}\" y=\"22\">{}</text>", escaped(title));
-    let mut x = WIDTH - RIGHT - 470.0;
-    for (more, name, width) in [("", "stays", 72.0), (" back", "may be taken back", 152.0)] {
+    let mut x = WIDTH - RIGHT - 490.0;
+    for (more, name, width) in [("", "stays", 76.0), (" back", "may be taken back", 168.0)] {
         let (second, text) = (x + 12.0, x + 28.0);
         let _ = writeln!(
             svg,
@@ -92,21 +94,23 @@ fn legend(svg: &mut String, title: &str) {
 /// A line through the GPUs where each act begins, with its number; below what each came to.
 fn mark_acts(svg: &mut String, story: &Story, acts: &[ActRow], below: f64) {
     let scale = Scale { top: LEGEND + TITLE, most: 1.0, lasts: lasts(story.history().samples()) };
+    let mut label = 0.0;
     for (number, (act, row)) in acts.iter().zip(0_u8..).map(|(act, row)| (row + 1, (act, f64::from(row)))) {
         let x = scale.x(story.into_replay(act.began).unwrap_or_default());
         let (top, floor) = (scale.top, scale.top + PLOT);
+        label = (x + 3.0).max(label + APART);
         let _ = writeln!(
             svg,
             "<path class=\"act\" d=\"M{x:.1} {top:.1}V{floor:.1}\"/>\
              <text class=\"number\" x=\"{:.1}\" y=\"{:.1}\">{number}</text>",
-            x + 3.0,
+            label,
             top - 3.0
         );
-        let (y, sentence) = (below + LINE * (row + 0.5), escaped(&fit(&act.sentence, SENTENCE)));
+        let (y, told) = (below + LINE * (row + 0.5), fit(&format!("{}: {}", act.title, act.sentence), CHARACTERS));
         let _ = writeln!(
             svg,
-            "<text x=\"{LEFT}\" y=\"{y:.1}\"><tspan class=\"number\">{number}</tspan> {}: {sentence}</text>",
-            act.title
+            "<text x=\"{LEFT}\" y=\"{y:.1}\"><tspan class=\"number\">{number}</tspan> {}</text>",
+            escaped(&told)
         );
     }
 }

@@ -211,7 +211,7 @@ fn returned(pool: &str, from: &Moment, to: &Moment) -> String {
     let (before, after) = (from.pool(pool), to.pool(pool));
     let mut sentence = format!("{pool} uses {} → {} GPUs of its own", number(before.usage), number(after.usage));
     if !after.demand.is_zero() {
-        sentence += &format!(", {} more are on their way", number(after.demand));
+        sentence += &format!(" and waits for {} more", number(after.demand));
     }
     let mut gave = to.evictions.since(&from.evictions);
     gave.retain(|row| row.to.as_deref() == Some(pool));
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(sentence(act(), ActState::Done, from.clone(), to), said);
         let meanwhile = moment(100, &[("research", [20, 70, 0]), ("production", [60, 30, 16])], &gone[..1]);
         let why = "1 of 2 run".to_owned();
-        let said = "production uses 30 → 30 GPUs of its own, 16 more are on their way; cut short: 1 of 2 run";
+        let said = "production uses 30 → 30 GPUs of its own and waits for 16 more; cut short: 1 of 2 run";
         assert_eq!(sentence(act(), ActState::Cut { why }, from, meanwhile), said);
     }
 
