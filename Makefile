@@ -62,12 +62,13 @@ guests:
 
 # An empty value and 0 mean no.
 KEEP_IT := $(filter-out 0 no false,$(KEEP))
+WITH_RAY := $(filter-out 0 no false,$(RAY))
 
 .PHONY: run
-run: build ## Run a real cluster's workload and watch it: NODES= PODS= SPEED= KEEP=1
+run: build ## Run a real cluster's workload and watch it: NODES= PODS= SPEED= KEEP=1 RAY=1
 	@$(CARGO_TARGET_DIR)/bin/weir run --plugins $(CARGO_TARGET_DIR)/plugins/packed \
 		$(if $(NODES),--nodes $(NODES)) $(if $(PODS),--pods $(PODS)) $(if $(SPEED),--speed $(SPEED)) \
-		$(if $(KEEP_IT),--keep)
+		$(if $(KEEP_IT),--keep) $(if $(WITH_RAY),--ray)
 
 .PHONY: down
 down: weir ## End the clusters that `make run KEEP=1` left up

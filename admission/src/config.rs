@@ -1,6 +1,6 @@
 //! The configuration file: one, in YAML, every value documented here, checked when it is read.
 //!
-//! An empty file is a complete configuration. An unknown key is refused, because a switch with a typing
+//! An empty file is a complete configuration; `admission-config/config.yaml` has every value with its default. An unknown key is refused, because a switch with a typing
 //! error in it would silently be off.
 
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ use weir_api::names;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
     /// Whether pods wait. `false`: everything is admitted at once, and each pod says what would have
@@ -40,6 +41,7 @@ pub struct Config {
 
 /// Which pods are managed, and what they get by default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Pods {
     /// Namespaces whose pods are never managed, beside Weir's own.
@@ -57,6 +59,7 @@ pub struct Pods {
 
 /// How pods are placed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Placement {
     /// The scheduler that places admitted pods.
@@ -77,6 +80,7 @@ pub struct Placement {
 
 /// What nodes count.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Nodes {
     /// Taint keys that take a node out of the capacity.
@@ -87,6 +91,7 @@ pub struct Nodes {
 
 /// When and how much is decided and written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Cycle {
     /// How long events are gathered before a decision.
@@ -121,6 +126,7 @@ pub struct Cycle {
 
 /// The webhook and its certificates.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Webhook {
     /// Where it listens.
@@ -143,6 +149,7 @@ pub struct Webhook {
 
 /// Health, readiness and metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Http {
     /// Where they are served, without TLS: `/healthz`, `/readyz`, `/metrics`.
@@ -151,6 +158,7 @@ pub struct Http {
 
 /// Which replica leads.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Lease {
     /// How long a leader that fell silent is waited for.
@@ -329,6 +337,9 @@ impl Config {
         if !self.placement.special_hardware.contains('/') {
             return wrong("placement.specialHardware", "must be namespace/name of a ConfigMap");
         }
+        if self.placement.model_label.is_empty() {
+            return wrong("placement.modelLabel", "is empty; name the node label of the GPU model");
+        }
         if self.placement.gpu_resources.is_empty() {
             return wrong("placement.gpuResources", "is empty; name at least one resource, such as nvidia.com/gpu");
         }
@@ -341,6 +352,22 @@ impl Config {
         }
         if Duration::from(self.webhook.validity) < Duration::from_secs(60) {
             return wrong("webhook.validity", "is below one minute; a certificate must outlive a restart");
+        }
+        let https = |url: &String| url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty());
+        if self.webhook.url.as_ref().is_some_and(|url| !https(url)) {
+            return wrong("webhook.url", "must begin with https://, which alone the API server calls");
+        }
+        if self.webhook.url.is_none() && self.webhook.service.is_empty() {
+            return wrong(
+                "webhook.service",
+                "is empty; name the Service in front of the replicas, or give webhook.url",
+            );
+        }
+        if self.webhook.secret.is_empty() {
+            return wrong("webhook.secret", "is empty; name the Secret for the certificates");
+        }
+        if Duration::from(self.lease.duration) < Duration::from_secs(1) {
+            return wrong("lease.duration", "is below one second; 15s is the default");
         }
         if Duration::from(self.lease.renew_before) * 2 > Duration::from(self.lease.duration) {
             return wrong("lease.renewBefore", "must be at most half of lease.duration");
@@ -356,6 +383,10 @@ impl Config {
             ("cycle.backOffFirst", self.cycle.back_off_first),
             ("cycle.backOffMost", self.cycle.back_off_most),
             ("nodes.notReadyHold", self.nodes.not_ready_hold),
+            ("webhook.timeout", self.webhook.timeout),
+            ("webhook.validity", self.webhook.validity),
+            ("lease.duration", self.lease.duration),
+            ("lease.renewBefore", self.lease.renew_before),
         ];
         if let Some((field, _)) = spans.into_iter().find(|(_, span)| span.is_negative()) {
             return wrong(field, "is negative");
@@ -377,6 +408,21 @@ mod tests {
         assert_eq!(Config::parse("# nothing\n").unwrap(), Config::default());
     }
 
+    /// The paths of all keys.
+    fn keys(of: &serde_json::Value, path: &str) -> Vec<String> {
+        let serde_json::Value::Object(fields) = of else { return vec![path.to_owned()] };
+        fields.iter().flat_map(|(key, value)| keys(value, &format!("{path}.{key}"))).collect()
+    }
+
+    #[test]
+    fn the_file_that_is_shipped_explains_every_value_and_has_its_default() {
+        let shipped = include_str!("../../admission-config/config.yaml");
+        assert_eq!(Config::parse(shipped).unwrap(), Config::default());
+        let written: serde_json::Value = serde_saphyr::from_str(shipped).unwrap();
+        let all = serde_json::to_value(Config::default()).unwrap();
+        assert_eq!(keys(&written, ""), keys(&all, ""));
+    }
+
     #[test]
     fn what_is_left_out_keeps_its_default() {
         let config = Config::parse("enforce: false\nwebhook:\n  timeout: 2s\n").unwrap();
@@ -394,5 +440,10 @@ mod tests {
         assert!(refusal("cycle: {writers: 0}").starts_with("configuration, cycle.writers: is 0"));
         assert!(refusal("placement: {scheduler: default-scheduler}").contains("placement.scheduler"));
         assert!(refusal("cycle: {idle: soon}").contains("idle"));
+        assert!(refusal("lease: {duration: 0s, renewBefore: 0s}").contains("lease.duration"));
+        assert!(refusal("lease: {renewBefore: -5s}").contains("lease.renewBefore"));
+        assert!(refusal("webhook: {url: 'http://10.0.0.7'}").contains("webhook.url"));
+        assert!(refusal("webhook: {service: ''}").contains("webhook.service"));
+        assert!(refusal("placement: {modelLabel: ''}").contains("placement.modelLabel"));
     }
 }

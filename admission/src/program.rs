@@ -25,7 +25,7 @@ use crate::http::{self, Ready};
 use crate::install;
 use crate::metrics::Metrics;
 use crate::refusals::{self, Refusals};
-use crate::reign::{Seat, reign};
+use crate::reign::{Announcements, Seat, reign};
 use crate::watched::Watched;
 use crate::webhook::{self, Calls, Webhook};
 
@@ -117,7 +117,8 @@ pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow:
     ready.now();
     tracing::info!(identity, "ready");
     let writers = Arc::new(Semaphore::new(config.cycle.writers));
-    let seat = Seat { client, evictor, config, watched, metrics, identity, writers, calls };
+    let announcements = Announcements::default();
+    let seat = Seat { client, evictor, config, watched, metrics, identity, writers, calls, announcements };
     tokio::select! {
         led = lead(&seat) => led,
         ended = tasks.join_next() => anyhow::bail!("a task that runs for ever ended: {ended:?}"),

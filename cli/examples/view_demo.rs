@@ -169,6 +169,7 @@ impl Demo {
             special: None,
             pool: None,
             preemptible: false,
+            ray_cluster: None,
             ends: true,
         };
         self.story.tell(now, Event::PodCreated(pod.clone()));

@@ -105,16 +105,15 @@ fn tells_the_story(stdout: &str, chart: &str) {
     let filled = said("act 1: research fills the cluster: ");
     assert!(filled.ends_with("; production borrows nothing"), "{filled}");
     let [before, after, _, _, beyond] = numbers(filled)[..] else { panic!("{filled}") };
-    assert!(before < after && after >= 85 && beyond > 0, "{filled}");
+    assert!(before < after && after >= 80 && beyond > 0, "{filled}");
 
     let returned = said("act 2: production returns: vision-production uses ");
     let (own, research) = returned.split_once("; research brought back: ").unwrap();
     let [before, after] = numbers(own)[..] else { panic!("{own}") };
     assert!(before < after, "{returned}");
-    for giver in research.split("evicted").filter(|giver| giver.contains("-research ")) {
-        let [before, after, pods] = numbers(giver)[..] else { panic!("{giver}") };
-        assert!(before > after && pods > 0, "{returned}");
-    }
+    // Room that opens meanwhile is taken again, so that only who went tells what was given back.
+    let went = |giver: &str| matches!(numbers(giver)[..], [_, _, _, pods] if pods > 0);
+    assert!(research.split_inclusive(" evicted").all(went), "{returned}");
     let why = said("(Reclaimed), the last because pool ");
     let (over, to) = why.split_once("; the room goes to pod default/production-").unwrap();
     let beyond = numbers(over).chunks(2).all(|pair| matches!(pair, [used, entitled] if used > entitled));
@@ -157,6 +156,27 @@ fn a_small_run_accounts_for_every_pod() {
     assert!(all > number("/bound/cpu") + number("/bound/gpu"), "{all} of {result}");
     // special hardware stayed free of those that do not name it
     assert!(stdout.lines().any(|line| line.contains(" special: ") && line.contains(", 0 by others, ")), "{stdout}");
+}
+
+#[test]
+fn of_two_ray_jobs_one_waits_as_a_whole_and_one_runs_and_goes_as_a_whole() {
+    let (_turn, folder, chart) = (one_at_a_time(), folder(), folder());
+    let chart = chart.path().join("run.svg");
+    let ended = to_its_end(&folder, &["--nodes", "60", "--pods", "50", "--ray", "--chart", chart.to_str().unwrap()]);
+    let stdout = text(&ended.stdout);
+    assert!(ended.status.success(), "{stdout}\n{}", text(&ended.stderr));
+    let said = |words: &str| stdout.lines().filter_map(|line| line.split_once(words)).map(|said| said.1).next();
+    // for quota or, where pods of the trace ended meanwhile, for whole hosts
+    let waits = |said: &str| said.starts_with("all or none, 3 of 3 pods wait (Waiting") && said.ends_with(" and 0 run");
+    let runs = said("a RayJob runs: RayJob nightly: ");
+    assert_eq!(runs, Some("3 of the 3 pods of its cluster run, its head among them"), "{stdout}");
+    assert!(said("a RayJob waits as a whole: RayJob sweep: ").is_some_and(waits), "{stdout}");
+    let went = said("a RayJob is preempted as a whole: RayJob nightly: 3 pods were evicted, head and workers; ");
+    let again = went.and_then(|went| went.strip_prefix("KubeRay made them again: "));
+    assert!(again.is_some_and(waits), "{stdout}");
+    // What operators make is in no sum.
+    let result: Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert_eq!((&result["pods"], &result["violations"]), (&Value::from(50), &Value::from(0)));
 }
 
 #[test]

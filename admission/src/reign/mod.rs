@@ -32,6 +32,8 @@ mod report;
 mod signs;
 mod words;
 
+pub use words::Announcements;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +58,7 @@ use crate::read::hosts::Rules;
 use crate::read::pod::Shared;
 use crate::watched::Watched;
 use crate::webhook::Calls;
-use crate::writes::{News, Outcome, Target, Told};
+use crate::writes::{News, Outcome, Told};
 
 /// What every reign starts from.
 #[derive(Clone)]
@@ -78,6 +80,8 @@ pub struct Seat {
     pub writers: Arc<Semaphore>,
     /// Whether pods are being created just now.
     pub calls: Calls,
+    /// Events that are to be written.
+    pub announcements: Announcements,
 }
 
 /// Why a reign ended.
@@ -189,8 +193,6 @@ struct Reign<'a> {
     to_tell: BTreeMap<words::Place, Told>,
     /// What is being written.
     being_told: BTreeMap<words::Place, Told>,
-    /// Events that are to be written, each with the moment of what it tells.
-    to_announce: VecDeque<(Target, Told, jiff::Timestamp)>,
     being_announced: usize,
     gates_under_way: usize,
     done: mpsc::UnboundedSender<Done>,
@@ -234,7 +236,6 @@ impl<'a> Reign<'a> {
             fenced: Instant::now(),
             to_tell: BTreeMap::new(),
             being_told: BTreeMap::new(),
-            to_announce: VecDeque::new(),
             being_announced: 0,
             gates_under_way: 0,
             done,

@@ -2,16 +2,40 @@
 //!
 //! Gates go before words, and so do the pods that somebody is creating just now: nobody waits for words. The
 //! condition is what stands on a pod and what its owner asks for, so all conditions are written before the first
-//! event is; after a thousand admissions they stand in half the time. An event that a leader does not get to
-//! write is lost with it. The condition says the same for as long as the pod is there.
+//! event is; after a thousand admissions they stand in half the time. Events that wait outlive a reign that begins
+//! anew, as the pods' conditions do; one that a process does not get to write is lost with it, and the condition
+//! says the same for as long as the pod is there.
 //!
 //! At most one write of one condition of one pod is under way, or the older could arrive after the newer.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
 use weir_api::condition;
 use weir_queue::Uid;
 
 use super::{Done, Reign};
-use crate::writes::{News, Outcome, Told, announce, write_condition};
+use crate::writes::{News, Outcome, Target, Told, announce, write_condition};
+
+/// Events that are to be written, each with the moment of what it tells. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct Announcements(Arc<Mutex<VecDeque<Announcement>>>);
+
+type Announcement = (Target, Told, Timestamp);
+
+impl Announcements {
+    fn push(&self, target: Target, told: Told) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() < MOST {
+            waiting.push_back((target, told, Timestamp::now()));
+        }
+    }
+
+    fn pop(&self) -> Option<Announcement> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
 
 /// One condition of one pod.
 pub(super) type Place = (Uid, &'static str);
@@ -55,12 +79,17 @@ impl Reign<'_> {
             known.said = super::now();
             self.report.touch(known.gang.as_ref());
             let (client, target) = (self.seat.client.clone(), known.target.clone());
+            let announcements = self.seat.announcements.clone();
             if told.condition == condition::PREEMPTED {
                 self.going.takes_back(place.0);
             }
             self.being_told.insert(place, told.clone());
             self.spawn(async move {
                 let outcome = write_condition(&client, &target, &told, news).await;
+                // Here, because nobody may listen any more to what came of it.
+                if outcome == Outcome::Done && news != News::Numbers {
+                    announcements.push(target, told.clone());
+                }
                 Done::Told { uid: place.0, told, news, outcome }
             });
             return true;
@@ -70,7 +99,7 @@ impl Reign<'_> {
 
     /// Begins to write the next event, if there is one.
     fn announce_next(&mut self) -> bool {
-        let Some((target, told, at)) = self.to_announce.pop_front() else { return false };
+        let Some((target, told, at)) = self.seat.announcements.pop() else { return false };
         let client = self.seat.client.clone();
         self.being_announced += 1;
         self.spawn(async move { Done::Announced(announce(&client, &target, &told, at).await) });
@@ -84,12 +113,7 @@ impl Reign<'_> {
             self.going.took_back(uid);
         }
         match (outcome, self.pods.get_mut(uid)) {
-            (Outcome::Done, Some(known)) => {
-                if news != News::Numbers && self.to_announce.len() < MOST {
-                    self.to_announce.push_back((known.target.clone(), told.clone(), jiff::Timestamp::now()));
-                }
-                known.was_told(told, news, super::now());
-            }
+            (Outcome::Done, Some(known)) => known.was_told(told, news, super::now()),
             // Where it has to go by now, that it need not is no news any more.
             (Outcome::Failed(_), Some(_)) if told.condition == condition::PREEMPTED && self.going.contains(uid) => {}
             (Outcome::Failed(error), Some(_)) => {

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use weir_local::{Checkout, Cluster, Options, Port, Program, Programs, Progress};
 
-use super::driver::{Run, Scope, Wires};
+use super::driver::{Ray, Run, Scope, Wires};
 use super::install::Shipped;
 use super::objects::SPECIAL_HARDWARE;
 use super::profile::{self, Profile};
@@ -65,6 +65,9 @@ pub struct RunArgs {
     /// Replay the trace, and leave out the story of giving back that follows it.
     #[arg(long)]
     trace_only: bool,
+    /// Add two RayJobs to the story, made by KubeRay's operator, which is built where it is missing.
+    #[arg(long, conflicts_with = "trace_only")]
+    ray: bool,
     /// Where the chart is written at the end; without it, run.svg beside the folder of this program.
     #[arg(long, value_name = "SVG")]
     chart: Option<PathBuf>,
@@ -135,11 +138,13 @@ impl RunArgs {
         let configuration = self.configuration(&checkout, &plugins)?;
         let shipped = Shipped::read(checkout.root())?;
         let sidecar = beside("weir-admission")?;
-        let wanted = [&Program::CONTROL_PLANE[..], &[Program::Scheduler]].concat();
+        let mut wanted = [&Program::CONTROL_PLANE[..], &[Program::Scheduler]].concat();
+        wanted.extend(self.ray.then_some(Program::RayOperator));
         let programs = Programs::find(&wanted, &checkout, &Progress::to_stderr()).await?;
         let options = Options { port: self.port.map_or(Port::Free, Port::Fixed) };
-        let scope = if self.trace_only { Scope::TraceOnly } else { Scope::TraceAndStory };
-        let run = Run { workload, programs, sidecar, options, configuration, plugins, shipped, scope };
+        let ray = if self.ray { Some(Ray::read(&checkout).await?) } else { None };
+        let scope = self.scope();
+        let run = Run { workload, programs, sidecar, options, configuration, plugins, shipped, scope, ray };
         let mut stage = Stage::open(self.output)?;
         let played = stage.play(run).await;
         // The terminal goes back to the user before anything is said on it.
@@ -150,6 +155,14 @@ impl RunArgs {
                 eprintln!("stopped before the end; nothing is left running");
                 Ok(End::Stopped)
             }
+        }
+    }
+
+    const fn scope(&self) -> Scope {
+        match (self.trace_only, self.ray) {
+            (true, _) => Scope::TraceOnly,
+            (false, true) => Scope::WithRay,
+            (false, false) => Scope::TraceAndStory,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod acts;
 mod owners;
+mod ray;
 mod replay;
 mod watch;
 
@@ -22,7 +23,8 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch::Receiver;
 use weir_api::{NodeLoad, names};
 use weir_local::{
-    Cluster, Identity, Options, Program, Programs, Scheduler, SchedulerSettings, Sidecar, SidecarSettings,
+    Cluster, Death, Identity, KubeRay, Options, Program, Programs, Scheduler, SchedulerSettings, Sidecar,
+    SidecarSettings,
 };
 
 use super::install::Shipped;
@@ -33,6 +35,7 @@ use super::workload::Workload;
 use super::{objects, pools};
 use crate::pods::Said;
 use owners::Owners;
+pub(super) use ray::Ray;
 use watch::Watch;
 
 /// How many objects are written at a time: enough that the API server is never idle for want of requests.
@@ -48,6 +51,7 @@ const CONTROL_PLANE_STEP: &str = "start the control plane";
 const INSTALL_STEP: &str = "install Weir and its pools";
 const SCHEDULER_STEP: &str = "start weir-scheduler";
 const SIDECAR_STEP: &str = "start weir-admission";
+const RAY_STEP: &str = "install KubeRay and start its operator";
 
 /// What a run needs.
 pub(super) struct Run {
@@ -62,6 +66,8 @@ pub(super) struct Run {
     pub(super) plugins: PathBuf,
     pub(super) shipped: Shipped,
     pub(super) scope: Scope,
+    /// KubeRay, where it is installed.
+    pub(super) ray: Option<Ray>,
 }
 
 /// What is played.
@@ -69,6 +75,8 @@ pub(super) struct Run {
 pub(super) enum Scope {
     /// The trace, and then the acts.
     TraceAndStory,
+    /// The same, with two RayJobs in it.
+    WithRay,
     /// The trace.
     TraceOnly,
 }
@@ -86,7 +94,9 @@ impl Run {
         let tell = &wires.tell;
         say(tell, Event::Planned(self.workload.plan()));
         let create_nodes = self.create_nodes_step();
-        for name in [CONTROL_PLANE_STEP, INSTALL_STEP, &create_nodes, SCHEDULER_STEP, SIDECAR_STEP] {
+        let ray = self.ray.is_some().then_some(RAY_STEP);
+        let first = [CONTROL_PLANE_STEP, INSTALL_STEP, &create_nodes];
+        for name in first.into_iter().chain(ray).chain([SCHEDULER_STEP, SIDECAR_STEP]) {
             say(tell, Event::Step(Step { name: name.to_owned(), state: StepState::Planned }));
         }
         let start = Cluster::start(&self.programs, self.options.clone());
@@ -112,6 +122,13 @@ impl Run {
         let (watch, owners) = (Watch::begin(&client, tell, gone, observer), Owners::default());
         let expected = Duration::from_millis(3 * self.workload.nodes.len() as u64);
         step(tell, &self.create_nodes_step(), expected, self.create_nodes(&client, &watch)).await?;
+        let operator = match &self.ray {
+            Some(ray) => {
+                let install = ray.install(cluster, &self.programs);
+                Some(step(tell, RAY_STEP, Duration::from_secs(3), install).await?)
+            }
+            None => None,
+        };
         let scheduler = step(tell, SCHEDULER_STEP, Duration::from_secs(1), self.start_scheduler(cluster)).await?;
         let sidecar = step(tell, SIDECAR_STEP, Duration::from_secs(1), self.start_sidecar(cluster)).await?;
         say(tell, Event::ReplayStarted);
@@ -119,6 +136,7 @@ impl Run {
             result = self.replay(&client, &scheduler, &watch, &owners, wires) => result?,
             death = scheduler.death() => bail!(death),
             death = sidecar.death() => bail!(death),
+            death = death_of(operator.as_ref()) => bail!(death),
             ended = self.keep_reporting(&client, &watch) => ended?,
             ended = owners.keep(&client, lost) => ended?,
         }
@@ -210,6 +228,14 @@ impl Run {
             report(client, watch, host).await?;
         }
         Ok(())
+    }
+}
+
+/// Returns once the operator ended by itself; never where there is none.
+async fn death_of(operator: Option<&KubeRay>) -> Death {
+    match operator {
+        Some(operator) => operator.process().death().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) fn pod(name: &str, gpus: i64, cores: i64) -> Event {
         special: None,
         pool: None,
         preemptible: false,
+        ray_cluster: None,
         ends: true,
     })
 }

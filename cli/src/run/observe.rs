@@ -16,7 +16,7 @@ use weir_model::{Amount, Quantity};
 use super::cast::Part;
 use super::checker::{Checker, GpuHosts, Invariant, SpecialHosts, Violation, admission};
 use super::load::Loads;
-use super::objects::{GPU, MAINTENANCE, MODEL_LABEL};
+use super::objects::{GPU, MAINTENANCE, MODEL_LABEL, NAMESPACE};
 use super::sight::{self, Player, Sight};
 use super::special::SpecialModels;
 use super::story::{self, Event, Eviction, GangOf, Gate, Origin, Outlook, PoolFigures, PoolLevel};
@@ -148,6 +148,7 @@ impl Observer {
         let mut player = Player {
             name: pod.name_any(),
             part: Part::of(pod),
+            ray_cluster: ray_cluster(pod),
             counts_in: None,
             gpus: Amount::ZERO,
             model: models(pod).pop(),
@@ -200,13 +201,14 @@ impl Observer {
         story::Pod {
             key: key(pod),
             name: pod.name_any(),
-            origin: if Part::of(pod).is_some() { Origin::Added } else { Origin::Trace(pod.name_any()) },
+            origin: origin(pod),
             gpus: amount(GPU),
             cpu_milli: amount("cpu"),
             models: models(pod),
             special: self.special.named_by(pod).map(str::to_owned),
             pool: Said::of(pod).pool().map(str::to_owned),
             preemptible: Said::of(pod).preemptible(),
+            ray_cluster: ray_cluster(pod),
             ends: pod.annotations().contains_key(RUN_FOR_ANNOTATION),
         }
     }
@@ -236,6 +238,16 @@ fn gate(said: &Said<'_>) -> Gate {
         .gang()
         .map(|(name, size)| GangOf { name: name.to_owned(), size: usize::try_from(size).unwrap_or(usize::MAX) });
     Gate { reason, outlook, gang, pool: said.pool().map(str::to_owned) }
+}
+
+/// Only pods of the trace count at the end: neither those of the demonstration nor those that operators make.
+fn origin(pod: &Pod) -> Origin {
+    let of_trace = Part::of(pod).is_none() && pod.namespace().is_none_or(|namespace| namespace == NAMESPACE);
+    if of_trace { Origin::Trace(pod.name_any()) } else { Origin::Added }
+}
+
+fn ray_cluster(pod: &Pod) -> Option<String> {
+    pod.labels().get(names::RAY_CLUSTER).cloned()
 }
 
 /// Whether nobody new comes to a node: somebody cordoned it, or it is under maintenance.

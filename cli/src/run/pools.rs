@@ -133,7 +133,13 @@ pub fn tree(nodes: &[TraceNode]) -> Vec<ResourcePool> {
             let children: Vec<&Leaf> = LEAVES.iter().filter(|other| other.organisation == leaf.organisation).collect();
             pools.push(ResourcePool::new(leaf.organisation, organisation(&children, nodes)));
         }
-        let defaults = PoolDefaults { preemptible: Some(leaf.use_ == Use::Research), ..PoolDefaults::default() };
+        let research = leaf.use_ == Use::Research;
+        let defaults = PoolDefaults {
+            preemptible: Some(research),
+            // What comes as a Ray cluster comes as a gang.
+            gang_by: research.then(|| names::RAY_CLUSTER.to_owned()),
+            ..PoolDefaults::default()
+        };
         let spec = ResourcePoolSpec {
             parent: Some(leaf.organisation.to_owned()),
             defaults: Some(defaults),

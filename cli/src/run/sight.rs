@@ -24,6 +24,8 @@ pub(super) struct Player {
     pub(super) name: String,
     /// `None` for a pod of the trace.
     pub(super) part: Option<Part>,
+    /// The Ray cluster that it is of.
+    pub(super) ray_cluster: Option<String>,
     /// The pool that its GPUs count in, from when it was admitted on; `None` also for special GPUs.
     pub(super) counts_in: Option<String>,
     pub(super) gpus: Amount,
@@ -145,8 +147,18 @@ impl Sight {
 
     /// How far a part is.
     pub(super) fn cast(&self, part: Part) -> Cast {
+        self.cast_of(|player| player.part == Some(part))
+    }
+
+    /// How far the Ray cluster of a job is; it is named after it.
+    pub(super) fn ray(&self, job: &str) -> Cast {
+        let is_of = |cluster: &str| cluster.strip_prefix(job).is_some_and(|rest| rest.starts_with('-'));
+        self.cast_of(|player| player.ray_cluster.as_deref().is_some_and(is_of))
+    }
+
+    fn cast_of(&self, is_in: impl Fn(&Player) -> bool) -> Cast {
         let mut cast = Cast::default();
-        for player in self.pods.values().filter(|player| player.part == Some(part)) {
+        for player in self.pods.values().filter(|player| is_in(player)) {
             cast.all += 1;
             cast.running += usize::from(player.node.is_some());
             cast.told += usize::from(player.node.is_none() && player.told);
@@ -191,7 +203,17 @@ mod tests {
         let gpus = Amount::new(gpus);
         let (node, model, told) = (node.map(Into::into), Some("T4".into()), name.starts_with("told"));
         let counts_in = Some("pool".into());
-        Player { name: name.into(), part, counts_in, gpus, model, alone: !name.ends_with("gang"), node, told }
+        Player {
+            name: name.into(),
+            part,
+            ray_cluster: None,
+            counts_in,
+            gpus,
+            model,
+            alone: !name.ends_with("gang"),
+            node,
+            told,
+        }
     }
 
     /// Two hosts of 8 and 2 GPUs, one that is special and one without.

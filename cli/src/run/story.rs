@@ -11,6 +11,7 @@ mod event;
 mod evictions;
 mod feed;
 mod history;
+mod rays;
 mod refusal;
 mod tally;
 
@@ -100,6 +101,8 @@ pub struct Story {
     pods: BTreeMap<String, Known>,
     trace: BTreeMap<String, Fate>,
     evictions: evictions::Evictions,
+    /// Pods that went, by Ray cluster.
+    lost_by_rays: BTreeMap<String, usize>,
     acts: acts::Acts,
     plugins: BTreeMap<String, PluginFigures>,
     violations: Vec<Violation>,
@@ -169,6 +172,7 @@ impl Story {
     ///     special: None,
     ///     pool: None,
     ///     preemptible: false,
+    ///     ray_cluster: None,
     ///     ends: true,
     /// };
     /// story.tell(Duration::from_secs(2), Event::PodCreated(pod));
@@ -320,6 +324,9 @@ impl Story {
             Some((pod, eviction)) => {
                 self.evictions.add(pod.pool.as_deref().unwrap_or_default(), &eviction);
                 self.feed.evicted(self.now, &pod, &eviction);
+                if let Some(cluster) = pod.ray_cluster {
+                    *self.lost_by_rays.entry(cluster).or_default() += 1;
+                }
                 self.release(key, Stage::Finished);
             }
             None => self.end_of(key),
@@ -340,7 +347,25 @@ impl Story {
     }
 
     fn moment(&self) -> acts::Moment {
-        acts::Moment::of(self.levels().gpu, self.admission.all(), &self.evictions)
+        acts::Moment::of(self.levels().gpu, self.admission.all(), &self.evictions, self.rays())
+    }
+
+    fn rays(&self) -> rays::Rays {
+        let mut rays = rays::Rays::new();
+        for (cluster, evicted) in &self.lost_by_rays {
+            rays.entry(cluster.clone()).or_default().evicted = *evicted;
+        }
+        for (key, known) in self.pods.iter().filter(|(_, known)| known.stage != Stage::Finished) {
+            let Some(cluster) = &known.pod.ray_cluster else { continue };
+            let ray = rays.entry(cluster.clone()).or_default();
+            ray.pods += 1;
+            ray.running += usize::from(known.stage != Stage::Waiting);
+            if let Some(gate) = self.admission.gate(key) {
+                ray.waiting += 1;
+                ray.reason.clone_from(&gate.reason);
+            }
+        }
+        rays
     }
 
     fn end_of(&mut self, key: &str) {

@@ -1,7 +1,8 @@
 //! The pod that is being scheduled.
 
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::OnceCell;
+use core::cell::{OnceCell, RefCell};
 
 use weir_model::view::{PodView, TermView};
 use weir_model::{Amount, ContainerShape, PodShape, Resources, requests};
@@ -30,6 +31,8 @@ use crate::host::{self, Call, CurrentPod, TargetPod};
 pub struct Pod {
     object: OnceCell<Object>,
     spec: Index<8>,
+    /// What was asked for of [`Pod::request`] before: the pod of a cycle is asked about for each of its nodes.
+    requests: RefCell<Vec<(String, Amount)>>,
 }
 
 /// The annotation in which a host hands over the pod as it made it before. Whoever creates a pod can write it
@@ -200,10 +203,22 @@ impl Pod {
     /// A quantity that does not parse makes the verdict of the call an error that says where it stands.
     #[must_use]
     pub fn request(&self, resource: &str) -> Amount {
-        requests::pod_request(self, resource).unwrap_or_else(|error| {
-            host::fail(CurrentPod::NAME, &error);
-            Amount::ZERO
-        })
+        let known = |requests: &Vec<(String, Amount)>| {
+            requests.iter().find(|(name, _)| name == resource).map(|&(_, amount)| amount)
+        };
+        if let Some(amount) = known(&self.requests.borrow()) {
+            return amount;
+        }
+        match requests::pod_request(self, resource) {
+            Ok(amount) => {
+                self.requests.borrow_mut().push((String::from(resource), amount));
+                amount
+            }
+            Err(error) => {
+                host::fail(CurrentPod::NAME, &error);
+                Amount::ZERO
+            }
+        }
     }
 
     fn spec(&self, position: usize) -> Message<'_> {

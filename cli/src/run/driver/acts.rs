@@ -3,7 +3,7 @@
 //!
 //! Only what users and administrators do is done here: pods are created, a node is cordoned and its pods evicted.
 //! Who is admitted, and who has to go for it, is the sidecar's to decide. Each act begins when the watch has told
-//! that the one before came to its end; one that does not within [`PATIENCE`] says so, and the run goes on.
+//! that the one before came to its end; one that stands still for [`PATIENCE`] says so, and the run goes on.
 
 use std::time::Duration;
 
@@ -16,17 +16,18 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::Instant;
 
 use super::owners::Owners;
 use super::watch::Watch;
-use super::{AT_A_TIME, say};
+use super::{AT_A_TIME, Scope, ray, say};
 use crate::run::cast::{self, PRODUCTION_POOL, Part, RESEARCH_POOLS};
 use crate::run::objects;
 use crate::run::sight::{Cast, Hole, Sight};
 use crate::run::story::{Act, ActState, Event};
 
-/// How long an act may take: many times what it takes on two busy cores.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an act may stand still: longer than anybody takes to decide anything, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How long evicted pods may be missing before they are there again.
 const MADE_AGAIN: Duration = Duration::from_secs(2);
 
@@ -46,6 +47,7 @@ pub(super) struct Stage<'a> {
     pub(super) watch: &'a Watch,
     pub(super) owners: &'a Owners,
     pub(super) tell: &'a UnboundedSender<Event>,
+    pub(super) scope: Scope,
 }
 
 impl Stage<'_> {
@@ -55,15 +57,20 @@ impl Stage<'_> {
         if self.sight(Sight::free).await.is_empty() {
             return self.note("no GPU is free on hosts that take general pods, so nothing is borrowed and given back");
         }
+        let ray = self.scope == Scope::WithRay && self.ray_runs().await? == Course::Done;
         tokio::select! {
-            played = self.acts() => played,
+            played = self.acts(ray) => played,
             ended = self.keep_full() => ended,
         }
     }
 
-    async fn acts(&self) -> Result<()> {
+    /// The acts; with a RayJob that runs, also those in which another one waits and it has to go itself.
+    async fn acts(&self, ray: bool) -> Result<()> {
         if self.fill().await? == Course::Cut {
             return Ok(());
+        }
+        if ray {
+            self.ray_waits().await?;
         }
         let left = self.sight(|sight| left(sight, PRODUCTION_POOL)).await;
         let production = cast::production(left, self.sight(Sight::largest_host).await);
@@ -73,6 +80,9 @@ impl Stage<'_> {
         let count = production.len();
         if self.give_back(production).await? == Course::Cut {
             return Ok(());
+        }
+        if ray {
+            self.ray_goes().await?;
         }
         match self.sight(|sight| sight.host_of(Part::Production).map(str::to_owned)).await {
             Some(node) => self.drain(&node, count).await.map(drop),
@@ -145,6 +155,36 @@ impl Stage<'_> {
         .await
     }
 
+    /// A RayJob comes while there is room.
+    async fn ray_runs(&self) -> Result<Course> {
+        let act = Act::RayRuns { job: ray::RUNS.to_owned() };
+        let done = |sight: &Sight| sight.ray(ray::RUNS).running == ray::PODS;
+        self.act(act, async {
+            ray::submit(self.client, ray::RUNS, self.sight(Sight::largest_host).await).await?;
+            Ok(self.until(done, |sight| running(sight.ray(ray::RUNS))).await)
+        })
+        .await
+    }
+
+    /// A RayJob comes when the cluster is full.
+    async fn ray_waits(&self) -> Result<Course> {
+        let act = Act::RayWaits { job: ray::WAITS.to_owned() };
+        self.act(act, async {
+            ray::submit(self.client, ray::WAITS, self.sight(Sight::largest_host).await).await?;
+            Ok(self.until(|sight| waits_whole(sight, ray::WAITS), |sight| running(sight.ray(ray::WAITS))).await)
+        })
+        .await
+    }
+
+    /// The RayJob that ran had to go for production, and its operator made its pods again.
+    async fn ray_goes(&self) -> Result<Course> {
+        let act = Act::RayGoes { job: ray::RUNS.to_owned() };
+        self.act(act, async {
+            Ok(self.until(|sight| waits_whole(sight, ray::RUNS), |sight| running(sight.ray(ray::RUNS))).await)
+        })
+        .await
+    }
+
     /// A node is emptied, as `kubectl drain` does it, and production runs elsewhere.
     async fn drain(&self, node: &str, count: usize) -> Result<Course> {
         self.act(Act::Drain { node: node.to_owned() }, async {
@@ -203,11 +243,20 @@ impl Stage<'_> {
         Ok(course)
     }
 
-    /// Waits until the watch told what ends an act; how things stand, if it does not in time.
+    /// Waits until the watch told what ends an act; how things stand, if they stand still for too long.
     async fn until(&self, done: impl Fn(&Sight) -> bool, stands: impl Fn(&Sight) -> String) -> ActState {
-        match tokio::time::timeout(PATIENCE, self.told(done)).await {
-            Ok(()) => ActState::Done,
-            Err(_) => ActState::Cut { why: self.sight(stands).await },
+        let (mut heard, mut last) = (self.watch.heard(), (String::new(), Instant::now()));
+        loop {
+            if self.sight(&done).await {
+                return ActState::Done;
+            }
+            let now = self.sight(&stands).await;
+            if now != last.0 {
+                last = (now, Instant::now());
+            }
+            if tokio::time::timeout_at(last.1 + PATIENCE, heard.changed()).await.is_err() {
+                return ActState::Cut { why: last.0 };
+            }
         }
     }
 
@@ -231,6 +280,11 @@ impl Stage<'_> {
 fn left(sight: &Sight, pool: &str) -> i64 {
     let level = sight.pool(pool);
     level.reserved.minus(level.usage).minus(level.demand).units()
+}
+
+/// Whether all of a RayJob's cluster is there, and waits.
+fn waits_whole(sight: &Sight, job: &str) -> bool {
+    sight.ray(job) == Cast { all: ray::PODS, running: 0, told: ray::PODS }
 }
 
 /// GPUs that nobody holds on hosts that take general pods.

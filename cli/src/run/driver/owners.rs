@@ -43,7 +43,8 @@ impl Owners {
 
     fn next_of(&self, gone: &Pod) -> Option<Pod> {
         let templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        templates.get(&gone.name_any()).filter(|_| !objects::has_ended(gone)).map(|template| {
+        let ours = gone.namespace().as_deref() == Some(objects::NAMESPACE) && !objects::has_ended(gone);
+        templates.get(&gone.name_any()).filter(|_| ours).map(|template| {
             let mut next = template.clone();
             objects::shorten(&mut next, gone, Timestamp::now());
             next

@@ -37,9 +37,9 @@ impl Run {
         let arrivals = &self.workload.timeline.arrivals;
         let (tell, pods) = (&wires.tell, arrivals.len());
         tokio::try_join!(arrive(client, arrivals, owners, tell), until_decided(pods, scheduler, wires))?;
-        if self.scope == Scope::TraceAndStory {
+        if self.scope != Scope::TraceOnly {
             say(tell, Event::Note("every pod of the trace had its turn; now the story".to_owned()));
-            let stage = Stage { client, watch, owners, tell };
+            let stage = Stage { client, watch, owners, tell, scope: self.scope };
             tokio::select! {
                 played = stage.play() => played?,
                 ended = keep_telling_figures(scheduler, tell) => ended?,

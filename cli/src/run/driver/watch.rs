@@ -13,7 +13,6 @@ use tokio::task::JoinSet;
 use weir_api::{AdmissionRound, ResourcePool};
 
 use super::say;
-use crate::run::objects;
 use crate::run::observe::Observer;
 use crate::run::story::Event;
 
@@ -37,7 +36,7 @@ impl Watch {
         let mut tasks = JoinSet::new();
         let ears = Ears { tell: tell.clone(), observer: Arc::clone(&observer), told: Arc::new(told) };
         let nodes: Api<Node> = Api::all(client.clone());
-        let pods: Api<Pod> = Api::namespaced(client.clone(), objects::NAMESPACE);
+        let pods: Api<Pod> = Api::all(client.clone());
         let pools: Api<ResourcePool> = Api::all(client.clone());
         let rounds: Api<AdmissionRound> = Api::all(client.clone());
         tasks.spawn(ears.clone().listen(nodes, |observer, event| observer.node(event)));

@@ -261,8 +261,8 @@ not admitted         pods
         let expected = "\
 story
   ✓  1:10  production returns
-           labs-production uses 0 → 6 GPUs of its own; research brought back: labs-research 7 → 1, 1
-           pod evicted
+           labs-production uses 0 → 6 GPUs of its own; research brought back: labs-research 7 → 1
+           (entitled to 1), 1 pod evicted
   ✓  1:14  a node is drained
            g1 is cordoned, 0 pods evicted; the cluster has 8 → 8 GPUs to give
 ";

@@ -11,6 +11,7 @@ use weir_model::dimension::GPU;
 
 use super::admission::{PoolFigures, PoolLevel};
 use super::evictions::{EvictionRow, Evictions};
+use super::rays::{self, Rays};
 use super::{At, Level};
 use crate::run::words::{grouped, percent};
 
@@ -28,6 +29,21 @@ pub enum Act {
     Return {
         /// The pool.
         pool: String,
+    },
+    /// A RayJob comes and runs.
+    RayRuns {
+        /// Its name.
+        job: String,
+    },
+    /// A RayJob comes and waits, all of it.
+    RayWaits {
+        /// Its name.
+        job: String,
+    },
+    /// A RayJob has to go, all of it.
+    RayGoes {
+        /// Its name.
+        job: String,
     },
     /// A node is emptied for maintenance.
     Drain {
@@ -72,12 +88,19 @@ pub(super) struct Moment {
     pub(super) pools: BTreeMap<String, PoolLevel>,
     /// Everybody who went.
     pub(super) evictions: Evictions,
+    /// Ray clusters.
+    pub(super) rays: Rays,
 }
 
 impl Moment {
-    pub(super) fn of<'a>(gpu: Level, pools: impl Iterator<Item = &'a PoolFigures>, evictions: &Evictions) -> Self {
+    pub(super) fn of<'a>(
+        gpu: Level,
+        pools: impl Iterator<Item = &'a PoolFigures>,
+        evictions: &Evictions,
+        rays: Rays,
+    ) -> Self {
         let gpus = |figures: &PoolFigures| Some((figures.name.clone(), *figures.resources.get(GPU)?));
-        Self { gpu, pools: pools.filter_map(gpus).collect(), evictions: evictions.clone() }
+        Self { gpu, pools: pools.filter_map(gpus).collect(), evictions: evictions.clone(), rays }
     }
 
     fn pool(&self, name: &str) -> PoolLevel {
@@ -137,6 +160,9 @@ impl Played {
             Act::Fill { research, production } => filled(research, production, from, to),
             Act::Return { pool } => returned(pool, from, to),
             Act::Drain { node } => drained(node, from, to),
+            Act::RayRuns { job } => rays::runs(&to.rays, job),
+            Act::RayWaits { job } => rays::waits(&to.rays, job),
+            Act::RayGoes { job } => rays::went(&to.rays, job),
         };
         let sentence = match state {
             ActState::Cut { why } => format!("{sentence}; cut short: {why}"),
@@ -154,6 +180,9 @@ impl Act {
             Self::Fill { .. } => "research fills the cluster",
             Self::Return { .. } => "production returns",
             Self::Drain { .. } => "a node is drained",
+            Self::RayRuns { .. } => "a RayJob runs",
+            Self::RayWaits { .. } => "a RayJob waits as a whole",
+            Self::RayGoes { .. } => "a RayJob is preempted as a whole",
         }
     }
 }
@@ -189,10 +218,10 @@ fn returned(pool: &str, from: &Moment, to: &Moment) -> String {
     let mut givers: BTreeMap<&str, usize> = BTreeMap::new();
     gave.iter().for_each(|EvictionRow { pool, pods, .. }| *givers.entry(pool).or_default() += pods);
     for (at, (giver, pods)) in givers.into_iter().enumerate() {
-        let before = from.pool(giver).usage;
-        let (before, after) = (number(before), number(to.pool(giver).usage));
+        let (before, after) = (from.pool(giver).usage, to.pool(giver));
+        let [before, after, entitled] = [before, after.usage, after.entitlement].map(number);
         let begin = if at == 0 { "; research brought back: " } else { ", " };
-        sentence += &format!("{begin}{giver} {before} → {after}, {} evicted", pods_of(pods));
+        sentence += &format!("{begin}{giver} {before} → {after} (entitled to {entitled}), {} evicted", pods_of(pods));
     }
     sentence
 }
@@ -230,7 +259,7 @@ mod tests {
     fn moment(capacity: i64, pools: &[(&str, [i64; 3])], evicted: &[(&str, &str)]) -> Moment {
         let level = |&(name, [reserved, usage, demand]): &(&str, [i64; 3])| {
             let [reserved, usage, demand] = [reserved, usage, demand].map(Amount::new);
-            (name.to_owned(), PoolLevel { reserved, usage, demand, ..PoolLevel::default() })
+            (name.to_owned(), PoolLevel { reserved, entitlement: usage, usage, demand, ..PoolLevel::default() })
         };
         let used = pools.iter().map(|(_, [_, usage, _])| usage).sum();
         let gpu = Level { capacity: Amount::new(capacity), used: Amount::new(used), ..Level::default() };
@@ -238,7 +267,7 @@ mod tests {
         for (pool, message) in evicted {
             evictions.add(pool, &Eviction { reason: "Reclaimed".into(), message: (*message).into() });
         }
-        Moment { gpu, pools: pools.iter().map(level).collect(), evictions }
+        Moment { gpu, pools: pools.iter().map(level).collect(), evictions, rays: Rays::new() }
     }
 
     fn sentence(act: Act, state: ActState, from: Moment, to: Moment) -> String {
@@ -267,7 +296,8 @@ mod tests {
         let from = moment(100, &[("research", [20, 70, 0]), ("production", [60, 30, 0])], &[("research", to_it)]);
         let gone = [("research", to_it), ("research", to_it), ("research", to_it), ("research", to_other)];
         let to = moment(100, &[("research", [20, 54, 0]), ("production", [60, 46, 0])], &gone);
-        let said = "production uses 30 → 46 GPUs of its own; research brought back: research 70 → 54, 2 pods evicted";
+        let said = "production uses 30 → 46 GPUs of its own; research brought back: research 70 → 54 (entitled to 54), 2 pods \
+                    evicted";
         assert_eq!(sentence(act(), ActState::Done, from.clone(), to), said);
         let meanwhile = moment(100, &[("research", [20, 70, 0]), ("production", [60, 30, 16])], &gone[..1]);
         let why = "1 of 2 run".to_owned();

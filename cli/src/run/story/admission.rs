@@ -179,6 +179,11 @@ impl Admission {
         self.gates.len()
     }
 
+    /// The gate of a pod that waits.
+    pub(super) fn gate(&self, pod: &str) -> Option<&Gate> {
+        self.gates.get(pod)
+    }
+
     /// How many wait to whom nobody has said why.
     pub(super) fn unexplained(&self) -> usize {
         self.gates.values().filter(|gate| gate.reason.is_none()).count()

@@ -205,6 +205,8 @@ pub struct Pod {
     pub pool: Option<String>,
     /// Whether it may be taken back.
     pub preemptible: bool,
+    /// The Ray cluster that it is of.
+    pub ray_cluster: Option<String>,
     /// Whether it ends by itself after a time.
     pub ends: bool,
 }

@@ -314,6 +314,7 @@ mod tests {
             special: (models == ["G3"]).then(|| "G3".into()),
             pool: None,
             preemptible: false,
+            ray_cluster: None,
             ends: true,
         }
     }

@@ -26,6 +26,7 @@ fn created(key: &str, origin: Origin, gpus: i64) -> Event {
         special: None,
         pool: None,
         preemptible: false,
+        ray_cluster: None,
         ends: true,
     })
 }
@@ -244,7 +245,8 @@ fn an_act_is_told_when_it_begins_and_when_it_is_over() {
     assert_eq!(acts[0].state, ActState::Done);
     assert_eq!(
         acts[0].sentence,
-        "labs-production uses 0 → 6 GPUs of its own; research brought back: labs-research 7 → 1, 1 pod evicted"
+        "labs-production uses 0 → 6 GPUs of its own; research brought back: labs-research 7 → 1 (entitled to 1), 1 pod \
+         evicted"
     );
     let told = |text: &str| story.feed().lines().any(|line| line.text == text);
     assert!(told("production returns …") && told("production returns") && told("a node is drained …"));

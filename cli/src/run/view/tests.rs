@@ -115,8 +115,8 @@ fn the_story_shows_its_acts_and_what_came_of_each() {
             "╭ Story ",
             "│ ✓ production returns  1:10",
             "│   labs-production uses 0 → 6 GPUs of its own;",
-            "│   research brought back: labs-research 7 → 1, 1",
-            "│   pod evicted",
+            "│   research brought back: labs-research 7 → 1 ",
+            "│   (entitled to 1), 1 pod evicted",
             "a node is drained  1:14",
         ],
     );
