@@ -32,12 +32,16 @@ type pool struct {
 	// live is how many instances there are, those included that are being built.
 	live int
 
-	// waiting are those who wait for an instance, the first comer first. One who is handed nil builds one himself. since is
-	// from when on the first of them waits, or was first.
-	waiting []chan *instance
-	since   time.Time
+	// freed wakes one of those who wait, of whom there are waiting. woken says that one is on his way. Whoever comes first
+	// takes what is idle: handing each instance to the one who waits longest would put two goroutines to sleep and awake for
+	// each call, which takes longer than the call.
+	freed   sync.Cond
+	waiting int
+	woken   bool
 
-	// waited is for how long somebody has waited since the last build began, and building how long the last one took.
+	// since is from when on somebody waits; waited is for how long somebody has waited since the last build began, and
+	// building how long the last one took.
+	since            time.Time
 	waited, building time.Duration
 	retired          bool
 }
@@ -56,6 +60,7 @@ func newPool(ctx context.Context, name string, of recipe, logSeverity int32, han
 		most: instances(of.module),
 		live: 1,
 	}
+	p.freed.L = &p.mu
 	first, err := p.buildOne(ctx)
 	if err != nil {
 		return nil, err
@@ -75,28 +80,56 @@ func instances(m *module.Module) int {
 // take waits until it may have an instance. Whoever takes one gives it back, or discards it.
 func (p *pool) take(ctx context.Context) (*instance, error) {
 	p.mu.Lock()
-	if last := len(p.idle) - 1; last >= 0 {
-		popped := p.idle[last]
-		p.idle = p.idle[:last]
-		p.mu.Unlock()
-		return popped, nil
+	for len(p.idle) == 0 && p.live > 0 {
+		p.wait()
 	}
-	if p.live == 0 {
+	last := len(p.idle) - 1
+	if last < 0 {
 		p.live++
 		p.mu.Unlock()
 		return p.buildOne(ctx)
 	}
-	handed := make(chan *instance, 1)
-	if len(p.waiting) == 0 {
+	taken := p.idle[last]
+	p.idle = p.idle[:last]
+	p.wake()
+	if p.retired && p.waiting == 0 {
+		p.closeIdle()
+	}
+	p.mu.Unlock()
+	return taken, nil
+}
+
+// wait lets others go on until something has changed. It builds another instance, beside the calls, when there was enough
+// waiting for it.
+func (p *pool) wait() {
+	if p.waiting == 0 {
 		p.since = time.Now()
 	}
-	p.waiting = append(p.waiting, handed)
-	p.mu.Unlock()
-	taken := <-handed
-	if taken == nil {
-		return p.buildOne(ctx)
+	p.waiting++
+	p.freed.Wait()
+	p.waiting--
+	p.woken = false
+	now := time.Now()
+	p.waited += now.Sub(p.since)
+	p.since = now
+	if p.waited < patience*p.building || p.live == 0 || p.live >= p.most || p.retired {
+		return
 	}
-	return taken, nil
+	p.waited = 0
+	p.live++
+	go func() {
+		if built, err := p.buildOne(context.Background()); err == nil {
+			p.giveBack(built)
+		}
+	}()
+}
+
+// wake tells one of those who wait that there is something to have, or to build.
+func (p *pool) wake() {
+	if p.waiting > 0 && !p.woken && (len(p.idle) > 0 || p.live == 0) {
+		p.woken = true
+		p.freed.Signal()
+	}
 }
 
 // buildOne builds an instance that is counted already.
@@ -118,35 +151,13 @@ func (p *pool) giveBack(i *instance) {
 	i.handle.sight = outsideCycle
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case len(p.waiting) > 0:
-		p.hand(i)
-	case p.retired:
+	if p.retired && p.waiting == 0 {
 		p.live--
 		i.close()
-	default:
-		p.idle = append(p.idle, i)
-	}
-}
-
-// hand gives the first of those who wait an instance, or the right to build one. Its caller holds the lock.
-func (p *pool) hand(i *instance) {
-	now := time.Now()
-	p.waited += now.Sub(p.since)
-	p.since = now
-	first := p.waiting[0]
-	p.waiting = p.waiting[1:]
-	first <- i
-	if p.waited < patience*p.building || p.live >= p.most || p.retired {
 		return
 	}
-	p.waited = 0
-	p.live++
-	go func() {
-		if built, err := p.buildOne(context.Background()); err == nil {
-			p.giveBack(built)
-		}
-	}()
+	p.idle = append(p.idle, i)
+	p.wake()
 }
 
 // discard drops an instance that trapped: its memory is in the middle of something, and the extension would go on
@@ -161,10 +172,7 @@ func (p *pool) lost() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.live--
-	if p.live == 0 && len(p.waiting) > 0 {
-		p.live++
-		p.hand(nil)
-	}
+	p.wake()
 }
 
 // retire frees the idle instances, and those in flight when they come back. A call that comes later still works, on an
@@ -173,6 +181,10 @@ func (p *pool) retire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.retired = true
+	p.closeIdle()
+}
+
+func (p *pool) closeIdle() {
 	p.live -= len(p.idle)
 	for _, idle := range p.idle {
 		idle.close()

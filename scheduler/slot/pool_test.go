@@ -19,6 +19,7 @@ func counted(most int) (*pool, func() int) {
 		built++
 		return &instance{handle: &guestHandle{}}, nil
 	}}
+	p.freed.L = &p.mu
 	return p, func() int { mu.Lock(); defer mu.Unlock(); return built }
 }
 
@@ -67,7 +68,7 @@ func (p *pool) awaitWaiting(count int) {
 	for waiting := 0; waiting < count; {
 		runtime.Gosched()
 		p.mu.Lock()
-		waiting = len(p.waiting)
+		waiting = p.waiting
 		p.mu.Unlock()
 	}
 }
