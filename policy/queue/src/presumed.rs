@@ -6,6 +6,9 @@
 //! whoever finds no room is asked for once more with the guesses as they might also be, and where all of them
 //! find a node he may go.
 //!
+//! And the scheduler may put a pod where another was thought to go. That one needs the room that the first was
+//! thought to need, or it would look free and be given away: so it is thought of there at once.
+//!
 //! A pod that was admitted a moment ago is about to be bound, and then it is known where it is; its guess stays.
 //! Host ports are left out: of those who have some nobody is moved, and nobody is moved for them. Nothing is
 //! changed before all have found a node.
@@ -58,6 +61,30 @@ impl Queue {
         }
         moves.into_iter().for_each(|(pod, node)| self.think_of(pod, Some(node)));
         Ok(found)
+    }
+
+    /// Thinks of pods elsewhere whose room others hold by now, before anything is given away.
+    pub(crate) fn make_way(&mut self) {
+        let crowded = |queue: &Self, node: NodeId| {
+            let host = queue.nodes.host(node);
+            // A claim may stand on what those leave who are going; that crowds nobody out.
+            !host.free.is_sound() && !host.free_soon().is_sound()
+        };
+        let thought = self.unbound.iter().filter_map(|&pod| {
+            let record = self.pods.record(pod)?;
+            let running = record.running().filter(|running| !running.leaves())?;
+            let node = running.node.filter(|&node| crowded(self, node))?;
+            self.shapes.shape_of(record.shape).spec.ports.is_empty().then_some((pod, record.shape, node))
+        });
+        let thought: Vec<(u32, ShapeId, NodeId)> = thought.take(GUESSES).collect();
+        for (pod, shape, node) in thought {
+            // Those before may have made room enough.
+            if crowded(self, node)
+                && let Some(other) = self.best(shape, &Changed::default())
+            {
+                self.think_of(pod, Some(other));
+            }
+        }
     }
 
     /// Thinks of a node for an admitted pod that is not bound.

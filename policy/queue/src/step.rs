@@ -28,6 +28,7 @@ impl Queue {
         self.file_gangs();
         self.pools.learn(&self.dims);
         self.think_of_nodes();
+        self.make_way();
         self.judge_eligibility();
         self.pools.entitle(&self.ledger, &self.eligible, &self.nodes, &self.dims);
         let blocked = self.admit_all();

@@ -101,3 +101,31 @@ fn a_gang_finds_room_when_several_are_thought_of_elsewhere() {
     cluster.step();
     assert_eq!(thought_of(&cluster, "gang"), ["small", "small"]);
 }
+
+/// Lets the scheduler put a job's only pod on a node.
+fn bind(cluster: &mut Cluster, name: &str, node: &str) {
+    let mut pod = cluster.pods[&cluster.jobs[name][0]].clone();
+    if let Phase::Admitted(admitted) = &mut pod.phase {
+        admitted.node = Some(node.into());
+    }
+    cluster.change(pod);
+}
+
+/// ```text
+/// one  4 cores, where the first was thought to go
+/// two  4 cores, where the second was, and where the first went
+/// ```
+#[test]
+fn the_room_that_a_pod_left_to_another_is_not_given_away() {
+    let nodes = ["one", "two"].map(|name| node(name, &[("cpu", 4000)]));
+    let mut cluster = Cluster::new(vec![pool("a")], nodes.to_vec());
+    cluster.submit("first", job("a", cores(3, None)));
+    cluster.submit("second", job("a", cores(3, None)));
+    admit_unbound(&mut cluster, "first");
+    assert_eq!([thought_of(&cluster, "first"), thought_of(&cluster, "second")], [["one"], ["two"]]);
+    admit_unbound(&mut cluster, "second");
+    bind(&mut cluster, "first", "two");
+    cluster.submit("third", job("a", cores(2, None)));
+    cluster.step();
+    assert_eq!(cluster.why("third"), ["WaitingForPlacement: 0 of 1 fit on what is free now"]);
+}
