@@ -12,7 +12,7 @@ use weir_api::condition::{self, Preempted, Spared};
 use weir_api::round::{MAX_VICTIMS, Victim};
 use weir_queue::{Cause, Event, Eviction, Grounds, Released, Time, Uid};
 
-use super::going::{Act, Attempt, Plan, Recorded, Verdict};
+use super::going::{Act, Attempt, Plan, Recorded, Spare, Verdict};
 use super::{Done, Reign};
 use crate::book::BookError;
 use crate::pods::Known;
@@ -241,6 +241,10 @@ impl Reign<'_> {
         match step {
             Step::Reason if attempt == Attempt::Done && !self.going.contains(uid) => self.was_spared(uid),
             Step::Reason => self.going.told(uid, attempt, now),
+            // It was spared meanwhile, and it stays.
+            Step::Eviction if matches!(attempt, Attempt::Refused | Attempt::Failed) && !self.going.contains(uid) => {
+                self.set_back(uid, Spared::NotNeeded, "it need not go any more".to_owned());
+            }
             Step::Eviction => {
                 if attempt == Attempt::Done
                     && let Some(entry) = self.book.victims.get(&uid)
@@ -276,8 +280,8 @@ impl Reign<'_> {
     pub(super) fn spare(&mut self, uid: Uid) {
         self.to_evict.iter_mut().for_each(|eviction| eviction.victims.retain(|victim| victim.uid != uid));
         self.entered.retain(|&entered| entered != uid);
-        self.going.spare(uid);
-        if self.book.victims.remove(&uid).is_some() {
+        let spare = self.going.spare(uid);
+        if self.book.victims.remove(&uid).is_some() && spare == Spare::InTime {
             self.set_back(uid, Spared::NotNeeded, "it need not go any more".to_owned());
         }
     }

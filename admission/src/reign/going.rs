@@ -68,14 +68,25 @@ pub(super) enum Verdict {
     Dropped,
 }
 
+/// What sparing a pod comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// It stays.
+    InTime,
+    /// Its eviction is on its way: it goes, unless the API server refuses, and the reason must stand on it.
+    TooLate,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Its reason does not stand on it; not before this moment.
     Untold(Time),
-    /// Somebody writes or evicts at this moment.
-    UnderWay,
+    /// Its reason is being written at this moment.
+    BeingTold,
     /// Its reason stands on it; not before this moment.
     Told(Time),
+    /// Its eviction is asked for at this moment.
+    BeingEvicted,
     /// The API server took the eviction.
     Evicted,
 }
@@ -148,8 +159,13 @@ impl Going {
     }
 
     /// A victim need not go any more.
-    pub(super) fn spare(&mut self, uid: Uid) {
+    pub(super) fn spare(&mut self, uid: Uid) -> Spare {
+        let stage = self.victims.get(&uid).map(|victim| victim.stage);
         self.remove(uid);
+        match stage {
+            Some(Stage::BeingEvicted | Stage::Evicted) => Spare::TooLate,
+            _ => Spare::InTime,
+        }
     }
 
     fn remove(&mut self, uid: Uid) -> Option<Plan> {
@@ -176,11 +192,11 @@ impl Going {
                 Stage::Untold(from) => {
                     untold.insert(victim.recorded.plan.clone());
                     if from <= now && !self.taken_back.contains_key(&uid) {
-                        victim.stage = Stage::UnderWay;
+                        victim.stage = Stage::BeingTold;
                         acts.push(Act::Tell(uid));
                     }
                 }
-                Stage::UnderWay => drop(busy.insert(victim.recorded.plan.clone())),
+                Stage::BeingTold | Stage::BeingEvicted => drop(busy.insert(victim.recorded.plan.clone())),
                 Stage::Told(_) | Stage::Evicted => {}
             }
         }
@@ -195,7 +211,7 @@ impl Going {
         }
         let evict: Vec<Uid> = next.into_values().map(|(_, uid)| uid).collect();
         for uid in evict {
-            self.set(uid, Stage::UnderWay);
+            self.set(uid, Stage::BeingEvicted);
             acts.push(Act::Evict(uid));
         }
         acts
@@ -344,6 +360,15 @@ mod tests {
         let mut going = Going::default();
         going.add(uid(1), alone);
         assert_eq!(going.due(at(1)), [Act::Evict(uid(1))]);
+    }
+
+    #[test]
+    fn who_is_spared_when_its_eviction_is_on_its_way_is_spared_too_late() {
+        let mut going = three();
+        told(&mut going);
+        assert_eq!(going.due(at(10)), [Act::Evict(uid(2))]);
+        assert_eq!([going.spare(uid(1)), going.spare(uid(2))], [Spare::InTime, Spare::TooLate]);
+        assert!(!going.contains(uid(2)), "and nobody asks for it again");
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct RunArgs {
     /// Pods of the trace: a sample that keeps the proportions of shapes.
     #[arg(long, default_value_t = 2000)]
     pods: usize,
-    /// Seconds of the trace in one second; without it, so that 40 pods come in a second.
+    /// Seconds of the trace in one second; without it, so that 50 pods come in a second.
     #[arg(long, value_parser = positive)]
     speed: Option<f64>,
     /// Leave the cluster up at the end; `weir down` ends it.

@@ -47,7 +47,7 @@ pub(super) struct Timeline {
 
 /// Pods that come in a second on average where nobody says otherwise: what two cores can create, bind, run
 /// and finish beside everything else.
-const ARRIVALS_PER_SECOND: f64 = 40.0;
+const ARRIVALS_PER_SECOND: f64 = 50.0;
 /// A pause between two arrivals that is longer than this many median ones is cut to it.
 const LONGEST_PAUSE: f64 = 10.0;
 /// The median pod lives this part of the replay.
@@ -181,15 +181,15 @@ mod tests {
     }
 
     #[test]
-    fn without_a_speed_forty_pods_come_in_a_second() {
+    fn without_a_speed_fifty_pods_come_in_a_second() {
         let pods: Vec<TracePod> = (0..400).map(|i| pod(i * 1000, i * 1000 + 5)).collect();
-        assert_eq!(last_arrival(&Timeline::new(pods, Pace { speed: None }, 42)), Duration::from_secs(10));
+        assert_eq!(last_arrival(&Timeline::new(pods, Pace { speed: None }, 42)), Duration::from_secs(8));
     }
 
     #[test]
     fn what_was_done_to_time_is_said() {
         let pods: Vec<TracePod> = (0..400).map(|i| pod(i * 1000, i * 1000 + 100)).collect();
-        let said = "1 s is 11.1 h of the trace without its quiet stretches; pods live 1995 times as long";
+        let said = "1 s is 13.9 h of the trace without its quiet stretches; pods live 1995 times as long";
         assert_eq!(Timeline::new(pods, Pace { speed: None }, 42).told(), said);
     }
 
