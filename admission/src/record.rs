@@ -7,10 +7,11 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use weir_api::gang;
 use weir_model::Amount;
 use weir_queue::{Admission, DecidedOn, Grounds, Time};
 
-use crate::read::written;
+use crate::read::{moment, written};
 
 /// The record of a decision, in base units, so that anyone can add it up.
 #[must_use]
@@ -33,10 +34,35 @@ pub fn finishing(epoch: i64, now: Time) -> String {
     json!({ "epoch": epoch, "at": now.millis(), "finishes": "what an earlier leader recorded" }).to_string()
 }
 
-/// The part of a record that the sentence is made from.
+/// What a gang's status says of a record: the figures of its own pool. `None` where the record has none.
+///
+/// ```
+/// use weir_admission::record::decided_on;
+/// let record = r#"{"epoch":7,"at":1000,"figures":[{"pool":"labs","resource":"cpu","entitlement":8000,"usage":2000,"asked":500}]}"#;
+/// let decided = decided_on("labs", record).unwrap();
+/// assert_eq!((decided.epoch, &*decided.resources[0].requested.0), (7, "500m"));
+/// assert_eq!(decided_on("labs", r#"{"epoch":8,"finishes":"what an earlier leader recorded"}"#), None);
+/// ```
+#[must_use]
+pub fn decided_on(pool: &str, record: &str) -> Option<gang::DecidedOn> {
+    let Record { epoch, at, figures, would_have: _ } = serde_json::from_str(record).ok()?;
+    let own = figures.into_iter().filter(|figure| figure.pool == pool);
+    let resource = |Figure { pool: _, resource, entitlement, usage, asked }: Figure| {
+        let [entitlement, usage, requested] =
+            [entitlement, usage, asked].map(|units| written(&resource, Amount::new(units)));
+        gang::DecidedResource { name: resource, entitlement, usage, requested }
+    };
+    let resources: Vec<gang::DecidedResource> = own.map(resource).collect();
+    let time = Some(moment(Time::from_millis(at)));
+    (!resources.is_empty()).then_some(gang::DecidedOn { epoch, time, resources })
+}
+
+/// The part of a record that is read again.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Record {
+    epoch: i64,
+    at: u64,
     figures: Vec<Figure>,
     would_have: Option<String>,
 }
@@ -70,7 +96,8 @@ pub fn sentence(grounds: Grounds, pool: &str, record: Option<&str>) -> String {
         Grounds::WithinEntitlement | Grounds::OnLoan | Grounds::Replacement | Grounds::NotEnforced => {}
     }
     // Only the sidecar writes a record; one that cannot be read says nothing.
-    let Record { figures, would_have } = record.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let Record { figures, would_have, .. } =
+        record.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     if let Some(would_have) = would_have {
         return format!("not enforced; it would have {would_have}");
     }

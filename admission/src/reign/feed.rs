@@ -124,6 +124,14 @@ impl Reign<'_> {
             let told = Told { condition: condition::ADMITTED, status: "True", reason: grounds.as_str(), message };
             self.will_tell(uid, told);
         }
+        // A leader that ended may not have come to say on the Gang what it had decided on.
+        if let (Phase::Admitted(_), Some(gang)) = (&pod.phase, &known.gang)
+            && let Some(record) = written.annotations().get(names::DECIDED_ON)
+            && let Some(decided) = record::decided_on(&known.pool, record)
+            && self.report.decided.get(gang).is_none_or(|said| said.epoch < decided.epoch)
+        {
+            self.report.decided.insert(gang.clone(), decided);
+        }
         self.old_signs(written);
         match known.covered(uid).filter(|_| !known.terminating) {
             Some(pod) => self.budgets.pod(pod),

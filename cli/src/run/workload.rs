@@ -93,7 +93,7 @@ mod tests {
         assert_eq!((title.as_str(), nodes, pods), ("openb gpuspec33", 1523, 2000));
         // 44 % of the GPU pods of the trace ask for a fraction
         assert!((750..=790).contains(&rounded_up), "{rounded_up}");
-        assert_eq!(workload.timeline.arrivals.last().unwrap().at.as_secs(), 50);
+        assert_eq!(workload.timeline.arrivals.last().unwrap().at.as_secs(), 40);
     }
 
     #[test]

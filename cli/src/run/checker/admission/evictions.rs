@@ -118,6 +118,8 @@ pub struct ForSomebody {
     /// By the claimant's first pod, one after the other.
     plans: BTreeMap<String, Vec<Plan>>,
     pods: BTreeMap<String, Fate>,
+    /// How many were admitted to each pool.
+    admitted: BTreeMap<String, u64>,
     ground: Ground,
 }
 
@@ -128,6 +130,9 @@ struct Plan {
     victims: BTreeSet<String>,
     /// How often the ground had moved when it was told first.
     moves: u64,
+    /// How many had been admitted to the pool by then. Whoever stands before the claimant there may take what was
+    /// freed first; then the plan for the claimant is another one, and no eviction too many.
+    admitted: u64,
 }
 
 /// What became of a pod.
@@ -168,7 +173,8 @@ impl ForSomebody {
     fn twice(&self, claimant: &str, plans: &[Plan]) -> Option<Breach> {
         let again = plans.windows(2).find_map(|pair| {
             let [first, second] = pair else { return None };
-            let evicted = self.carried_out(first).filter(|_| first.moves == second.moves)?;
+            let same = first.moves == second.moves && first.admitted == second.admitted;
+            let evicted = self.carried_out(first).filter(|_| same)?;
             let more = second.victims.difference(&first.victims).count();
             (more > 0).then(|| format!("{} went for it, and then {more} more had to go", evicted.join(", ")))
         })?;
@@ -193,11 +199,12 @@ impl Invariant for ForSomebody {
     fn round_seen(&mut self, round: &AdmissionRound) {
         for claim in round.spec.claims.iter().filter(|claim| !claim.victims.is_empty()) {
             let Some(claimant) = claim.claimant.first() else { continue };
+            let admitted = self.admitted.get(&claim.pool).copied().unwrap_or(0);
             let plans = self.plans.entry(claimant.clone()).or_default();
             let victims: BTreeSet<String> = claim.victims.iter().cloned().collect();
             if plans.last().is_none_or(|plan| plan.victims != victims) {
                 let moves = self.ground.moves_of(&claim.pool);
-                plans.push(Plan { pool: claim.pool.clone(), victims, moves });
+                plans.push(Plan { pool: claim.pool.clone(), victims, moves, admitted });
             }
         }
     }
@@ -209,6 +216,9 @@ impl Invariant for ForSomebody {
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
         self.note(admission.pod).admitted = true;
+        if let Some(pool) = Said::of(admission.pod).pool() {
+            *self.admitted.entry(pool.to_owned()).or_default() += 1;
+        }
         Ok(())
     }
 
