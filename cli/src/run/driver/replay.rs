@@ -22,7 +22,7 @@ use crate::run::timeline::Arrival;
 /// How often the scheduler is asked for its metrics.
 const METRICS_EVERY: Duration = Duration::from_millis(500);
 /// How long the sidecar may take, when all is over, to say on the last pods what it did.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const LAST_WORDS: Duration = Duration::from_secs(60);
 
 impl Run {
     pub(super) async fn replay(
