@@ -157,21 +157,8 @@ impl Demo {
             0 if gpus > 0 => vec![HOSTS[1 + self.random(6)].0.to_owned()],
             _ => Vec::new(),
         };
-        let (origin, cpu_milli) = (Origin::Trace(name.clone()), Amount::new(cores * 1000));
-        let (key, gpus) = (name.clone(), Amount::new(gpus));
-        let pod = Pod {
-            key,
-            name,
-            origin,
-            gpus,
-            cpu_milli,
-            models,
-            special: None,
-            pool: None,
-            preemptible: false,
-            ray_cluster: None,
-            ends: true,
-        };
+        let origin = Origin::Trace(name.clone());
+        let pod = Pod { models, ..Pod::plain(&name, origin, Amount::new(gpus), Amount::new(cores * 1000)) };
         self.story.tell(now, Event::PodCreated(pod.clone()));
         self.waiting.push(pod);
         self.created += 1;

@@ -23,21 +23,7 @@ pub(crate) fn node(name: &str, model: Option<&str>, gpus: i64, cores: i64) -> Ev
 
 pub(crate) fn pod(name: &str, gpus: i64, cores: i64) -> Event {
     let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
-    let origin = Origin::Trace(name.into());
-    let (key, name, models) = (name.into(), name.into(), Vec::new());
-    Event::PodCreated(Pod {
-        key,
-        name,
-        origin,
-        gpus,
-        cpu_milli,
-        models,
-        special: None,
-        pool: None,
-        preemptible: false,
-        ray_cluster: None,
-        ends: true,
-    })
+    Event::PodCreated(Pod::plain(name, Origin::Trace(name.into()), gpus, cpu_milli))
 }
 
 pub(crate) fn bound(pod: &str, node: &str) -> Event {

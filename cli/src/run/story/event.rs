@@ -211,6 +211,26 @@ pub struct Pod {
     pub ends: bool,
 }
 
+impl Pod {
+    /// A pod that is called by its key, goes on any model, asks for no admission and ends by itself.
+    #[must_use]
+    pub fn plain(key: &str, origin: Origin, gpus: Amount, cpu_milli: Amount) -> Self {
+        Self {
+            key: key.to_owned(),
+            name: key.to_owned(),
+            origin,
+            gpus,
+            cpu_milli,
+            models: Vec::new(),
+            special: None,
+            pool: None,
+            preemptible: false,
+            ray_cluster: None,
+            ends: true,
+        }
+    }
+}
+
 /// What a scheduler plugin did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PluginFigures {

@@ -15,20 +15,7 @@ fn host(name: &str, gpus: i64) -> Event {
 
 fn created(key: &str, origin: Origin, gpus: i64) -> Event {
     let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(4_000));
-    let (key, name, models) = (key.into(), key.into(), Vec::new());
-    Event::PodCreated(Pod {
-        key,
-        name,
-        origin,
-        gpus,
-        cpu_milli,
-        models,
-        special: None,
-        pool: None,
-        preemptible: false,
-        ray_cluster: None,
-        ends: true,
-    })
+    Event::PodCreated(Pod::plain(key, origin, gpus, cpu_milli))
 }
 
 fn of_trace(key: &str, gpus: i64) -> Event {
