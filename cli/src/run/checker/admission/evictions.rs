@@ -120,6 +120,8 @@ pub struct ForSomebody {
     pods: BTreeMap<String, Fate>,
     /// How many were admitted to each pool.
     admitted: BTreeMap<String, u64>,
+    /// Whoever goes for somebody of a pool, as the record was told last.
+    standing: BTreeMap<String, BTreeSet<String>>,
     ground: Ground,
 }
 
@@ -128,6 +130,9 @@ pub struct ForSomebody {
 struct Plan {
     pool: String,
     victims: BTreeSet<String>,
+    /// Of those, whoever went for nobody of the pool before. Claimants of a pool may change places: the first of
+    /// them takes what is freed first, and the other one waits for those who went for him.
+    new: BTreeSet<String>,
     /// How often the ground had moved when it was told first.
     moves: u64,
     /// How many had been admitted to the pool by then. Whoever stands before the claimant there may take what was
@@ -175,7 +180,7 @@ impl ForSomebody {
             let [first, second] = pair else { return None };
             let same = first.moves == second.moves && first.admitted == second.admitted;
             let evicted = self.carried_out(first).filter(|_| same)?;
-            let more = second.victims.difference(&first.victims).count();
+            let more = second.new.difference(&first.victims).count();
             (more > 0).then(|| format!("{} went for it, and then {more} more had to go", evicted.join(", ")))
         })?;
         let called = self.pods.get(claimant).map_or_else(|| claimant.to_owned(), |fate| fate.called.clone());
@@ -197,16 +202,22 @@ impl Invariant for ForSomebody {
     }
 
     fn round_seen(&mut self, round: &AdmissionRound) {
+        let mut standing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for claim in round.spec.claims.iter().filter(|claim| !claim.victims.is_empty()) {
+            standing.entry(claim.pool.clone()).or_default().extend(claim.victims.iter().cloned());
             let Some(claimant) = claim.claimant.first() else { continue };
             let admitted = self.admitted.get(&claim.pool).copied().unwrap_or(0);
             let plans = self.plans.entry(claimant.clone()).or_default();
             let victims: BTreeSet<String> = claim.victims.iter().cloned().collect();
             if plans.last().is_none_or(|plan| plan.victims != victims) {
                 let moves = self.ground.moves_of(&claim.pool);
-                plans.push(Plan { pool: claim.pool.clone(), victims, moves, admitted });
+                let before = self.standing.get(&claim.pool);
+                let new = victims.iter().filter(|uid| !before.is_some_and(|before| before.contains(*uid)));
+                let new = new.cloned().collect();
+                plans.push(Plan { pool: claim.pool.clone(), victims, new, moves, admitted });
             }
         }
+        self.standing = standing;
     }
 
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
@@ -446,6 +457,30 @@ mod tests {
         judge.goes("c");
         judge.sees(&pod("prod", json!([])));
         assert_eq!(judge.finds(), ["C5 broken: team/prod: team/a went for it, and then 2 more had to go"]);
+    }
+
+    #[test]
+    fn claimants_of_a_pool_may_change_places() {
+        let claims = |claims: &[(&str, &[&str])]| {
+            let claim = |(claimant, victims): &(&str, &[&str])| json!({ "claimant": [claimant], "pool": "production", "victims": victims });
+            let claims: Vec<Value> = claims.iter().map(claim).collect();
+            let spec = json!({ "epoch": 1, "claims": claims, "victims": [] });
+            AdmissionRound::new("weir", serde_json::from_value(spec).unwrap())
+        };
+        let ending = |then: &[&str]| {
+            let mut judge = Judge::new();
+            judge.sees(&waits("first"));
+            judge.0.round_seen(&claims(&[("prod", &["a"]), ("first", &["b"])]));
+            judge.goes("a");
+            // The one before it took what was freed for it, and it waits for what goes for the other.
+            judge.0.round_seen(&claims(&[("prod", then)]));
+            then.iter().for_each(|victim| judge.goes(victim));
+            judge.sees(&pod("first", json!([])));
+            judge.sees(&pod("prod", json!([])));
+            judge.finds()
+        };
+        assert_eq!(ending(&["b"]), [""; 0]);
+        assert_eq!(ending(&["b", "c"]), ["C5 broken: team/prod: team/a went for it, and then 1 more had to go"]);
     }
 
     #[test]
