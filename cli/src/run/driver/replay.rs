@@ -120,11 +120,18 @@ pub(super) async fn tell_figures(scheduler: &Scheduler, tell: &UnboundedSender<E
     Ok(figures.to_be_tried)
 }
 
-/// Judges what could not be judged before. What the sidecar has yet to say on a pod is waited for.
+/// Judges what could not be judged before. What the sidecar has yet to say on those who are admitted or evicted by
+/// now is waited for; what happens meanwhile is nobody's to judge, or a busy cluster would never come to its end.
 async fn judge_the_rest(watch: &Watch, tell: &UnboundedSender<Event>) {
     let mut heard = watch.heard();
-    let silent = async { while !watch.observer().await.settled().is_empty() && heard.changed().await.is_ok() {} };
-    let _ = tokio::time::timeout(LAST_WORDS, silent).await;
-    let found = watch.observer().await.settled();
-    found.into_iter().for_each(|violation| say(tell, Event::Violated(violation)));
+    let mut open = watch.observer().await.settled();
+    let mended = async {
+        while !open.is_empty() && heard.changed().await.is_ok() {
+            let still = watch.observer().await.settled();
+            open.retain(|one| still.iter().any(|other| (other.invariant, &other.pod) == (one.invariant, &one.pod)));
+        }
+    };
+    // What stands after that time stands.
+    let _ = tokio::time::timeout(LAST_WORDS, mended).await;
+    open.into_iter().for_each(|violation| say(tell, Event::Violated(violation)));
 }
