@@ -30,6 +30,7 @@ mod numbers;
 mod rays;
 mod report;
 mod signs;
+mod unsaid;
 mod words;
 
 pub use words::Announcements;
@@ -189,8 +190,8 @@ struct Reign<'a> {
     going: going::Going,
     /// When the record was last written, which shows that this replica leads.
     fenced: Instant,
-    /// What is to be said on pods, by pod and condition.
-    to_tell: BTreeMap<words::Place, Told>,
+    /// What is to be said on pods.
+    to_tell: unsaid::Unsaid,
     /// What is being written.
     being_told: BTreeMap<words::Place, Told>,
     being_announced: usize,
@@ -234,7 +235,7 @@ impl<'a> Reign<'a> {
             entered: Vec::new(),
             going: going::Going::default(),
             fenced: Instant::now(),
-            to_tell: BTreeMap::new(),
+            to_tell: unsaid::Unsaid::default(),
             being_told: BTreeMap::new(),
             being_announced: 0,
             gates_under_way: 0,

@@ -1,7 +1,7 @@
 //! What is said on pods: conditions first, then the events beside them.
 //!
-//! Gates go before words, and so do the pods that somebody is creating just now: nobody waits for words. The
-//! condition is what stands on a pod and what its owner asks for, so all conditions are written before the first
+//! Gates go before words, and so do the pods that somebody is creating just now: nobody waits for words. But pods
+//! may come all day; so once a word has waited for long enough, some go beside them. The condition is what stands on a pod and what its owner asks for, so all conditions are written before the first
 //! event is; after a thousand admissions they stand in half the time. Events that wait outlive a reign that begins
 //! anew, as the pods' conditions do; one that a process does not get to write is lost with it, and the condition
 //! says the same for as long as the pod is there.
@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use weir_api::condition;
@@ -43,6 +44,13 @@ pub(super) type Place = (Uid, &'static str);
 /// Part of the writers that says something while others wait for the same API server.
 const BESIDE_OTHERS: usize = 32;
 
+/// For how long somebody may not be told while pods are created and some gates go, and which part of the writers
+/// speaks then.
+const WHILE_PODS_COME: (Duration, usize) = (Duration::from_secs(1), 4);
+
+/// The same while more gates are to go than there are writers: there is an end to that.
+const WHILE_GATES_GO: (Duration, usize) = (Duration::from_secs(10), 16);
+
 /// How many events may wait to be written; of more than so many changes at once some are not told of.
 const MOST: usize = 20_000;
 
@@ -53,16 +61,13 @@ impl Reign<'_> {
         if self.being_told.get(&place) == Some(&told) {
             self.to_tell.remove(&place);
         } else {
-            self.to_tell.insert(place, told);
+            self.to_tell.put(place, told);
         }
     }
 
-    /// Says on pods what is to be said; next to nothing while gates, or those who create pods, wait for the same
-    /// API server.
+    /// Says on pods what is to be said.
     pub(super) fn say(&mut self) {
-        let writers = self.seat.config.cycle.writers;
-        let others_wait = self.gates_under_way > 0 || self.seat.calls.are_coming();
-        let at_once = if others_wait { writers.div_ceil(BESIDE_OTHERS) } else { writers };
+        let at_once = self.words_at_once();
         while self.being_told.len() + self.being_announced < at_once {
             if !self.say_next() && !self.announce_next() {
                 return;
@@ -70,10 +75,22 @@ impl Reign<'_> {
         }
     }
 
+    /// How many words may be written at once: next to nothing while gates, or those who create pods, wait for the
+    /// same API server.
+    fn words_at_once(&self) -> usize {
+        let writers = self.seat.config.cycle.writers;
+        let (patience, then) = match self.gates_under_way {
+            many if many > writers => WHILE_GATES_GO,
+            0 if !self.seat.calls.are_coming() => return writers,
+            _ => WHILE_PODS_COME,
+        };
+        let long = self.to_tell.since().is_some_and(|since| since.elapsed() >= patience);
+        writers.div_ceil(if long { then } else { BESIDE_OTHERS })
+    }
+
     /// Begins to write the next condition, if there is one.
     fn say_next(&mut self) -> bool {
-        while let Some(place) = self.to_tell.keys().find(|place| !self.being_told.contains_key(place)).copied() {
-            let Some(told) = self.to_tell.remove(&place) else { return false };
+        while let Some((place, told)) = self.to_tell.next(|place| !self.being_told.contains_key(place)) {
             let Some(known) = self.pods.get_mut(place.0) else { continue };
             let Some(news) = known.news(&told) else { continue };
             known.said = super::now();
@@ -118,7 +135,7 @@ impl Reign<'_> {
             (Outcome::Failed(_), Some(_)) if told.condition == condition::PREEMPTED && self.going.contains(uid) => {}
             (Outcome::Failed(error), Some(_)) => {
                 tracing::warn!(error, %uid, "a condition is not written; trying again");
-                self.to_tell.entry((uid, told.condition)).or_insert(told);
+                self.to_tell.put_back((uid, told.condition), told);
             }
             _ => {}
         }
