@@ -3,8 +3,8 @@
 //!
 //! Research asks for whatever is free, each pod for what one host has left, so that the cluster is full to the
 //! last GPU with about as many pods as it has hosts. They name the model, as many of the trace's do: where a pod
-//! that needs little takes a part of a large host, somebody else would find none. Production asks for whole hosts, and for no more than half of what
-//! its pool has left of its reservation. They are marked with labels, so that the watch tells them apart from the
+//! that needs little takes a part of a large host, somebody else would find none. Production asks for whole hosts,
+//! for no more than half of what its pool has left of its reservation. They are marked with labels, so that the watch tells them apart from the
 //! trace's, which alone are counted at the end.
 
 use std::cmp::Reverse;
@@ -35,6 +35,8 @@ pub(super) const PRODUCTION_POOL: &str = "vision-production";
 
 /// How many pods make a gang.
 const GANG: usize = 4;
+/// How many hosts production asks for at most: enough to see, in a time in which somebody watches.
+const MOST_HOSTS: i64 = 48;
 /// CPU and memory for each GPU: less than any host has, so that GPUs are what runs out.
 const CPU_MILLI: i64 = 1000;
 const MEMORY_MIB: i64 = 1024;
@@ -90,14 +92,14 @@ pub(super) fn research(holes: &[Hole], before: usize) -> Vec<Pod> {
     pods
 }
 
-/// Production: whole hosts of so many GPUs, half of what its pool has left, and at least one.
+/// Production: whole hosts of so many GPUs, half of what its pool has left, at least one and at most [`MOST_HOSTS`].
 pub(super) fn production(left: i64, host: i64) -> Vec<Pod> {
     let gpus = host.min(left);
     if gpus <= 0 {
         return Vec::new();
     }
     let member = || Member { at: Duration::ZERO, pool: PRODUCTION_POOL, preemptible: false, gang: None };
-    let count = (left / 2 / gpus).max(1);
+    let count = (left / 2 / gpus).clamp(1, MOST_HOSTS);
     (0..count).zip(0..).map(|(_, number)| pod(Part::Production, number, gpus, Vec::new(), member())).collect()
 }
 
@@ -178,6 +180,7 @@ mod tests {
         assert_eq!(asked(9, 8), ["8"]);
         assert_eq!(asked(3, 8), ["3"], "less than a host is left");
         assert_eq!(asked(0, 8), [""; 0]);
+        assert_eq!(asked(5000, 8).len(), 48);
         let pods = production(50, 8);
         assert!(pods.iter().all(|pod| !Said::of(pod).preemptible() && Said::of(pod).pool() == Some(PRODUCTION_POOL)));
         assert_eq!(Part::of(&pods[0]), Some(Part::Production));
