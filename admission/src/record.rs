@@ -16,9 +16,13 @@ use crate::read::{moment, written};
 /// The record of a decision, in base units, so that anyone can add it up.
 #[must_use]
 pub fn of(admission: &Admission, epoch: i64, now: Time) -> String {
-    let figures = admission.decided_on.iter().map(|DecidedOn { pool, dim, entitlement, usage, asked }| {
-        json!({ "pool": pool.0, "resource": dim, "entitlement": entitlement.units(), "usage": usage.units(),
-            "asked": asked.units() })
+    let figures = admission.decided_on.iter().map(|DecidedOn { pool, dim, entitlement, usage, beyond, asked }| {
+        let mut figure = json!({ "pool": pool.0, "resource": dim, "entitlement": entitlement.units(),
+            "usage": usage.units(), "asked": asked.units() });
+        if !beyond.is_zero() {
+            figure["beyond"] = beyond.units().into();
+        }
+        figure
     });
     let mut record = json!({ "epoch": epoch, "round": admission.round, "at": now.millis(),
         "pods": admission.pods.len(), "figures": figures.collect::<Vec<_>>() });

@@ -14,6 +14,7 @@ use crate::claim::Claim;
 use crate::decision::{Admission, DecidedOn, Decision};
 use crate::eligibility::left;
 use crate::explain::Explanation;
+use crate::ledger::beyond;
 use crate::nodes::{Books, NodeId};
 use crate::order::{Entry, Place, Rank, Unit};
 use crate::place::Shortfall;
@@ -40,6 +41,8 @@ type Admitter = fn(&Queue, Case) -> Result<(), Why>;
 const ADMITTERS: [Admitter; 2] = [within_entitlement, within_reservation];
 
 /// B3: usage and request within the entitlement of the pool and every ancestor, in every dimension it asks for.
+/// What other pools of an ancestor use beyond their own entitlements does not count there: it is taken back where
+/// somebody needs the room, and not for the sake of the sum. Limits count all of it.
 fn within_entitlement(queue: &Queue, Case { leaf, ask, .. }: Case) -> Result<(), Why> {
     for pool in queue.pools.tree.path(leaf) {
         for (dim, asked) in queue.shapes.ask_of(ask).amounts.iter() {
@@ -52,7 +55,11 @@ fn within_entitlement(queue: &Queue, Case { leaf, ask, .. }: Case) -> Result<(),
             }
             let used = queue.ledger.usage.exact(pool, dim);
             let claimed = queue.ledger.held.exact(pool, dim);
-            if used + claimed + i128::from(asked.units()) > i128::from(entitled.units()) {
+            let more = claimed + i128::from(asked.units());
+            let counts = used - queue.ledger.beyond.exact(pool, dim);
+            let limited = used + more > i128::from(queue.pools.cap(pool, dim).units());
+            if limited || counts + more > i128::from(entitled.units()) {
+                let used = if limited || pool == leaf { used } else { counts };
                 let [used, claimed] = [used, claimed].map(crate::ledger::amount);
                 return Err(Why::Quota { pool, dim, asked, used, claimed, entitled });
             }
@@ -277,6 +284,31 @@ impl Queue {
             decided_on,
             would_have,
         }));
+        if grounds == Grounds::OnLoan {
+            self.count_beyond(case.leaf);
+        }
+    }
+
+    /// Counts anew what every leaf uses beyond its entitlement.
+    pub(crate) fn count_all_beyond(&mut self) {
+        for leaf in self.pools.tree.iter().filter(|&pool| self.pools.tree.is_leaf(pool)).collect::<Vec<_>>() {
+            self.count_beyond(leaf);
+        }
+    }
+
+    /// Counts anew what a leaf uses beyond its entitlement.
+    fn count_beyond(&mut self, leaf: PoolId) {
+        for dim in self.dims.iter() {
+            let entitled = self.pools.entitled(leaf, dim);
+            let [used, fixed] = [&self.ledger.usage, &self.ledger.fixed].map(|sums| sums.exact(leaf, dim));
+            let now = if self.pools.checks(leaf, dim) { beyond(used, fixed, entitled) } else { 0 };
+            let before = self.ledger.beyond.exact(leaf, dim);
+            if now != before {
+                for pool in self.pools.tree.path(leaf) {
+                    *self.ledger.beyond.cell(pool, dim) += now - before;
+                }
+            }
+        }
     }
 
     /// The waiting pods of a unit, in the order of their UIDs.
@@ -302,6 +334,7 @@ impl Queue {
                     dim: self.dims.name(dim).to_owned(),
                     entitlement: self.pools.entitled(pool, dim),
                     usage: self.ledger.usage.amount(pool, dim),
+                    beyond: self.ledger.beyond.amount(pool, dim),
                     asked,
                 });
             }

@@ -36,7 +36,7 @@ pub(crate) struct Opened {
 /// All that numbers are judged by in one pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Basis {
-    sums: [Vec<i128>; 3],
+    sums: [Vec<i128>; 4],
     entitled: Vec<Amount>,
 }
 
@@ -62,11 +62,11 @@ impl Answers {
             self.basis = vec![Basis::default(); count];
             self.opened = vec![None; count];
         }
-        let Ledger { usage, fixed, held, leaving: _, demand: _ } = ledger;
+        let Ledger { usage, fixed, held, beyond, leaving: _, demand: _ } = ledger;
         let mut changed = Vec::with_capacity(count);
         for (pool, Basis { sums, entitled }) in pools.tree.iter().zip(&mut self.basis) {
             let mut new = false;
-            for (known, row) in sums.iter_mut().zip([usage.row(pool), fixed.row(pool), held.row(pool)]) {
+            for (known, row) in sums.iter_mut().zip([usage, fixed, held, beyond].map(|sums| sums.row(pool))) {
                 if known != row {
                     new = true;
                     *known = row.to_vec();

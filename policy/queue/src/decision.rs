@@ -68,6 +68,9 @@ pub struct DecidedOn {
     pub entitlement: Amount,
     /// What it used just before.
     pub usage: Amount,
+    /// The part of the usage that leaves below it use beyond their own entitlements and that can be taken from
+    /// them: it does not count against the pool's entitlement.
+    pub beyond: Amount,
     /// What the admitted ask for.
     pub asked: Amount,
 }

@@ -6,8 +6,11 @@
 //!
 //! - **alone**: whether its pool takes it, it is within every limit and, if it is not preemptible, every
 //!   reservation on its path, and it would fit if the usable nodes were empty;
-//! - **together**: how many of those stay within the limits of pool and ancestors, taken in queue order in
+//! - **together**: how many of a leaf's stay within the limits of pool and ancestors, taken in queue order in
 //!   every dimension at once, and how many of the non-preemptible ones within the reservations (B4).
+//!
+//! What other leaves use or ask for and may be taken from them does not count against a limit that they share:
+//! entitlements divide it. Otherwise those who use it up first would keep their siblings from what these reserve.
 //!
 //! The second walk is only made below pools where all of it together would be too much.
 
@@ -212,9 +215,11 @@ impl Queue {
         };
         self.pools.tree.path(leaf).filter(|&pool| pool != PoolId::ROOT).all(|pool| {
             ask.amounts.iter().all(|(dim, asked)| {
-                let used = self.ledger.usage.exact(pool, dim);
+                // What others have, or ask for, and what may be taken from them, is no leaf's to be held back by.
+                let used = of_one(&self.ledger.usage, &self.ledger.fixed, leaf, pool, dim);
+                let before = of_one(counted, firm, leaf, pool, dim);
                 let reserved = self.pools.reserved(pool, dim).filter(|_| !ask.preemptible);
-                within(used, counted.exact(pool, dim), asked, self.pools.cap(pool, dim))
+                within(used, before, asked, self.pools.cap(pool, dim))
                     && reserved.is_none_or(|reserved| {
                         within(self.ledger.fixed.exact(pool, dim), firm.exact(pool, dim), asked, reserved)
                     })
@@ -234,6 +239,11 @@ impl Queue {
         leaves.sort_unstable();
         leaves
     }
+}
+
+/// What counts in a pool for one of its leaves: all that is the leaf's own, and of others what is not preemptible.
+fn of_one(all: &Sums, fixed: &Sums, leaf: PoolId, pool: PoolId, dim: Dim) -> i128 {
+    all.exact(leaf, dim) + fixed.exact(pool, dim) - fixed.exact(leaf, dim)
 }
 
 /// What a pool has left under a bound.

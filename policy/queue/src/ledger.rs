@@ -70,6 +70,15 @@ pub(crate) struct Ledger {
     pub(crate) demand: Sums,
     /// What claims hold.
     pub(crate) held: Sums,
+    /// What leaves use beyond their entitlement and can be taken from them, summed up over their ancestors. It is
+    /// theirs as long as nobody needs the room, so it holds no other leaf back: see [`beyond`].
+    pub(crate) beyond: Sums,
+}
+
+/// How much of what a leaf uses is more than it is entitled to, and preemptible: what is reserved and cannot be
+/// taken counts whatever the entitlement fell to.
+pub(crate) fn beyond(used: i128, fixed: i128, entitled: Amount) -> i128 {
+    (used - i128::from(entitled.units()).max(fixed)).max(0)
 }
 
 #[cfg(test)]

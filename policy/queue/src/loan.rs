@@ -95,7 +95,8 @@ impl Queue {
     }
 
     /// Whether every claim of somebody else, where this loan would count too, keeps the quota that it holds.
-    /// Without this an eviction would free quota for the next loan instead of for the claimant.
+    /// Without this an eviction would free quota for the next loan instead of for the claimant. What a leaf is
+    /// lent beyond its own entitlement does not count above it.
     fn leaves_claims(&self, Case { leaf, ask, .. }: Case, unit: Unit) -> bool {
         let own = self.claims.iter().find(|claim| claim.unit == unit);
         self.pools.tree.path(leaf).all(|pool| {
@@ -103,7 +104,9 @@ impl Queue {
                 |(dim, asked)| {
                     let own = own.map_or(0, |claim| claim.holds(pool, dim));
                     let held = self.ledger.held.exact(pool, dim) - own;
-                    let used = self.ledger.usage.exact(pool, dim) + i128::from(asked.units());
+                    let counts = if pool == leaf { asked } else { asked.min(self.unused(leaf, dim)) };
+                    let beyond = if pool == leaf { 0 } else { self.ledger.beyond.exact(pool, dim) };
+                    let used = self.ledger.usage.exact(pool, dim) - beyond + i128::from(counts.units());
                     held <= 0 || used + held <= i128::from(self.pools.entitled(pool, dim).units())
                 },
             )

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use weir_model::{Dim, PoolId, ResourceVec};
 
 use crate::admit::Case;
-use crate::ledger::Sums;
+use crate::ledger::{Sums, beyond};
 use crate::nodes::{NodeId, Row};
 use crate::order::Unit;
 use crate::shape::{AskId, ShapeId};
@@ -54,6 +54,8 @@ pub(crate) struct Plan<'q> {
     sites: HashMap<Viewpoint, Sites<'q>>,
     /// What the plan adds to usage, less what it takes away.
     change: Sums,
+    /// What leaves use beyond their entitlements once the plan is carried out, summed up over their ancestors.
+    beyond: Sums,
     /// What it adds to non-preemptible usage.
     fixed: Sums,
     /// How many evictions each budget still allows.
@@ -88,6 +90,7 @@ impl<'q> Plan<'q> {
             touched: Vec::new(),
             sites: HashMap::new(),
             change: Sums::default(),
+            beyond: Sums::default(),
             fixed: Sums::default(),
             budgets: queue.budgets_left().into_iter().map(i64::from).collect(),
             served: Vec::new(),
@@ -95,6 +98,9 @@ impl<'q> Plan<'q> {
             hopeless: HashSet::new(),
         };
         plan.giving = plan.giving();
+        for leaf in queue.pools.tree.iter().filter(|&pool| queue.pools.tree.is_leaf(pool)) {
+            queue.dims.iter().for_each(|dim| plan.count_beyond(leaf, dim));
+        }
         plan
     }
 
@@ -275,10 +281,27 @@ impl<'q> Plan<'q> {
         let queue = self.queue;
         let checked = amounts.iter().map(|(dim, _)| dim).filter(|&dim| queue.pools.checks(pool, dim));
         let mut short = checked.filter(|&dim| {
-            let held = queue.ledger.held.exact(pool, dim);
-            queue.over(pool, dim) + held + self.change.exact(pool, dim) > 0
+            let more = queue.ledger.held.exact(pool, dim) + self.change.exact(pool, dim);
+            // In its own pool everything counts.
+            let beyond = if queue.pools.tree.is_leaf(pool) { 0 } else { self.beyond.exact(pool, dim) };
+            let limited = queue.staying(pool, dim) + more > i128::from(queue.pools.cap(pool, dim).units());
+            limited || queue.over(pool, dim) - beyond + more > 0
         });
         short.next()
+    }
+
+    /// Counts anew what a leaf uses beyond its entitlement, with what the plan adds and takes away.
+    fn count_beyond(&mut self, leaf: PoolId, dim: Dim) {
+        let Queue { pools, ledger, .. } = self.queue;
+        if !pools.checks(leaf, dim) {
+            return;
+        }
+        let used = self.queue.staying(leaf, dim) + self.change.exact(leaf, dim);
+        let fixed = ledger.fixed.exact(leaf, dim) + self.fixed.exact(leaf, dim);
+        let more = beyond(used, fixed, pools.entitled(leaf, dim)) - self.beyond.exact(leaf, dim);
+        if more != 0 {
+            pools.tree.path(leaf).for_each(|pool| *self.beyond.cell(pool, dim) += more);
+        }
     }
 
     /// Takes from pools above their entitlement until the claimant's pool and its ancestors have the quota.
@@ -328,6 +351,7 @@ impl<'q> Plan<'q> {
         if !ask.preemptible {
             self.fixed.change(&self.queue.pools.tree, case.leaf, &ask.amounts, times);
         }
+        ask.amounts.iter().for_each(|(dim, _)| self.count_beyond(case.leaf, dim));
     }
 
     /// Counts a victim as gone (`times` −1) or as there again, in quota and budgets.
@@ -337,6 +361,8 @@ impl<'q> Plan<'q> {
         for &(budget, count) in budgets {
             self.budgets[budget] += times * i64::from(count);
         }
+        let (leaf, dims) = (*leaf, amounts.iter().map(|(dim, _)| dim).collect::<Vec<Dim>>());
+        dims.into_iter().for_each(|dim| self.count_beyond(leaf, dim));
     }
 
     /// Takes a victim with those who go with it, and says who all went.

@@ -31,6 +31,7 @@ impl Queue {
         self.make_way();
         self.judge_eligibility();
         self.pools.entitle(&self.ledger, &self.eligible, &self.nodes, &self.dims);
+        self.count_all_beyond();
         let blocked = self.admit_all();
         let wanted = self.reclaim(&blocked);
         self.lend(&blocked, &wanted);

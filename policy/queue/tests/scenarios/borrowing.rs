@@ -94,3 +94,49 @@ fn how_long_a_pool_has_been_above_its_entitlement_survives_a_change_of_leader() 
         assert_eq!(next.evictions.len(), 1, "the time goes on where it was");
     }
 }
+
+/// ```text
+/// cluster           8 hosts × 8 GPUs = 64
+/// ├─ lab            reserves 32
+/// │  ├─ serving     reserves 8
+/// │  └─ training
+/// └─ other          reserves 32
+/// ```
+#[test]
+fn whoever_claims_one_host_takes_one_host_however_much_its_siblings_borrow() {
+    let pools = vec![
+        pool("lab").reserves(GPU, 32),
+        pool("serving").under("lab").reserves(GPU, 8),
+        pool("training").under("lab"),
+        pool("other").reserves(GPU, 32),
+    ];
+    let mut cluster = Cluster::new(pools, gpu_nodes(8, 8));
+    cluster.submit("train", job("training", asks(&[(GPU, 1)])).times(64));
+    // More than the other pool is ever entitled to while others ask: it gets nothing, and keeps its half.
+    cluster.submit("large", job("other", asks(&[(GPU, 8)])).gang(5));
+    cluster.settle(70);
+    assert_eq!([cluster.used("lab", GPU), cluster.entitled("lab", GPU)], [64, 32]);
+
+    cluster.submit("serve", job("serving", asks(&[(GPU, 8)])).firm());
+    cluster.settle(70);
+    assert_eq!([cluster.running("serve"), cluster.evicted.len()], [1, 8], "and not 40, to bring the sum down");
+    cluster.settle(600);
+    assert_eq!(cluster.evicted.len(), 8);
+}
+
+#[test]
+fn what_siblings_borrow_counts_against_the_limit_of_their_parent() {
+    let pools = vec![
+        pool("lab").gives(GPU, 16, Some(16), 1),
+        pool("serving").under("lab").reserves(GPU, 8),
+        pool("training").under("lab"),
+    ];
+    let mut cluster = Cluster::new(pools, gpu_nodes(8, 8));
+    cluster.submit("train", job("training", asks(&[(GPU, 1)])).times(16));
+    cluster.settle(1);
+    cluster.submit("serve", job("serving", asks(&[(GPU, 8)])).firm());
+    cluster.settle(1);
+    assert_eq!(cluster.running("serve"), 0, "six hosts are free, and the limit is used up");
+    cluster.settle(70);
+    assert_eq!((cluster.running("serve"), cluster.used("lab", GPU)), (1, 16));
+}

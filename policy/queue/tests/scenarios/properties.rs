@@ -144,8 +144,9 @@ fn check_decisions(cluster: &Cluster) {
             Decision::Admit(admission) => {
                 let within = admission.grounds != Grounds::OnLoan;
                 for fact in admission.decided_on.iter().filter(|_| within) {
+                    let counts = if fact.pool.0 == admission.pool { fact.usage } else { fact.usage.minus(fact.beyond) };
                     assert!(
-                        fact.usage + fact.asked <= fact.entitlement,
+                        counts + fact.asked <= fact.entitlement,
                         "{} is beyond its entitlement: {fact:?}",
                         fact.pool
                     );

@@ -59,6 +59,9 @@ pub struct Figure {
     pub entitlement: i64,
     /// What it used just before.
     pub usage: i64,
+    /// The part of it that pools below used beyond their own entitlements: it does not count here.
+    #[serde(default)]
+    pub beyond: i64,
     /// What came on top.
     pub asked: i64,
 }

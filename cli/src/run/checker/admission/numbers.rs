@@ -30,7 +30,8 @@ impl Invariant for Grounded {
     }
 }
 
-/// B3: usage and request together stay within the entitlement of the pool and of every ancestor.
+/// B3: usage and request together stay within the entitlement of the pool and of every ancestor, where what other
+/// pools of an ancestor use beyond their own entitlements does not count.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WithinEntitlement;
 
@@ -49,10 +50,12 @@ impl Invariant for WithinEntitlement {
         if asks && !record.figures.iter().any(|figure| figure.pool == pool) {
             return Err(format!("the record has no figure of its pool {pool:?}"));
         }
-        let beyond = record.figures.iter().find(|it| it.usage.saturating_add(it.asked) > it.entitlement);
-        match beyond {
+        // In its own pool everything counts.
+        let counts = |it: &Figure| if it.pool == pool { it.usage } else { it.usage.saturating_sub(it.beyond) };
+        let broken = record.figures.iter().find(|it| counts(it).saturating_add(it.asked) > it.entitlement);
+        match broken {
             None => Ok(()),
-            Some(Figure { pool, resource, entitlement, usage, asked }) => {
+            Some(Figure { pool, resource, entitlement, usage, asked, .. }) => {
                 Err(format!("{pool:?} used {usage} {resource} and was entitled to {entitlement}; {asked} came on top"))
             }
         }
@@ -89,7 +92,7 @@ impl Invariant for GivenOnce {
             (None, None) => uid(admission.pod),
         };
         let mut twice = None;
-        for Figure { pool, resource, entitlement: _, usage, asked } in &record.figures {
+        for Figure { pool, resource, entitlement: _, usage, beyond: _, asked } in &record.figures {
             let (from, to) = (*usage, usage.saturating_add(*asked));
             let unit = unit(from);
             let given = self.given.entry((record.epoch, record.round, pool.clone(), resource.clone())).or_default();

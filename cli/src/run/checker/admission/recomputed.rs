@@ -112,7 +112,7 @@ impl fmt::Display for Unequal {
 pub fn recomputed(inputs: &str, record: &Record) -> Result<Vec<Unequal>, String> {
     let Cluster { dims, tree, input } = Cluster::read(inputs.as_bytes()).map_err(|error| error.to_string())?;
     let entitlements = entitle(&tree, &dims, &input);
-    let compared = record.figures.iter().filter_map(|Figure { pool, resource, entitlement, usage: _, asked: _ }| {
+    let compared = record.figures.iter().filter_map(|Figure { pool, resource, entitlement, .. }| {
         let found = if pool.is_empty() { Some(PoolId::ROOT) } else { tree.find(pool) };
         let computed = found.map(|pool| dims.find(resource).map_or(0, |dim| entitlements.amount(pool, dim).units()));
         let unequal = Unequal { pool: pool.clone(), resource: resource.clone(), recorded: *entitlement, computed };
