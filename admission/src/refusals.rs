@@ -1,12 +1,12 @@
-//! What becomes of a request about a pod that the policy refuses: an event on the pod, a figure, a line in the log.
+//! What becomes of a request about a pod that the policy refuses: a condition of the pod, an event, a figure, a
+//! line in the log.
 //!
 //! Whoever asked has the API server's sentence. The pod's owner may be somebody else, and an administrator wants
-//! to know who keeps trying, so it is told on the pod too: the same sentence as an event, once for each pod and
-//! kind of request within the life of an event, by whichever replica was asked. How often it was tried is a
-//! figure; who tried is in the log alone, because an event is read by everybody in the namespace.
-//!
-//! No condition says it. A condition is how an object stands, and the pod stands as before: its condition
-//! `weir.dev/Admitted` is right, and nothing would ever take a second one back.
+//! to know who keeps trying, so it is told on the pod too: the same sentence as the condition `weir.dev/Refused` and
+//! as an event, once for each pod and kind of request within the life of an event, by whichever replica was asked.
+//! How often it was tried is a figure; who tried is in the log alone, because conditions and events are read by
+//! everybody in the namespace. `weir.dev/Admitted` stays: the pod stands as before. Nothing takes the condition
+//! back, as nothing takes back that the request was made; the next refusal takes its place.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use weir_api::condition::Refusal;
 
 use crate::guard;
 use crate::metrics::Metrics;
-use crate::writes::{About, refused};
+use crate::writes::{About, Outcome, refused};
 
 /// How many events may wait to be written. A tenant who tries without end fills it, and is only counted then.
 const WAITING: usize = 64;
@@ -62,12 +62,15 @@ impl Refusals {
     }
 }
 
-/// Writes the events, one after the other, for ever.
+/// Writes conditions and events, one after the other, for ever.
 pub async fn tell(client: Client, mut told: Told) {
     let mut known = Known::default();
     while let Some((refusal, about)) = told.0.recv().await {
         if known.is_new(&about.uid, refusal, Instant::now()) {
-            refused(&client, &about, refusal, guard::sentence(refusal)).await;
+            let outcome = refused(&client, &about, refusal, guard::sentence(refusal)).await;
+            if let Outcome::Failed(error) = outcome {
+                tracing::warn!(error, uid = about.uid, %refusal, "that a request was refused is not told");
+            }
         }
     }
 }

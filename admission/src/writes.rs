@@ -199,13 +199,25 @@ pub async fn report(client: &Client, about: &About, reason: &str, sentence: &str
     write_event(client, event(about, reason, sentence, "Warning", Timestamp::now())).await
 }
 
-/// Writes on a pod that a request about it was refused. Its name follows from the pod and the kind of request, so
-/// that it stands there once, however often it is asked for and whoever is told of it.
+/// Writes on a pod that a request about it was refused: a condition, and an event. The event's name follows from the
+/// pod and the kind of request, so that it stands there once, however often it is asked for and whoever is told of
+/// it.
 pub async fn refused(client: &Client, about: &About, refusal: Refusal, sentence: &str) -> Outcome {
     let mut event = event(about, REFUSED, sentence, "Warning", Timestamp::now());
     let own = about.uid.split('-').next().unwrap_or_default();
     event.metadata.name = Some(format!("{}.{own}.{}", about.name, refusal.as_str().to_ascii_lowercase()));
-    write_event(client, event).await
+    let About { namespace, name, uid, .. } = about.clone();
+    let target = Target { namespace, name, uid, version: String::new(), gates: Vec::new() };
+    let (condition, reason, message) = (condition::REFUSED, refusal.as_str(), sentence.to_owned());
+    let told = Told { condition, status: "True", reason, message };
+    match write_condition(client, &target, &told, News::Transition).await {
+        Outcome::Gone => Outcome::Gone,
+        // Each is told on its own: an event is of use without the condition.
+        written => match write_event(client, event).await {
+            Outcome::Done => written,
+            failed => failed,
+        },
+    }
 }
 
 async fn write_event(client: &Client, event: Event) -> Outcome {

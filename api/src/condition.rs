@@ -10,6 +10,9 @@ use std::str::FromStr;
 pub const ADMITTED: &str = "weir.dev/Admitted";
 /// Condition of a pod: it is about to be evicted; set before the eviction, with the numbers and who benefits.
 pub const PREEMPTED: &str = "weir.dev/Preempted";
+/// Condition of a pod: the last request about it that was refused, and why. Always `True` where it stands; when it
+/// was is its last transition.
+pub const REFUSED: &str = "weir.dev/Refused";
 /// Condition of a pool: it hangs on the root and takes part.
 pub const READY: &str = "Ready";
 /// Condition of a pool: its children reserve more than it has, so they are scaled.
@@ -149,8 +152,8 @@ reasons! {
 }
 
 reasons! {
-    /// What somebody asked for and the admission policy refused: the reason of the event about the pod. It is no
-    /// condition, because nothing changed on the pod: [`ADMITTED`] still says how it stands.
+    /// What somebody asked for and the admission policy refused: the reason of [`REFUSED`]. The pod stands as
+    /// before, and [`ADMITTED`] still says how.
     ///
     /// ```
     /// use weir_api::condition::Refusal;

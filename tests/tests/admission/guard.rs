@@ -1,7 +1,7 @@
 //! Who is gated, and that nobody admits himself or changes what he was admitted on.
 //!
-//! Whoever is refused has the API server's sentence. The pod has it too, as an event, and there is a figure; its
-//! condition stays as it was, because so did the pod.
+//! Whoever is refused has the API server's sentence. The pod has it too, as a condition and an event, and there is a
+//! figure; its condition of admission stays as it was, because so did the pod.
 
 use std::collections::BTreeSet;
 

@@ -237,6 +237,16 @@ impl<'w> Row<'w> {
 
     /// Waits until a pod is told what was refused about it, and until somebody who reads metrics can see it.
     pub(crate) async fn refused(&self, name: &str, refusal: &str, words: &str) {
+        let told = |pod: &Pod| {
+            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+            let mut said = conditions.filter(|one| one.type_ == "weir.dev/Refused" && one.status == "True");
+            said.any(|one| {
+                one.reason.as_deref() == Some(refusal)
+                    && one.message.as_deref().is_some_and(|text| text.contains(words))
+                    && one.last_transition_time.is_some()
+            })
+        };
+        self.until_pod(name, &format!("it says that {refusal} was refused: …{words}…"), told).await;
         self.event("Pod", name, "Refused", words).await;
         self.world.counts(&["weir_refused_requests_total{", &format!("refusal=\"{refusal}\"")], 1.0).await;
     }
