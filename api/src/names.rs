@@ -80,6 +80,10 @@ pub const DECIDED_ON: &str = "weir.dev/decided-on";
 /// removal of the gate; the condition follows.
 pub const ADMITTED_AS: &str = "weir.dev/admitted-as";
 
+/// Annotation: the versions of the plugins that decided where the pod went, as a JSON object from a plugin's name to
+/// its module's digest, shortened. Written by the scheduler with the binding.
+pub const PLACED_BY: &str = "weir.dev/placed-by";
+
 /// The prefix under which the scheduler host tells a plugin what is requested on a node and its fresh load.
 /// Real annotations of this prefix are dropped first.
 pub const NODE_PREFIX: &str = "node.weir.dev/";

@@ -45,6 +45,9 @@ pub(crate) struct RecordedFigure {
     pub(crate) entitlement: i64,
     /// What it used before.
     pub(crate) usage: i64,
+    /// The part of it that pools below used beyond their own entitlements; it did not count.
+    #[serde(default)]
+    pub(crate) beyond: i64,
     /// What came on top.
     pub(crate) asked: i64,
 }
@@ -113,6 +116,12 @@ impl<'a> Said<'a> {
     /// On what it was admitted; `None` where nothing readable was recorded.
     pub(crate) fn record(&self) -> Option<Record> {
         serde_json::from_str(self.annotation(names::DECIDED_ON, &[])?).ok()
+    }
+
+    /// The versions of the plugins that decided where it went.
+    pub(crate) fn placed_by(&self) -> BTreeMap<String, String> {
+        let said = self.annotation(names::PLACED_BY, &[]);
+        said.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
     /// The reason with which the gate was removed.

@@ -17,7 +17,7 @@ use weir_api::ResourcePool;
 use crate::cluster::{Cluster, ClusterArgs, Format, print_json, say};
 use crate::draw::Paint;
 
-pub(crate) use rows::{Figures, Tree};
+pub(crate) use rows::{PoolRow, Tree};
 
 /// What the API calls pools.
 pub(crate) const POOLS: &str = "resourcepools.weir.dev";

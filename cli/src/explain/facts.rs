@@ -47,6 +47,9 @@ pub(super) struct Explained {
     /// The reason with which the gate was removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) admitted_as: Option<String>,
+    /// The digests of the plugins that decided where it went.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) placed_by: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) decided_on: Option<Decided>,
     /// The newest last.
@@ -99,6 +102,8 @@ pub(super) struct Room {
     pub(super) resource: String,
     pub(super) asked: i64,
     pub(super) usage: i64,
+    /// The part of it that pools below use beyond their own entitlements: it does not count here.
+    pub(super) beyond: i64,
     pub(super) entitlement: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reservation: Option<i64>,
@@ -139,6 +144,9 @@ pub(super) struct Figure {
     pub(super) resource: String,
     pub(super) entitlement: i64,
     pub(super) usage: i64,
+    /// The part of the usage that did not count.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) beyond: i64,
     pub(super) asked: i64,
 }
 
@@ -150,6 +158,11 @@ pub(super) struct EventSeen {
     pub(super) from: String,
     pub(super) reason: String,
     pub(super) message: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(units: &i64) -> bool {
+    *units == 0
 }
 
 fn units<S: serde::Serializer>(amounts: &Amounts, serializer: S) -> Result<S::Ok, S::Error> {
@@ -194,6 +207,7 @@ impl Explained {
             gates: said.as_ref().map(Said::gates).unwrap_or_default().into_iter().map(str::to_owned).collect(),
             conditions: said.as_ref().map(conditions).unwrap_or_default(),
             admitted_as: said.as_ref().and_then(Said::admitted_as).map(str::to_owned),
+            placed_by: said.as_ref().map(Said::placed_by).unwrap_or_default(),
             decided_on: said.as_ref().and_then(Said::record).map(decided),
             events: events_seen(events),
             what_to_do: Vec::new(),
@@ -269,14 +283,18 @@ fn gang_seen(object: Option<&Gang>, said: Option<&Said<'_>>, members: &[Pod]) ->
 }
 
 fn path(tree: &Tree, pool: &str, asks: &Amounts, missing: &Amounts) -> Vec<OnPath> {
-    let room = |figures: &BTreeMap<String, crate::pools::Figures>, resource: &String, asked: Amount| {
-        let found = figures.get(resource).cloned().unwrap_or_default();
+    let room = |row: &crate::pools::PoolRow, resource: &String, asked: Amount| {
+        let found = row.resources.get(resource).cloned().unwrap_or_default();
         let more = missing.get(resource).copied().unwrap_or_default();
-        let short = if more.is_zero() { Amount::ZERO } else { (found.usage + more).minus(found.entitlement) };
+        let beyond = tree.beyond(&row.name, resource);
+        let of_right = (found.usage + more).minus(beyond).minus(found.entitlement);
+        let of_limit = found.limit.map_or(Amount::ZERO, |limit| (found.usage + more).minus(limit));
+        let short = if more.is_zero() { Amount::ZERO } else { of_right.max(of_limit) };
         Room {
             resource: resource.clone(),
             asked: asked.units(),
             usage: found.usage.units(),
+            beyond: beyond.units(),
             entitlement: found.entitlement.units(),
             reservation: found.reservation.map(Amount::units),
             short: short.units(),
@@ -285,14 +303,14 @@ fn path(tree: &Tree, pool: &str, asks: &Amounts, missing: &Amounts) -> Vec<OnPat
     let rows = tree.path(pool).into_iter().map(|row| {
         // A dimension that nobody on the path lists, uses or waits for is not checked.
         let known = asks.iter().filter(|(resource, _)| row.resources.contains_key(*resource));
-        let figures = known.map(|(resource, &asked)| room(&row.resources, resource, asked)).collect();
+        let figures = known.map(|(resource, &asked)| room(row, resource, asked)).collect();
         OnPath { pool: row.name.clone(), state: row.state, figures }
     });
     rows.collect()
 }
 
 fn conditions(said: &Said<'_>) -> Vec<Said1> {
-    let wanted = [condition::ADMITTED, condition::PREEMPTED, "PodScheduled", "DisruptionTarget"];
+    let wanted = [condition::ADMITTED, condition::PREEMPTED, condition::REFUSED, "PodScheduled", "DisruptionTarget"];
     wanted.iter().filter_map(|type_| said.condition(type_)).map(said_1).collect()
 }
 
@@ -307,9 +325,9 @@ fn said_1(condition: &PodCondition) -> Said1 {
 }
 
 fn decided(Record { epoch, pods, figures, released_by, because }: Record) -> Decided {
-    let figure = |RecordedFigure { pool, resource, entitlement, usage, asked }| {
+    let figure = |RecordedFigure { pool, resource, entitlement, usage, beyond, asked }| {
         let pool = if pool.is_empty() { "the cluster".to_owned() } else { pool };
-        Figure { pool, resource, entitlement, usage, asked }
+        Figure { pool, resource, entitlement, usage, beyond, asked }
     };
     Decided { epoch, pods, figures: figures.into_iter().map(figure).collect(), released_by, because }
 }

@@ -41,8 +41,10 @@ fn pod(name: &str, gated: bool, reason: &str, message: &str) -> Pod {
         pod["spec"]["nodeName"] = json!("n1");
         pod["metadata"]["annotations"]["weir.dev/admitted-as"] = json!("OnLoan");
         pod["metadata"]["annotations"]["weir.dev/decided-on"] = json!(
-            r#"{"epoch":7,"round":2,"pods":1,"figures":[{"pool":"vision","resource":"nvidia.com/gpu","entitlement":40,"usage":38,"asked":8}]}"#
+            r#"{"epoch":7,"round":2,"pods":1,"figures":[{"pool":"vision","resource":"nvidia.com/gpu","entitlement":40,"usage":38,"asked":8},{"pool":"labs","resource":"nvidia.com/gpu","entitlement":60,"usage":70,"beyond":20,"asked":8}]}"#
         );
+        pod["metadata"]["annotations"]["weir.dev/placed-by"] =
+            json!(r#"{"BinPackScore":"sha256:2c3d2c3d2c3d2c3d","GPUFilter":"sha256:0a1b0a1b0a1b0a1b"}"#);
     }
     serde_json::from_value(pod).unwrap()
 }
@@ -89,6 +91,10 @@ fn an_admitted_pod_says_on_what_it_was_decided() {
     let text = page(&explained);
     assert!(text.starts_with("Pod team/train-0 is placed on n1\n"), "{text}");
     assert!(text.contains("decided on (epoch 7)\n  vision: 38 used + 8 asked, 40 nvidia.com/gpu entitled\n"), "{text}");
+    let lent =
+        "  labs: 70 used (20 of it beyond what was due below and not counted) + 8 asked, 60 nvidia.com/gpu entitled\n";
+    assert!(text.contains(lent), "{text}");
+    assert!(text.contains("  placed by  BinPackScore 2c3d2c3d2c3d, GPUFilter 0a1b0a1b0a1b\n"), "{text}");
     assert!(text.contains("  • it runs on loan"), "{text}");
     assert!(!text.contains("short"), "it misses nothing: {text}");
 }

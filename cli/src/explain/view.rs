@@ -7,6 +7,7 @@ use weir_model::Amount;
 
 use super::facts::{Decided, Explained, Figure, GangSeen, OnPath, Said1, Stands};
 use crate::amounts::line;
+use crate::digest::short;
 use crate::draw::{Paint, listed, quantity};
 use crate::pods::age;
 
@@ -26,6 +27,7 @@ pub(super) fn draw(explained: &Explained, now: Timestamp, paint: Paint) -> Strin
         gates,
         conditions,
         admitted_as: _,
+        placed_by,
         decided_on,
         events,
         what_to_do,
@@ -46,6 +48,10 @@ pub(super) fn draw(explained: &Explained, now: Timestamp, paint: Paint) -> Strin
     field("priority", format!("{priority}, {preemptible}"));
     if let Some(GangSeen { name, size, created, admitted, placed, without_node: _ }) = gang {
         field("gang", format!("{name}: {created}/{size} created, {admitted} admitted, {placed} placed"));
+    }
+    if !placed_by.is_empty() {
+        let versions = placed_by.iter().map(|(plugin, digest)| format!("{plugin} {}", short(digest)));
+        field("placed by", versions.collect::<Vec<_>>().join(", "));
     }
     if !gates.is_empty() {
         field("gates", gates.join(", "));
@@ -96,9 +102,13 @@ fn room(page: &mut String, path: &[OnPath], paint: Paint) {
             let reserved = room.reservation.map_or(String::new(), |units| format!(", {} reserved", show(units)));
             let short =
                 if room.short > 0 { paint.red(&format!("  {} short", show(room.short))) } else { String::new() };
+            let beyond = match room.beyond {
+                0 => String::new(),
+                units => format!(", {} of it beyond what is due below and not counted", show(units)),
+            };
             let _ = writeln!(
                 page,
-                "  {pool}: {} of {} {} used{reserved}{short}",
+                "  {pool}: {} of {} {} used{beyond}{reserved}{short}",
                 show(room.usage),
                 show(room.entitlement),
                 room.resource
@@ -123,9 +133,16 @@ fn decided(page: &mut String, decided: &Decided, paint: Paint) {
     }
     let together = if *pods > 1 { format!(", {pods} pods together") } else { String::new() };
     let _ = writeln!(page, "{}", paint.bold(&format!("decided on (epoch {epoch}{together})")));
-    for Figure { pool, resource, entitlement, usage, asked } in figures {
+    for Figure { pool, resource, entitlement, usage, beyond, asked } in figures {
+        let not_counted = match beyond {
+            0 => String::new(),
+            &units => {
+                format!(" ({} of it beyond what was due below and not counted)", quantity(resource, Amount::new(units)))
+            }
+        };
         let [entitlement, usage, asked] =
             [entitlement, usage, asked].map(|&units| quantity(resource, Amount::new(units)));
-        let _ = writeln!(page, "  {pool}: {usage} used + {asked} asked, {entitlement} {resource} entitled");
+        let _ =
+            writeln!(page, "  {pool}: {usage} used{not_counted} + {asked} asked, {entitlement} {resource} entitled");
     }
 }

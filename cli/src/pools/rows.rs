@@ -155,6 +155,14 @@ impl Tree {
         }
         path
     }
+
+    /// What the leaves below a pool use beyond their own entitlements: it does not count in the pool.
+    pub(crate) fn beyond(&self, pool: &str, resource: &str) -> Amount {
+        let leaf = |row: &&PoolRow| !self.pools.iter().any(|child| child.parent.as_ref() == Some(&row.name));
+        let below = |row: &&PoolRow| self.path(&row.name).iter().skip(1).any(|above| above.name == pool);
+        let figures = self.pools.iter().filter(leaf).filter(below).filter_map(|row| row.resources.get(resource));
+        figures.map(|figures| figures.usage.minus(figures.entitlement).max(Amount::ZERO)).sum()
+    }
 }
 
 impl PoolRow {

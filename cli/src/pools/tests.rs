@@ -125,3 +125,18 @@ fn json_has_whole_numbers_in_base_units() {
 fn without_pools_the_command_says_how_to_make_one() {
     assert!(draw(&Tree::of(&[]), Paint::Plain).starts_with("there are no pools; kubectl apply a ResourcePool"));
 }
+
+#[test]
+fn what_leaves_use_beyond_what_is_due_to_them_is_told_of_their_ancestors() {
+    let figures = |numbers| gpus(numbers, trace(0, json!([]), ""), [0, 0]);
+    let tree = Tree::of(&[
+        pool("org", None, reserves(40), figures([40, 60, 0, 0])),
+        pool("lab", Some("org"), reserves(30), figures([30, 52, 0, 0])),
+        pool("train", Some("lab"), reserves(10), figures([20, 50, 0, 0])),
+        pool("serve", Some("lab"), reserves(10), figures([10, 2, 0, 0])),
+        pool("other", Some("org"), reserves(10), figures([10, 8, 0, 0])),
+    ]);
+    let beyond = |name| tree.beyond(name, "nvidia.com/gpu").units();
+    assert_eq!(["org", "lab", "train", "serve"].map(beyond), [30, 30, 0, 0]);
+    assert_eq!(tree.beyond("org", "cpu").units(), 0);
+}

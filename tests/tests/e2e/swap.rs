@@ -196,7 +196,7 @@ fn answers(metrics: &str) -> Result<BTreeMap<String, u64>> {
 
 /// The version that a pod says it was placed by, as an index of `digests`.
 fn placed_by(pod: &Pod, digests: &[String]) -> Result<usize> {
-    let said = pod.metadata.annotations.as_ref().and_then(|all| all.get("weir.dev/placed-by"));
+    let said = pod.metadata.annotations.as_ref().and_then(|all| all.get(weir_api::names::PLACED_BY));
     let said: Value = serde_json::from_str(said.context("the pod does not say by what it was placed")?)?;
     let digest = said["Guest"].as_str().context("the plugin is not named")?;
     digests.iter().position(|known| known.starts_with(digest)).with_context(|| format!("{digest} was never pushed"))
