@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tetratelabs/wazero/experimental"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	wasm "sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/plugin"
 
@@ -61,7 +62,8 @@ func newPool(ctx context.Context, name string, of recipe, logSeverity int32, han
 		live: 1,
 	}
 	p.freed.L = &p.mu
-	first, err := p.buildOne(ctx)
+	// Somebody waits for the first, so all cores compile; those that come later are built beside the calls.
+	first, err := p.buildOne(experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0)))
 	if err != nil {
 		return nil, err
 	}

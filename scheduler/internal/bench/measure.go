@@ -109,7 +109,7 @@ func cpuOf(process *exec.Cmd) time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// keepProfile records two seconds of the scheduler's CPU, beside the run, if a profile was asked for.
+// keepProfile records eight seconds of the scheduler's CPU, beside the run, if a profile was asked for.
 func (c *cluster) keepProfile(scheduler string, port int) {
 	if c.profile == "" {
 		return
