@@ -102,7 +102,7 @@ impl fmt::Display for Unequal {
 ///     {"name": "labs", "resources": {"nvidia.com/gpu": {"reservation": 60}}, "demand": {"nvidia.com/gpu": 80}},
 ///     {"name": "web", "resources": {"nvidia.com/gpu": {"reservation": 40}}, "demand": {"nvidia.com/gpu": 40}}]}"#;
 /// let (pool, resource) = ("labs".to_owned(), "nvidia.com/gpu".to_owned());
-/// let figure = Figure { pool, resource, entitlement: 60, usage: 0, asked: 8 };
+/// let figure = Figure { pool, resource, entitlement: 60, usage: 0, beyond: 0, asked: 8 };
 /// let record = Record { figures: vec![figure], ..Record::default() };
 /// assert_eq!(recomputed(inputs, &record), Ok(vec![]));
 /// ```
