@@ -78,10 +78,12 @@ type Point struct {
 // Swap is what became of the last candidate: InForce, Refused or RolledBack. One that was refused for the shadow says so
 // in its reason; one that runs in the shadow is in Candidate.
 type Swap struct {
-	Result string      `json:"result"`
-	At     metav1.Time `json:"at"`
-	Digest string      `json:"digest,omitempty"`
-	Reason string      `json:"reason,omitempty"`
+	Result string `json:"result"`
+
+	// At tells one swap from the next, which may be of the same words and in the same second.
+	At     metav1.MicroTime `json:"at"`
+	Digest string           `json:"digest,omitempty"`
+	Reason string           `json:"reason,omitempty"`
 }
 
 // Candidate is a module in the shadow: what it would have answered is compared and never used.

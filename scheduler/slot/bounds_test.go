@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -144,6 +145,34 @@ func TestWithAPublicKeyOnlyModulesOfItsSignatureAreTaken(t *testing.T) {
 				t.Errorf("the event says %q, want %q in it", event, test.want)
 			}
 		})
+	}
+}
+
+func TestTheSameWordsAboutAnotherModuleAreNewsAndAboutTheSameAreNot(t *testing.T) {
+	public, sign := signer(t)
+	_, signByAnother := signer(t)
+	old := configMap("plugins", "1", "")
+	old.BinaryData = map[string][]byte{"p.wasm": answering("old").Bytes(), "p.wasm.sig": sign(answering("old").Bytes())}
+	old.Data = nil
+	s := startSwapping(t, nil, Args{GuestURL: "configmap://weir-system/plugins/p.wasm", PublicKey: public}, old)
+	s.synced(t)
+	candidate := answering("new").Bytes()
+	put := func(revision string, signature []byte) {
+		changed := old.DeepCopy()
+		changed.ResourceVersion = revision
+		changed.BinaryData = map[string][]byte{"p.wasm": candidate, "p.wasm.sig": signature}
+		s.update(t, changed)
+	}
+	for revision, signature := range [][]byte{signByAnother(candidate), sign([]byte("something else"))} {
+		put(fmt.Sprint(2+revision), signature)
+		if event := s.event(t); !strings.Contains(event, "is not one of args.publicKey") {
+			t.Errorf("the event says %q", event)
+		}
+	}
+	put("4", sign([]byte("something else")))
+	put("5", sign(candidate))
+	if event := s.event(t); !strings.Contains(event, "PluginReplaced") {
+		t.Errorf("the event says %q, want nothing about what was refused before", event)
 	}
 }
 

@@ -45,7 +45,7 @@ func (h *history) swapped(at time.Time, result string, old, now *version, reason
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.since = at
-	h.lastSwap = &report.Swap{Result: result, At: metav1.NewTime(at), Digest: now.module.Digest, Reason: cut(reason)}
+	h.lastSwap = &report.Swap{Result: result, At: metav1.NewMicroTime(at), Digest: now.module.Digest, Reason: cut(reason)}
 	event := report.EventInForce
 	switch {
 	case result == swapRolledBack:
@@ -59,7 +59,7 @@ func (h *history) swapped(at time.Time, result string, old, now *version, reason
 func (h *history) refused(at time.Time, digest, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.lastSwap = &report.Swap{Result: swapRefused, At: metav1.NewTime(at), Digest: digest, Reason: cut(reason)}
+	h.lastSwap = &report.Swap{Result: swapRefused, At: metav1.NewMicroTime(at), Digest: digest, Reason: cut(reason)}
 	h.add(at, report.EventRefused, digest, reason)
 }
 

@@ -45,13 +45,14 @@ type slot struct {
 	// the current version, rolledBack the digest of a module that lies at its source and is not taken again, revision that
 	// of the ConfigMap whose content is in force, shadowed the version that the shadow is compared with. refused is what was
 	// tried in vain; refusal and shadowRefusal are the last words about it.
-	reloading              sync.Mutex
-	previous               *recipe
-	rolledBack             string
-	revision               string
-	shadowed               *version
-	refused                refusals
-	refusal, shadowRefusal string
+	reloading     sync.Mutex
+	previous      *recipe
+	rolledBack    string
+	revision      string
+	shadowed      *version
+	refused       refusals
+	refusal       refusal
+	shadowRefusal string
 
 	// outgoing are versions that were replaced and may still have calls in flight; it belongs to starting.
 	outgoing []*version

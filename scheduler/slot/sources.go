@@ -53,6 +53,9 @@ type sources struct {
 
 	// parsed is the last module of each URL, for a source is read again whenever anything beside it has changed.
 	parsed map[string]*module.Module
+
+	// found tells one content of the module's source from another: the module with its signature.
+	found string
 }
 
 // shadowSuffix and the URL of a file or of a ConfigMap's key is where a candidate for the shadow is looked for.
@@ -83,7 +86,14 @@ func newSources(args Args, handle framework.Handle) (*sources, error) {
 
 // readModule gets the module that is at guestURL now.
 func (s *sources) readModule(ctx context.Context) (*module.Module, error) {
-	return s.admitted(ctx, s.module, s.args.GuestURL, s.args.Digest)
+	blob, err := s.module.Read(ctx)
+	if err != nil {
+		s.found = ""
+		return nil, err
+	}
+	digest := module.DigestOf(blob.Bytes)
+	s.found = digest + module.DigestOf(blob.Signature)
+	return s.admitted(ctx, blob, digest, s.args.GuestURL, s.args.Digest)
 }
 
 // readCandidate gets the module for the shadow; nil if there is none.
@@ -91,28 +101,28 @@ func (s *sources) readCandidate(ctx context.Context) (*module.Module, error) {
 	if s.candidate == nil {
 		return nil, nil
 	}
-	found, err := s.admitted(ctx, s.candidate, s.shadowURL, "")
+	blob, err := s.candidate.Read(ctx)
 	if errors.Is(err, origin.ErrMissing) {
 		return nil, nil
 	}
-	return found, err
-}
-
-// admitted is a module that may be loaded, judged by its bytes alone: none of its code has run.
-func (s *sources) admitted(ctx context.Context, from origin.Origin, url, digest string) (*module.Module, error) {
-	blob, err := from.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return s.admitted(ctx, blob, module.DigestOf(blob.Bytes), s.shadowURL, "")
+}
+
+// admitted is a module that may be loaded, judged by its bytes alone: none of its code has run.
+func (s *sources) admitted(ctx context.Context, blob origin.Blob, digest, url, wanted string) (*module.Module, error) {
 	read := s.parsed[url]
-	if read == nil || read.Digest != module.DigestOf(blob.Bytes) {
+	if read == nil || read.Digest != digest {
+		var err error
 		if read, err = module.Parse(ctx, url, blob.Bytes); err != nil {
 			return nil, err
 		}
 		s.parsed[url] = read
 	}
-	if digest != "" && read.Digest != digest {
-		return nil, fmt.Errorf("%s is %s and args.digest asks for %s", url, read.Digest, digest)
+	if wanted != "" && read.Digest != wanted {
+		return nil, fmt.Errorf("%s is %s and args.digest asks for %s", url, read.Digest, wanted)
 	}
 	if s.key != nil {
 		if err := read.SignedBy(s.key, blob.Signature); err != nil {

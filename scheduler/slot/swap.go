@@ -51,7 +51,7 @@ func (s *slot) wanted(ctx context.Context) (wanted recipe) {
 	if err := errors.Join(errs[:]...); err != nil {
 		s.refuse(ctx, "", err)
 	} else if wanted.same(inForce.recipe) {
-		s.refusal = "" // if it goes wrong again, that is news
+		s.refusal = refusal{} // if it goes wrong again, that is news
 	}
 	return wanted
 }
@@ -92,7 +92,7 @@ func (s *slot) try(ctx context.Context, candidate recipe) error {
 	s.starting.Lock()
 	s.outgoing = append(s.outgoing, inForce)
 	s.starting.Unlock()
-	s.refused, s.refusal = nil, ""
+	s.refused, s.refusal = nil, refusal{}
 	return nil
 }
 
@@ -229,13 +229,18 @@ func (s *slot) replaced(ctx context.Context, result string, old *version, why st
 	s.activateRejected(ctx)
 }
 
-// refuse says why nothing changes, once for each reason: any change in a folder makes all that is in it be looked at.
+// refusal is what was said last, and of what.
+type refusal struct{ reason, found string }
+
+// refuse says why nothing changes, once for each reason and each content of the source: any change in a folder makes all
+// that is in it be looked at. The same words about something else are news, for whoever put it there waits for them.
 func (s *slot) refuse(ctx context.Context, digest string, reason error) {
-	if reason.Error() == s.refusal {
+	said := refusal{reason.Error(), s.sources.found}
+	if said == s.refusal {
 		return
 	}
-	s.refusal = reason.Error()
-	s.history.refused(s.host.clock.Now(), digest, s.refusal)
+	s.refusal = said
+	s.history.refused(s.host.clock.Now(), digest, said.reason)
 	s.complain(ctx, reason)
 }
 
