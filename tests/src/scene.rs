@@ -124,7 +124,8 @@ impl Scene {
     /// # Errors
     /// When it is not there, or does not go.
     pub async fn remove_pod(&self, name: &str) -> Result<()> {
-        self.pods().delete(name, &DeleteParams::default()).await.with_context(|| format!("delete the pod {name}"))?;
+        let now = DeleteParams::default().grace_period(0);
+        self.pods().delete(name, &now).await.with_context(|| format!("delete the pod {name}"))?;
         self.until(&format!("the pod {name} is gone"), |seen| (!seen.pods.contains_key(name)).then_some(())).await
     }
 

@@ -161,7 +161,10 @@ impl Swapping {
         };
         let load = async {
             while !done.get() {
-                self.scene.placed(&pod(&format!("{name}-{count}")).cpu("1m")).await?;
+                let pod = pod(&format!("{name}-{count}")).cpu("1m");
+                self.scene.placed(&pod).await?;
+                // However long it takes, the nodes do not fill up.
+                self.scene.remove_pod(pod.name()).await?;
                 count += 1;
             }
             Ok(())
@@ -204,7 +207,7 @@ fn placed_by(pod: &Pod, digests: &[String]) -> Result<usize> {
 
 #[tokio::test]
 async fn swaps_under_load_lose_no_pod_and_no_cycle_has_two_versions() -> Result<()> {
-    const SWAPS: usize = 20;
+    const SWAPS: usize = 200;
     let swapping = Swapping::start(choosing(0)?).await?;
     let mut digests = vec![swapping.report().await?["digest"].as_str().unwrap_or_default().to_owned()];
     let mut pods = 0;
