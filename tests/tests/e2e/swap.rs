@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use futures::TryStreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
@@ -38,6 +38,9 @@ profiles:
       - name: Guest
         args: {guestURL: 'configmap://weir-system/gpu-filter/guest.wasm'}
 ";
+
+/// Where the plugin's configuration is looked for, if it is.
+const SETTINGS: (&str, &str) = ("weir-system", "settings");
 
 /// The key of the module in its ConfigMap.
 pub(crate) const MODULE: &str = "guest.wasm";
@@ -143,6 +146,26 @@ impl Swapping {
         Ok(())
     }
 
+    /// Gives the plugin another configuration, and returns when the one replica reports it in force.
+    async fn configured(&self, value: &str) -> Result<()> {
+        let (namespace, name) = SETTINGS;
+        let settings = json!({ "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "name": name, "namespace": namespace }, "data": { "settings": value } });
+        self.scene.apply(&settings).await?;
+        let maps: Api<ConfigMap> = Api::namespaced(self.scene.client(), namespace);
+        let revision = maps.get(name).await?.metadata.resource_version.context("a version")?;
+        let reports = watcher(maps, watcher::Config::default().labels("weir.dev/component=plugins"));
+        let mut reports = pin!(reports.applied_objects());
+        while let Some(report) = reports.try_next().await? {
+            let text = report.data.iter().flatten().find(|(key, _)| *key == "plugins.json").map(|(_, text)| text);
+            let document: Value = serde_json::from_str(text.context("a report without plugins")?)?;
+            if document["plugins"][0]["configRevision"] == *revision {
+                return Ok(());
+            }
+        }
+        bail!("the watch ended")
+    }
+
     /// What the one replica says of the plugin.
     pub(crate) async fn report(&self) -> Result<Value> {
         let Ended { code, stdout, stderr } = self.plugins(&["-o", "json"]).await?;
@@ -201,18 +224,28 @@ fn answers(metrics: &str) -> Result<BTreeMap<String, u64>> {
 fn placed_by(pod: &Pod, digests: &[String]) -> Result<usize> {
     let said = pod.metadata.annotations.as_ref().and_then(|all| all.get(weir_api::names::PLACED_BY));
     let said: Value = serde_json::from_str(said.context("the pod does not say by what it was placed")?)?;
-    let digest = said["Guest"].as_str().context("the plugin is not named")?;
+    let said = said["Guest"].as_str().context("the plugin is not named")?;
+    // Where there is a configuration, its digest follows.
+    let digest = said.split(' ').next().unwrap_or_default();
     digests.iter().position(|known| known.starts_with(digest)).with_context(|| format!("{digest} was never pushed"))
 }
 
 #[tokio::test]
-async fn swaps_under_load_lose_no_pod_and_no_cycle_has_two_versions() -> Result<()> {
+async fn swaps_and_changes_of_the_configuration_under_load_lose_no_pod_and_no_cycle_has_two_versions() -> Result<()> {
+    // Every tenth is one of the configuration.
     const SWAPS: usize = 200;
-    let swapping = Swapping::start(choosing(0)?).await?;
+    let (namespace, name) = SETTINGS;
+    let setup = setup_with(&format!("guestConfigMap: {namespace}/{name}"))?;
+    let swapping = Swapping::with(&setup, json!({ MODULE: ByteString(choosing(0)?) })).await?;
     let mut digests = vec![swapping.report().await?["digest"].as_str().unwrap_or_default().to_owned()];
     let mut pods = 0;
     for swap in 1..=SWAPS {
-        let module = choosing(swap)?;
+        if swap % 10 == 0 {
+            let settings = swap.to_string();
+            pods += swapping.under_load(&format!("swap-{swap}"), swapping.configured(&settings)).await?.1;
+            continue;
+        }
+        let module = choosing(digests.len())?;
         let push = async {
             let Ended { code, stdout, stderr } = swapping.push(&module, &["-o", "json"]).await?;
             ensure!(code == Some(0), "{stdout}{stderr}");
