@@ -14,7 +14,7 @@ use crate::claim::Claim;
 use crate::decision::{Admission, DecidedOn, Decision};
 use crate::eligibility::left;
 use crate::explain::Explanation;
-use crate::ledger::beyond;
+use crate::ledger::amount;
 use crate::nodes::{Books, NodeId};
 use crate::order::{Entry, Place, Rank, Unit};
 use crate::place::Shortfall;
@@ -56,11 +56,11 @@ fn within_entitlement(queue: &Queue, Case { leaf, ask, .. }: Case) -> Result<(),
             let used = queue.ledger.usage.exact(pool, dim);
             let claimed = queue.ledger.held.exact(pool, dim);
             let more = claimed + i128::from(asked.units());
-            let counts = used - queue.ledger.beyond.exact(pool, dim);
+            let counts = used - queue.ledger.beyond.below(&queue.pools, pool, dim);
             let limited = used + more > i128::from(queue.pools.cap(pool, dim).units());
             if limited || counts + more > i128::from(entitled.units()) {
-                let used = if limited || pool == leaf { used } else { counts };
-                let [used, claimed] = [used, claimed].map(crate::ledger::amount);
+                let used = if limited { used } else { counts };
+                let [used, claimed] = [used, claimed].map(amount);
                 return Err(Why::Quota { pool, dim, asked, used, claimed, entitled });
             }
         }
@@ -299,15 +299,8 @@ impl Queue {
     /// Counts anew what a leaf uses beyond its entitlement.
     fn count_beyond(&mut self, leaf: PoolId) {
         for dim in self.dims.iter() {
-            let entitled = self.pools.entitled(leaf, dim);
-            let [used, fixed] = [&self.ledger.usage, &self.ledger.fixed].map(|sums| sums.exact(leaf, dim));
-            let now = if self.pools.checks(leaf, dim) { beyond(used, fixed, entitled) } else { 0 };
-            let before = self.ledger.beyond.exact(leaf, dim);
-            if now != before {
-                for pool in self.pools.tree.path(leaf) {
-                    *self.ledger.beyond.cell(pool, dim) += now - before;
-                }
-            }
+            let uses = [&self.ledger.usage, &self.ledger.fixed].map(|sums| sums.exact(leaf, dim));
+            self.ledger.beyond.count(&self.pools, leaf, dim, uses);
         }
     }
 
@@ -334,7 +327,7 @@ impl Queue {
                     dim: self.dims.name(dim).to_owned(),
                     entitlement: self.pools.entitled(pool, dim),
                     usage: self.ledger.usage.amount(pool, dim),
-                    beyond: self.ledger.beyond.amount(pool, dim),
+                    beyond: amount(self.ledger.beyond.below(&self.pools, pool, dim)),
                     asked,
                 });
             }

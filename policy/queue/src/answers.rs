@@ -66,7 +66,9 @@ impl Answers {
         let mut changed = Vec::with_capacity(count);
         for (pool, Basis { sums, entitled }) in pools.tree.iter().zip(&mut self.basis) {
             let mut new = false;
-            for (known, row) in sums.iter_mut().zip([usage, fixed, held, beyond].map(|sums| sums.row(pool))) {
+            for (known, row) in
+                sums.iter_mut().zip([usage.row(pool), fixed.row(pool), held.row(pool), beyond.row(pool)])
+            {
                 if known != row {
                     new = true;
                     *known = row.to_vec();

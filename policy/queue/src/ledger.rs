@@ -5,6 +5,8 @@
 
 use weir_model::{Amount, Dim, PoolId, PoolTree, ResourceVec};
 
+use crate::pools::Pools;
+
 /// Exact sums by pool and dimension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sums(Vec<Vec<i128>>);
@@ -70,15 +72,38 @@ pub(crate) struct Ledger {
     pub(crate) demand: Sums,
     /// What claims hold.
     pub(crate) held: Sums,
-    /// What leaves use beyond their entitlement and can be taken from them, summed up over their ancestors. It is
-    /// theirs as long as nobody needs the room, so it holds no other leaf back: see [`beyond`].
-    pub(crate) beyond: Sums,
+    /// What leaves use beyond their entitlement, which holds no other leaf back.
+    pub(crate) beyond: Beyond,
 }
 
-/// How much of what a leaf uses is more than it is entitled to, and preemptible: what is reserved and cannot be
-/// taken counts whatever the entitlement fell to.
-pub(crate) fn beyond(used: i128, fixed: i128, entitled: Amount) -> i128 {
-    (used - i128::from(entitled.units()).max(fixed)).max(0)
+/// What leaves use beyond their entitlement and can be taken from them, summed up over their ancestors. It is theirs
+/// as long as nobody needs the room, and taken back where somebody does, not for the sake of the sum.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Beyond(Sums);
+
+impl Beyond {
+    /// Counts a leaf anew that uses so much, so much of it fixed: what cannot be taken counts for its ancestors
+    /// whatever the entitlement fell to.
+    pub(crate) fn count(&mut self, pools: &Pools, leaf: PoolId, dim: Dim, [used, fixed]: [i128; 2]) {
+        if !pools.checks(leaf, dim) {
+            return;
+        }
+        let entitled = i128::from(pools.entitled(leaf, dim).units());
+        let more = (used - entitled.max(fixed)).max(0) - self.0.exact(leaf, dim);
+        if more != 0 {
+            pools.tree.path(leaf).for_each(|pool| *self.0.cell(pool, dim) += more);
+        }
+    }
+
+    /// What of a pool's usage does not count against its entitlement. In a leaf everything counts.
+    pub(crate) fn below(&self, pools: &Pools, pool: PoolId, dim: Dim) -> i128 {
+        if pools.tree.is_leaf(pool) { 0 } else { self.0.exact(pool, dim) }
+    }
+
+    /// As [`Sums::row`].
+    pub(crate) fn row(&self, pool: PoolId) -> &[i128] {
+        self.0.row(pool)
+    }
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Queue {
                     let own = own.map_or(0, |claim| claim.holds(pool, dim));
                     let held = self.ledger.held.exact(pool, dim) - own;
                     let counts = if pool == leaf { asked } else { asked.min(self.unused(leaf, dim)) };
-                    let beyond = if pool == leaf { 0 } else { self.ledger.beyond.exact(pool, dim) };
+                    let beyond = self.ledger.beyond.below(&self.pools, pool, dim);
                     let used = self.ledger.usage.exact(pool, dim) - beyond + i128::from(counts.units());
                     held <= 0 || used + held <= i128::from(self.pools.entitled(pool, dim).units())
                 },

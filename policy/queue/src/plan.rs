@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use weir_model::{Dim, PoolId, ResourceVec};
 
 use crate::admit::Case;
-use crate::ledger::{Sums, beyond};
+use crate::ledger::{Beyond, Sums};
 use crate::nodes::{NodeId, Row};
 use crate::order::Unit;
 use crate::shape::{AskId, ShapeId};
@@ -54,8 +54,8 @@ pub(crate) struct Plan<'q> {
     sites: HashMap<Viewpoint, Sites<'q>>,
     /// What the plan adds to usage, less what it takes away.
     change: Sums,
-    /// What leaves use beyond their entitlements once the plan is carried out, summed up over their ancestors.
-    beyond: Sums,
+    /// What leaves use beyond their entitlements once the plan is carried out.
+    beyond: Beyond,
     /// What it adds to non-preemptible usage.
     fixed: Sums,
     /// How many evictions each budget still allows.
@@ -90,7 +90,7 @@ impl<'q> Plan<'q> {
             touched: Vec::new(),
             sites: HashMap::new(),
             change: Sums::default(),
-            beyond: Sums::default(),
+            beyond: Beyond::default(),
             fixed: Sums::default(),
             budgets: queue.budgets_left().into_iter().map(i64::from).collect(),
             served: Vec::new(),
@@ -282,8 +282,7 @@ impl<'q> Plan<'q> {
         let checked = amounts.iter().map(|(dim, _)| dim).filter(|&dim| queue.pools.checks(pool, dim));
         let mut short = checked.filter(|&dim| {
             let more = queue.ledger.held.exact(pool, dim) + self.change.exact(pool, dim);
-            // In its own pool everything counts.
-            let beyond = if queue.pools.tree.is_leaf(pool) { 0 } else { self.beyond.exact(pool, dim) };
+            let beyond = self.beyond.below(&queue.pools, pool, dim);
             let limited = queue.staying(pool, dim) + more > i128::from(queue.pools.cap(pool, dim).units());
             limited || queue.over(pool, dim) - beyond + more > 0
         });
@@ -292,16 +291,10 @@ impl<'q> Plan<'q> {
 
     /// Counts anew what a leaf uses beyond its entitlement, with what the plan adds and takes away.
     fn count_beyond(&mut self, leaf: PoolId, dim: Dim) {
-        let Queue { pools, ledger, .. } = self.queue;
-        if !pools.checks(leaf, dim) {
-            return;
-        }
-        let used = self.queue.staying(leaf, dim) + self.change.exact(leaf, dim);
-        let fixed = ledger.fixed.exact(leaf, dim) + self.fixed.exact(leaf, dim);
-        let more = beyond(used, fixed, pools.entitled(leaf, dim)) - self.beyond.exact(leaf, dim);
-        if more != 0 {
-            pools.tree.path(leaf).for_each(|pool| *self.beyond.cell(pool, dim) += more);
-        }
+        let Self { queue, change, fixed, beyond, .. } = self;
+        let used = queue.staying(leaf, dim) + change.exact(leaf, dim);
+        let fixed = queue.ledger.fixed.exact(leaf, dim) + fixed.exact(leaf, dim);
+        beyond.count(&queue.pools, leaf, dim, [used, fixed]);
     }
 
     /// Takes from pools above their entitlement until the claimant's pool and its ancestors have the quota.
