@@ -47,3 +47,13 @@ pub use sidecar::{Sidecar, SidecarSettings};
 /// A pod with this annotation, a duration such as `1.5s`, ends as Succeeded that long after it began to run;
 /// without it, it runs until it is deleted. Read by the fake kubelets (`kwok/stages.yaml`).
 pub const RUN_FOR_ANNOTATION: &str = "local.weir.dev/run-for";
+
+/// How to watch a [`Cluster`] when no state may be missed: the API server tells what is there and what follows in
+/// one answer.
+///
+/// With a list first, the watch behind it may come too late for a kind that is served only since a moment ago
+/// ("too old resource version"): what came and went until the next list is never told then.
+#[must_use]
+pub fn every_state() -> kube::runtime::watcher::Config {
+    kube::runtime::watcher::Config::default().streaming_lists()
+}

@@ -12,6 +12,7 @@ use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use weir_local::every_state;
 
 /// One thing that the watch told.
 #[derive(Clone, Debug)]
@@ -51,8 +52,8 @@ impl History {
     /// # Errors
     /// When the watches end before.
     pub async fn begin(client: &Client, namespace: &str) -> Result<Self> {
-        let pods = watcher(Api::<Pod>::namespaced(client.clone(), namespace), watcher::Config::default());
-        let nodes = watcher(Api::<Node>::all(client.clone()), watcher::Config::default());
+        let pods = watcher(Api::<Pod>::namespaced(client.clone(), namespace), every_state());
+        let nodes = watcher(Api::<Node>::all(client.clone()), every_state());
         let mut events = stream::select(
             pods.map_ok(|event| Told::of(event, Told::Pod, Told::PodGone)).boxed(),
             nodes.map_ok(|event| Told::of(event, Told::Node, Told::NodeGone)).boxed(),

@@ -116,7 +116,7 @@ impl Run {
         let tree = pools::tree(&self.workload.nodes);
         let install = self.shipped.install(&client, &tree);
         step(tell, INSTALL_STEP, Duration::from_secs(1), install).await?;
-        // Before the first node, so that nothing is missed; until it is dropped.
+        // Until it is dropped.
         let observer = Observer::new(self.shipped.special(), Loads::of(&self.workload.nodes));
         let (gone, lost) = mpsc::unbounded_channel();
         let (watch, owners) = (Watch::begin(&client, tell, gone, observer), Owners::default());
@@ -130,7 +130,12 @@ impl Run {
             None => None,
         };
         let scheduler = step(tell, SCHEDULER_STEP, Duration::from_secs(1), self.start_scheduler(cluster)).await?;
-        let sidecar = step(tell, SIDECAR_STEP, Duration::from_secs(1), self.start_sidecar(cluster)).await?;
+        let start_sidecar = async {
+            // Before the first pod is admitted: what is judged by was seen from the first round on.
+            watch.begun().await?;
+            self.start_sidecar(cluster).await
+        };
+        let sidecar = step(tell, SIDECAR_STEP, Duration::from_secs(1), start_sidecar).await?;
         say(tell, Event::ReplayStarted);
         tokio::select! {
             result = self.replay(&client, &scheduler, &watch, &owners, wires) => result?,

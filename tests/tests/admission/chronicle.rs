@@ -101,7 +101,7 @@ where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     // Errors are the watcher's own to mend: it comes back with a new list.
-    let events = watcher(Api::<K>::all(client.clone()), watcher::Config::default()).default_backoff();
+    let events = watcher(Api::<K>::all(client.clone()), weir_local::every_state()).default_backoff();
     events.filter_map(move |event| futures::future::ready(event.ok().and_then(&of))).boxed()
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -20,7 +21,9 @@ use crate::run::story::Event;
 pub(super) struct Watch {
     observer: Arc<Mutex<Observer>>,
     heard: watch::Receiver<()>,
-    _tasks: JoinSet<()>,
+    /// How many of the tasks have told what was there before.
+    begun: watch::Receiver<usize>,
+    tasks: JoinSet<()>,
 }
 
 impl Watch {
@@ -33,8 +36,9 @@ impl Watch {
     ) -> Self {
         let observer = Arc::new(Mutex::new(observer));
         let (told, heard) = watch::channel(());
+        let (begin, begun) = watch::channel(0);
         let mut tasks = JoinSet::new();
-        let ears = Ears { tell: tell.clone(), observer: Arc::clone(&observer), told: Arc::new(told) };
+        let ears = Ears { tell: tell.clone(), observer: Arc::clone(&observer), told: Arc::new(told), begin };
         let nodes: Api<Node> = Api::all(client.clone());
         let pods: Api<Pod> = Api::all(client.clone());
         let pools: Api<ResourcePool> = Api::all(client.clone());
@@ -52,7 +56,13 @@ impl Watch {
             observer.round(event);
             Vec::new()
         }));
-        Self { observer, heard, _tasks: tasks }
+        Self { observer, heard, begun, tasks }
+    }
+
+    /// Returns when every watch has told what was there before: nothing that happens later is missed.
+    pub(super) async fn begun(&self) -> Result<()> {
+        let mut begun = self.begun.clone();
+        begun.wait_for(|begun| *begun == self.tasks.len()).await.context("a watch ended").map(drop)
     }
 
     /// What the watches came to so far.
@@ -71,6 +81,7 @@ struct Ears {
     tell: UnboundedSender<Event>,
     observer: Arc<Mutex<Observer>>,
     told: Arc<watch::Sender<()>>,
+    begin: watch::Sender<usize>,
 }
 
 impl Ears {
@@ -79,12 +90,16 @@ impl Ears {
     where
         K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
     {
-        let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+        let mut events = std::pin::pin!(watcher(api, weir_local::every_state()).default_backoff());
+        let mut begun = false;
         while let Some(event) = events.next().await {
             // Errors are the watcher's own to mend: it comes back with a new list.
             let Ok(event) = event else { continue };
             take(&mut *self.observer.lock().await, &event).into_iter().for_each(|event| say(&self.tell, event));
             self.told.send_replace(());
+            if matches!(event, watcher::Event::InitDone) && !std::mem::replace(&mut begun, true) {
+                self.begin.send_modify(|begun| *begun += 1);
+            }
         }
     }
 }
