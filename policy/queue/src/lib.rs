@@ -123,6 +123,7 @@ mod sites;
 mod state;
 mod step;
 mod time;
+mod trial;
 mod turn;
 mod unenforced;
 mod victims;

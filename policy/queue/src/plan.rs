@@ -8,15 +8,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use weir_model::{Dim, PoolId, ResourceVec};
+use weir_model::{Dim, PoolId};
 
 use crate::admit::Case;
-use crate::ledger::{Beyond, Sums};
 use crate::nodes::{NodeId, Row};
 use crate::order::Unit;
 use crate::shape::{AskId, ShapeId};
 use crate::sites::{Sites, Viewpoint};
 use crate::state::Queue;
+use crate::trial::Trial;
 use crate::victims::Victim;
 
 /// Somebody whom a plan gives room.
@@ -52,12 +52,7 @@ pub(crate) struct Plan<'q> {
     pub(crate) touched: Vec<NodeId>,
     /// The nodes as claimants see them, kept from one to the next.
     sites: HashMap<Viewpoint, Sites<'q>>,
-    /// What the plan adds to usage, less what it takes away.
-    change: Sums,
-    /// What leaves use beyond their entitlements once the plan is carried out.
-    beyond: Beyond,
-    /// What it adds to non-preemptible usage.
-    fixed: Sums,
+    trial: Trial<'q>,
     /// How many evictions each budget still allows.
     budgets: Vec<i64>,
     pub(crate) served: Vec<Served>,
@@ -89,18 +84,13 @@ impl<'q> Plan<'q> {
             rows: queue.nodes.iter().map(|node| queue.nodes.host(node).free_soon()).collect(),
             touched: Vec::new(),
             sites: HashMap::new(),
-            change: Sums::default(),
-            beyond: Beyond::default(),
-            fixed: Sums::default(),
+            trial: Trial::new(queue),
             budgets: queue.budgets_left().into_iter().map(i64::from).collect(),
             served: Vec::new(),
             giving: HashMap::new(),
             hopeless: HashSet::new(),
         };
         plan.giving = plan.giving();
-        for leaf in queue.pools.tree.iter().filter(|&pool| queue.pools.tree.is_leaf(pool)) {
-            queue.dims.iter().for_each(|dim| plan.count_beyond(leaf, dim));
-        }
         plan
     }
 
@@ -168,10 +158,10 @@ impl<'q> Plan<'q> {
 
     /// Whether the claimant's pool has the quota, or might get it from its own.
     fn is_entitled(&mut self, case: Case) -> bool {
-        self.admit(case, 1);
+        self.trial.admit(case, 1);
         // What a victim in the claimant's own pool would free may be what its entitlement lacks.
-        let entitled = self.firm_allows(case) && (self.leaf_allows(case) || self.within_pool(case));
-        self.admit(case, -1);
+        let entitled = self.trial.firm_allows(case) && (self.leaf_allows(case) || self.within_pool(case));
+        self.trial.admit(case, -1);
         entitled
     }
 
@@ -195,7 +185,7 @@ impl<'q> Plan<'q> {
 
     fn serve_one(&mut self, case: Case, unit: Unit, sites: &mut Sites<'_>) -> bool {
         let mut served = Served { case, unit, nodes: Vec::new(), victims: Vec::new() };
-        self.admit(case, 1);
+        self.trial.admit(case, 1);
         if !self.place_all(case, sites, &mut served) || !self.free_quota(case, &mut served) {
             self.undo(&served);
             return false;
@@ -226,7 +216,7 @@ impl<'q> Plan<'q> {
         shared.any(|dim| {
             let tree = &self.queue.pools.tree;
             let mut between = tree.path(*leaf).take_while(|pool| !tree.path(case.leaf).any(|above| above == *pool));
-            between.all(|pool| self.queue.over(pool, dim) + self.change.exact(pool, dim) > 0 && (self.ripe)(pool, dim))
+            between.all(|pool| self.trial.over(pool, dim) > 0 && (self.ripe)(pool, dim))
         })
     }
 
@@ -257,44 +247,7 @@ impl<'q> Plan<'q> {
 
     /// Whether the claimant's own pool has room for it in what it is entitled to.
     fn leaf_allows(&self, case: Case) -> bool {
-        self.short_of(case.leaf, &self.queue.shapes.ask_of(case.ask).amounts).is_none()
-    }
-
-    /// B4 with what the plan adds. Victims are preemptible, so nobody who goes makes room in a reservation.
-    fn firm_allows(&self, case: Case) -> bool {
-        let ask = self.queue.shapes.ask_of(case.ask);
-        self.queue.pools.tree.path(case.leaf).all(|pool| {
-            ask.preemptible
-                || ask.amounts.iter().all(|(dim, _)| {
-                    let bound = self.queue.pools.reserved(pool, dim);
-                    bound.is_none_or(|bound| {
-                        let bound = bound.min(self.queue.pools.entitled(pool, dim));
-                        let used = self.queue.ledger.fixed.exact(pool, dim) + self.fixed.exact(pool, dim);
-                        used <= i128::from(bound.units())
-                    })
-                })
-        })
-    }
-
-    /// The dimension in which a pool would be above its entitlement with what the plan adds.
-    fn short_of(&self, pool: PoolId, amounts: &ResourceVec) -> Option<Dim> {
-        let queue = self.queue;
-        let checked = amounts.iter().map(|(dim, _)| dim).filter(|&dim| queue.pools.checks(pool, dim));
-        let mut short = checked.filter(|&dim| {
-            let more = queue.ledger.held.exact(pool, dim) + self.change.exact(pool, dim);
-            let beyond = self.beyond.below(&queue.pools, pool, dim);
-            let limited = queue.staying(pool, dim) + more > i128::from(queue.pools.cap(pool, dim).units());
-            limited || queue.over(pool, dim) - beyond + more > 0
-        });
-        short.next()
-    }
-
-    /// Counts anew what a leaf uses beyond its entitlement, with what the plan adds and takes away.
-    fn count_beyond(&mut self, leaf: PoolId, dim: Dim) {
-        let Self { queue, change, fixed, beyond, .. } = self;
-        let used = queue.staying(leaf, dim) + change.exact(leaf, dim);
-        let fixed = queue.ledger.fixed.exact(leaf, dim) + fixed.exact(leaf, dim);
-        beyond.count(&queue.pools, leaf, dim, [used, fixed]);
+        self.trial.short_of(case.leaf, &self.queue.shapes.ask_of(case.ask).amounts).is_none()
     }
 
     /// Takes from pools above their entitlement until the claimant's pool and its ancestors have the quota.
@@ -302,7 +255,7 @@ impl<'q> Plan<'q> {
         let amounts = &self.queue.shapes.ask_of(case.ask).amounts;
         let path: Vec<PoolId> = self.queue.pools.tree.path(case.leaf).collect();
         for pool in path {
-            while let Some(dim) = self.short_of(pool, amounts) {
+            while let Some(dim) = self.trial.short_of(pool, amounts) {
                 let under = |victim: &Victim| self.queue.pools.tree.path(victim.leaf).any(|above| above == pool);
                 let helps = |&at: &usize| {
                     let victim = &self.victims[at];
@@ -330,7 +283,7 @@ impl<'q> Plan<'q> {
             self.restore(victim);
             let mut touched = self.victims[victim].nodes.iter();
             let room = touched.all(|&(_, node)| self.rows[node.index()].is_sound());
-            if room && path.iter().all(|&pool| self.short_of(pool, amounts).is_none()) {
+            if room && path.iter().all(|&pool| self.trial.short_of(pool, amounts).is_none()) {
                 served.victims.retain(|&at| at != victim);
             } else {
                 self.take(victim);
@@ -338,24 +291,13 @@ impl<'q> Plan<'q> {
         }
     }
 
-    fn admit(&mut self, case: Case, times: i128) {
-        let ask = self.queue.shapes.ask_of(case.ask);
-        self.change.change(&self.queue.pools.tree, case.leaf, &ask.amounts, times);
-        if !ask.preemptible {
-            self.fixed.change(&self.queue.pools.tree, case.leaf, &ask.amounts, times);
-        }
-        ask.amounts.iter().for_each(|(dim, _)| self.count_beyond(case.leaf, dim));
-    }
-
     /// Counts a victim as gone (`times` −1) or as there again, in quota and budgets.
     pub(crate) fn count(&mut self, victim: usize, times: i64) {
         let Victim { leaf, amounts, budgets, .. } = &self.victims[victim];
-        self.change.change(&self.queue.pools.tree, *leaf, amounts, i128::from(times));
+        self.trial.change(*leaf, amounts, times.into());
         for &(budget, count) in budgets {
             self.budgets[budget] += times * i64::from(count);
         }
-        let (leaf, dims) = (*leaf, amounts.iter().map(|(dim, _)| dim).collect::<Vec<Dim>>());
-        dims.into_iter().for_each(|dim| self.count_beyond(leaf, dim));
     }
 
     /// Takes a victim with those who go with it, and says who all went.
@@ -392,6 +334,6 @@ impl<'q> Plan<'q> {
     fn undo(&mut self, served: &Served) {
         served.nodes.iter().for_each(|&(shape, node)| self.free(shape, node, 1));
         served.victims.iter().for_each(|&victim| self.restore(victim));
-        self.admit(served.case, -1);
+        self.trial.admit(served.case, -1);
     }
 }
