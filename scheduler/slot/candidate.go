@@ -42,6 +42,7 @@ func (s *slot) reloadShadow(ctx context.Context) {
 		return
 	}
 	if found == nil || found.Digest == inForce.module.Digest {
+		s.shadowRefusal = refusal{} // if it goes wrong again, that is news
 		s.endShadow(ctx)
 		return
 	}
@@ -49,15 +50,17 @@ func (s *slot) reloadShadow(ctx context.Context) {
 	if running := s.shadow.Load(); running != nil && running.candidate.recipe.same(wanted) && s.shadowed == inForce {
 		return
 	}
-	if s.refused.has(wanted) {
+	if why := s.refused.of(wanted); why != nil {
+		s.refuseShadow(ctx, found.Digest, why)
 		return
 	}
 	candidate, err := s.prepare(ctx, wanted, mutedHandle{s.handle})
 	if err != nil {
-		s.refused.add(wanted)
+		s.refused.add(wanted, err)
 		s.refuseShadow(ctx, found.Digest, err)
 		return
 	}
+	s.shadowRefusal = refusal{}
 	s.endShadow(ctx)
 	s.watch(ctx, candidate, s.sources.shadowURL)
 }
@@ -86,15 +89,16 @@ func (s *slot) endShadow(ctx context.Context) {
 	s.host.changed()
 }
 
-// refuseShadow says why nothing is compared, once for each reason.
+// refuseShadow says why nothing is compared, once for each reason and candidate.
 func (s *slot) refuseShadow(ctx context.Context, digest string, reason error) {
 	s.endShadow(ctx)
 	reason = fmt.Errorf("for the shadow: %w", reason)
-	if reason.Error() == s.shadowRefusal {
+	said := refusal{reason.Error(), digest}
+	if said == s.shadowRefusal {
 		return
 	}
-	s.shadowRefusal = reason.Error()
-	s.history.refused(s.host.clock.Now(), digest, s.shadowRefusal)
+	s.shadowRefusal = said
+	s.history.refused(s.host.clock.Now(), digest, said.reason)
 	s.complain(ctx, reason)
 }
 

@@ -52,7 +52,7 @@ type slot struct {
 	shadowed      *version
 	refused       refusals
 	refusal       refusal
-	shadowRefusal string
+	shadowRefusal refusal
 
 	// outgoing are versions that were replaced and may still have calls in flight; it belongs to starting.
 	outgoing []*version

@@ -63,15 +63,19 @@ func (s *slot) replaceBy(ctx context.Context, wanted recipe) {
 		s.noteRevision(wanted.revision)
 		return
 	}
-	if !s.refused.has(wanted) {
+	switch why := s.refused.of(wanted); {
+	case why == nil:
 		err := s.try(ctx, wanted)
 		if err == nil {
 			s.previous = &inForce.recipe
 			s.replaced(ctx, swapInForce, inForce, "")
 			return
 		}
-		s.refused.add(wanted)
+		s.refused.add(wanted, err)
 		s.refuse(ctx, wanted.module.Digest, err)
+	case s.refusal == refusal{}:
+		// All was well meanwhile, so somebody has put it there again and waits for the answer.
+		s.refuse(ctx, wanted.module.Digest, why)
 	}
 	if wanted.config != inForce.recipe.config && wanted.module.Digest != inForce.module.Digest {
 		s.replaceBy(ctx, recipe{module: inForce.module, config: wanted.config, revision: wanted.revision})
@@ -144,19 +148,19 @@ func (s *slot) retireOutgoing() {
 	s.outgoing = nil
 }
 
-// refusals are the recipes that were tried in vain since something was put in force.
-type refusals map[[2]string]bool
+// refusals are the recipes that were tried in vain since something was put in force, and why it was in vain.
+type refusals map[[2]string]error
 
 // mostRefusals keeps them from growing while somebody edits.
 const mostRefusals = 100
 
-func (r refusals) has(of recipe) bool { return r[[2]string{of.module.Digest, of.config}] }
+func (r refusals) of(tried recipe) error { return r[[2]string{tried.module.Digest, tried.config}] }
 
-func (r *refusals) add(of recipe) {
+func (r *refusals) add(tried recipe, why error) {
 	if *r == nil || len(*r) >= mostRefusals {
 		*r = refusals{}
 	}
-	(*r)[[2]string{of.module.Digest, of.config}] = true
+	(*r)[[2]string{tried.module.Digest, tried.config}] = why
 }
 
 // trapWindow is when the current version trapped last.
@@ -210,11 +214,12 @@ func (s *slot) rollBack(ctx context.Context) {
 		return
 	}
 	s.previous = nil
-	s.refused.add(bad.recipe)
+	why := fmt.Sprintf("because that trapped %d times within %v", trapsToRollBack, trapsWithin)
+	s.refused.add(bad.recipe, fmt.Errorf("it was rolled back %s", why))
 	if now := s.current.Load(); now.module.Digest != bad.module.Digest {
 		s.rolledBack = bad.module.Digest
 	}
-	s.replaced(ctx, swapRolledBack, bad, fmt.Sprintf(" because that trapped %d times within %v", trapsToRollBack, trapsWithin))
+	s.replaced(ctx, swapRolledBack, bad, " "+why)
 }
 
 func (s *slot) replaced(ctx context.Context, result string, old *version, why string) {
@@ -229,7 +234,7 @@ func (s *slot) replaced(ctx context.Context, result string, old *version, why st
 	s.activateRejected(ctx)
 }
 
-// refusal is what was said last, and of what.
+// refusal is what was said last, and of what; empty when nothing is wrong.
 type refusal struct{ reason, found string }
 
 // refuse says why nothing changes, once for each reason and each content of the source: any change in a folder makes all

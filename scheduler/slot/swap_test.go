@@ -211,6 +211,26 @@ func TestACandidateThatCannotBeUsedIsRefusedAndTheOldOneStays(t *testing.T) {
 	}
 }
 
+func TestWhatWasRefusedBeforeIsRefusedAtOnceWhenItIsThereAgain(t *testing.T) {
+	s := startSwapping(t, answering("old"), Args{})
+	bad := wasmtest.New().Func("filter", i32, wasmtest.Trap).Bytes()
+	for range 2 {
+		s.refuses(t, bad, "self-test failed")
+		s.replace(t, answering("old").Bytes())
+		s.reload(t.Context())
+	}
+	for range 2 {
+		s.put(t, s.file+".shadow", bad)
+		if event := s.event(t); !strings.Contains(event, "for the shadow: ") || !strings.Contains(event, "self-test failed") {
+			t.Errorf("the event says %q", event)
+		}
+		if err := os.Remove(s.file + ".shadow"); err != nil {
+			t.Fatal(err)
+		}
+		s.reload(t.Context())
+	}
+}
+
 func TestAModuleThatTrapsAgainAndAgainIsRolledBackAndNotTakenAgain(t *testing.T) {
 	s := startSwapping(t, answering("old"), Args{})
 	s.replace(t, trapper().Bytes())

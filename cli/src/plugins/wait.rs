@@ -55,23 +55,27 @@ impl Wait<'_> {
         let after = before.clone().after(change).with_context(|| self.judge.plugin.clone())?;
         let wanted = kind.wanted(&after);
         let began = Instant::now();
-        let written = if after == before { holder } else { self.write(&holder, &after).await? };
+        // Of what stands there already nothing new is said.
+        let (written, judge) = match after == before {
+            true => (holder, self.judge.clone().without_memory()),
+            false => (self.write(&holder, &after).await?, self.judge.clone()),
+        };
         if patience.is_zero() {
             return Ok(Done { wanted, replicas: Vec::new(), took: began.elapsed() });
         }
-        match self.outcome(&wanted, patience).await? {
+        match self.outcome(&judge, &wanted, patience).await? {
             Ok(replicas) => Ok(Done { wanted, replicas, took: began.elapsed() }),
             Err(refusal) => Err(self.put_back(&written, &before, &refusal).await),
         }
     }
 
     /// The replicas that have it, or the words of the one that refuses it.
-    async fn outcome(&self, wanted: &Wanted, patience: Duration) -> Result<Result<Vec<String>, String>> {
+    async fn outcome(&self, judge: &Judge, wanted: &Wanted, patience: Duration) -> Result<Result<Vec<String>, String>> {
         let mut seen = Vec::new();
-        match tokio::time::timeout(patience, self.settled(&mut seen, wanted)).await {
+        match tokio::time::timeout(patience, self.settled(&mut seen, judge, wanted)).await {
             Ok(outcome) => outcome,
-            // A module that was refused before is not refused again: nothing new is said of it.
-            Err(_) => match self.judge.clone().without_memory().progress(&seen, wanted) {
+            // What was refused while somebody else had changed it there too is not refused again.
+            Err(_) => match judge.clone().without_memory().progress(&seen, wanted) {
                 Progress::Refused(why) => Ok(Err(why)),
                 Progress::Done(replicas) => Ok(Ok(replicas)),
                 Progress::Waiting(waiting) => bail!(
@@ -88,11 +92,16 @@ impl Wait<'_> {
     }
 
     /// As soon as the reports tell. They are listed and then watched, so it does not matter what came first.
-    async fn settled(&self, seen: &mut Vec<Report>, wanted: &Wanted) -> Result<Result<Vec<String>, String>> {
+    async fn settled(
+        &self,
+        seen: &mut Vec<Report>,
+        judge: &Judge,
+        wanted: &Wanted,
+    ) -> Result<Result<Vec<String>, String>> {
         let mut reports = reports(self.cluster);
         while let Some(now) = reports.next().await {
             *seen = now;
-            match self.judge.progress(seen, wanted) {
+            match judge.progress(seen, wanted) {
                 Progress::Waiting(_) => {}
                 Progress::Done(replicas) => return Ok(Ok(replicas)),
                 Progress::Refused(why) => return Ok(Err(why)),
