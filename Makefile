@@ -30,7 +30,7 @@ build: plugins ## Build every program to target/bin/ and the plugins to target/p
 
 .PHONY: weir
 weir:
-	@echo 'build the programs in Rust (from nothing about 4 minutes)' >&2
+	@echo 'build the programs in Rust (from nothing about 5 minutes)' >&2
 	@# The whole workspace, because a package alone gets other features of its dependencies than `make test` gives
 	@# them, and all of them would be compiled twice.
 	@cargo build --workspace --bins
