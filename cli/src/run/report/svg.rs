@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::run::story::{ActRow, Level, Sample, Story};
-use crate::run::words::{clock, fit, grouped, percent};
+use crate::run::words::{broken, clock, grouped, percent};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 72.0;
@@ -22,6 +22,8 @@ const LEGEND: f64 = 34.0;
 const LINE: f64 = 18.0;
 /// The most characters that fit a line.
 const CHARACTERS: usize = 124;
+/// From an act's number to what it came to.
+const INDENT: f64 = 14.0;
 /// How far the numbers of two acts stand apart at least.
 const APART: f64 = 10.0;
 
@@ -37,9 +39,9 @@ pub fn chart(story: &Story) -> String {
         Panel { title: "Cores of CPU hosts", class: "cpu", unit: 1000, pick: |sample| sample.levels.cpu },
     ];
     let acts = story.acts();
-    let below = if acts.is_empty() { 0.0 } else { LINE * (acts.len() as f64 + 0.5) };
     let panels_end = LEGEND + PANEL * panels.len() as f64;
-    let height = panels_end + below;
+    let (marks, told) = (marked(story, &acts), told(&acts, panels_end));
+    let height = panels_end + if acts.is_empty() { 0.0 } else { LINE * (told.lines().count() as f64 + 0.5) };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
          aria-label=\"Allocation, demand and capacity over time\">\n{STYLE}"
@@ -48,7 +50,8 @@ pub fn chart(story: &Story) -> String {
     for (at, panel) in panels.iter().enumerate() {
         panel.draw(&mut svg, samples, LEGEND + PANEL * at as f64);
     }
-    mark_acts(&mut svg, story, &acts, panels_end);
+    svg += &marks;
+    svg += &told;
     svg.push_str("</svg>\n");
     svg
 }
@@ -91,11 +94,11 @@ fn legend(svg: &mut String, title: &str) {
     }
 }
 
-/// A line through the GPUs where each act begins, with its number; below what each came to.
-fn mark_acts(svg: &mut String, story: &Story, acts: &[ActRow], below: f64) {
+/// A line through the GPUs where each act begins, with its number.
+fn marked(story: &Story, acts: &[ActRow]) -> String {
     let scale = Scale { top: LEGEND + TITLE, most: 1.0, lasts: lasts(story.history().samples()) };
-    let mut label = 0.0;
-    for (number, (act, row)) in acts.iter().zip(0_u8..).map(|(act, row)| (row + 1, (act, f64::from(row)))) {
+    let (mut svg, mut label) = (String::new(), 0.0);
+    for (number, act) in (1..).zip(acts) {
         let x = scale.x(story.into_replay(act.began).unwrap_or_default());
         let (top, floor) = (scale.top, scale.top + PLOT);
         label = (x + 3.0).max(label + APART);
@@ -106,13 +109,21 @@ fn mark_acts(svg: &mut String, story: &Story, acts: &[ActRow], below: f64) {
             label,
             top - 3.0
         );
-        let (y, told) = (below + LINE * (row + 0.5), fit(&format!("{}: {}", act.title, act.sentence), CHARACTERS));
-        let _ = writeln!(
-            svg,
-            "<text x=\"{LEFT}\" y=\"{y:.1}\"><tspan class=\"number\">{number}</tspan> {}</text>",
-            escaped(&told)
-        );
     }
+    svg
+}
+
+/// What each act came to, behind its number: one element for each line.
+fn told(acts: &[ActRow], below: f64) -> String {
+    let (mut svg, mut y) = (String::new(), below + LINE * 0.5);
+    for (number, act) in (1..).zip(acts) {
+        let _ = write!(svg, "<text class=\"number\" x=\"{LEFT}\" y=\"{y:.1}\">{number}</text>");
+        for line in broken(&format!("{}: {}", act.title, act.sentence), CHARACTERS) {
+            let _ = writeln!(svg, "<text x=\"{}\" y=\"{y:.1}\">{}</text>", LEFT + INDENT, escaped(&line));
+            y += LINE;
+        }
+    }
+    svg
 }
 
 struct Panel {
@@ -261,8 +272,12 @@ mod tests {
     fn the_acts_are_marked_where_they_begin_and_told_below() {
         let svg = chart(&example::acted());
         assert_eq!(svg.matches("<path class=\"act\"").count(), 2);
-        assert!(svg.contains("<tspan class=\"number\">1</tspan> production returns: labs-production uses 0 → 6 GPUs"));
-        assert!(svg.contains("viewBox=\"0 0 960 579\""), "{svg}");
+        assert!(
+            svg.contains(">1</text><text x=\"86\" y=\"543.0\">production returns: labs-production uses 0 → 6 GPUs")
+        );
+        // no sentence is cut off
+        assert!(svg.contains(">2</text><text x=\"86\" y=\"579.0\">a node is drained: "), "{svg}");
+        assert!(svg.contains("viewBox=\"0 0 960 597\""), "{svg}");
     }
 
     #[test]
