@@ -115,9 +115,11 @@ fn tells_the_story(stdout: &str, chart: &str) {
     let went = |giver: &str| matches!(numbers(giver)[..], [_, _, _, pods] if pods > 0);
     assert!(research.split_inclusive(" evicted").all(went), "{returned}");
     let why = said("(Reclaimed), the last because pool ");
-    let (over, to) = why.split_once("; the room goes to pod default/production-").unwrap();
+    // Research pools bring each other back, too, so the last may have gone for either.
+    let (over, to) = why.split_once("; the room goes to pod default/").unwrap_or_else(|| panic!("{why}"));
     let beyond = numbers(over).chunks(2).all(|pair| matches!(pair, [used, entitled] if used > entitled));
-    assert!(beyond && to.ends_with("of pool \"vision-production\""), "{why}");
+    let claimant = to.ends_with("of pool \"vision-production\"") || to.ends_with("-research\"");
+    assert!(beyond && claimant, "{why}");
 
     let drained = said("act 3: a node is drained: openb-node-");
     let [_, pods, before, after] = numbers(drained)[..] else { panic!("{drained}") };
@@ -165,13 +167,14 @@ fn of_two_ray_jobs_one_waits_as_a_whole_and_one_runs_and_goes_as_a_whole() {
     let ended = to_its_end(&folder, &["--nodes", "60", "--pods", "50", "--ray", "--chart", chart.to_str().unwrap()]);
     let stdout = text(&ended.stdout);
     assert!(ended.status.success(), "{stdout}\n{}", text(&ended.stderr));
-    let said = |words: &str| stdout.lines().filter_map(|line| line.split_once(words)).map(|said| said.1).next();
+    // An act's number stands before what it came to in the end.
+    let said = |words: &str| stdout.lines().find_map(|line| line.split_once(words)).map(|said| said.1);
     // for quota or, where pods of the trace ended meanwhile, for whole hosts
     let waits = |said: &str| said.starts_with("all or none, 3 of 3 pods wait (Waiting") && said.ends_with(" and 0 run");
-    let runs = said("a RayJob runs: RayJob nightly: ");
+    let runs = said("act 1: a RayJob runs: RayJob nightly: ");
     assert_eq!(runs, Some("3 of the 3 pods of its cluster run, its head among them"), "{stdout}");
-    assert!(said("a RayJob waits as a whole: RayJob sweep: ").is_some_and(waits), "{stdout}");
-    let went = said("a RayJob is preempted as a whole: RayJob nightly: 3 pods were evicted, head and workers; ");
+    assert!(said("act 3: a RayJob waits as a whole: RayJob sweep: ").is_some_and(waits), "{stdout}");
+    let went = said("act 5: a RayJob is preempted as a whole: RayJob nightly: 3 pods were evicted, head and workers; ");
     let again = went.and_then(|went| went.strip_prefix("KubeRay made them again: "));
     assert!(again.is_some_and(waits), "{stdout}");
     // What operators make is in no sum.
