@@ -112,7 +112,8 @@ impl Invariant for EvictedOnce {
 ///
 /// A plan is not judged where the API server refused one of its evictions (C3), and not where the ground moved
 /// under it since: another pool's words, a node that takes less or takes nothing, an entitlement of the claimant's
-/// pool that fell because others ask by now.
+/// pool that fell because others ask by now; nor where a pod that had been admitted before, and for which the
+/// scheduler had found no node yet, took the room that was freed.
 #[derive(Clone, Debug, Default)]
 pub struct ForSomebody {
     /// By the claimant's first pod, one after the other.
@@ -138,6 +139,8 @@ struct Plan {
     /// How many had been admitted to the pool by then. Whoever stands before the claimant there may take what was
     /// freed first; then the plan for the claimant is another one, and no eviction too many.
     admitted: u64,
+    /// Who had been admitted by then and had no node.
+    unbound: BTreeSet<String>,
 }
 
 /// What became of a pod.
@@ -148,6 +151,7 @@ struct Fate {
     evicted: bool,
     refused: bool,
     gone: bool,
+    node: Option<String>,
 }
 
 impl ForSomebody {
@@ -155,6 +159,7 @@ impl ForSomebody {
         let fate =
             self.pods.entry(uid(pod)).or_insert_with(|| Fate { called: Said::of(pod).called(), ..Fate::default() });
         fate.evicted |= is_evicted(pod);
+        fate.node = fate.node.take().or_else(|| pod.spec.as_ref()?.node_name.clone());
         fate.refused |= spared(pod) == Some(Spared::Refused);
         fate
     }
@@ -167,8 +172,16 @@ impl ForSomebody {
         (!evicted.is_empty()).then_some(evicted)
     }
 
+    /// Whether somebody who had been admitted before sits where one of its victims was.
+    fn was_taken(&self, plan: &Plan) -> bool {
+        let node = |uid: &String| self.pods.get(uid).and_then(|fate| fate.node.as_ref());
+        let freed: BTreeSet<&String> = plan.victims.iter().filter_map(node).collect();
+        plan.unbound.difference(&plan.victims).filter_map(node).any(|node| freed.contains(node))
+    }
+
     fn waits_in_vain(&self, claimant: &str, plans: &[Plan]) -> Option<Breach> {
-        let plan = plans.last().filter(|plan| plan.moves == self.ground.moves_of(&plan.pool))?;
+        let stands = |plan: &&Plan| plan.moves == self.ground.moves_of(&plan.pool) && !self.was_taken(plan);
+        let plan = plans.last().filter(stands)?;
         let evicted = self.carried_out(plan)?.join(", ");
         let fate = self.pods.get(claimant).filter(|fate| !fate.admitted && !fate.gone)?;
         let sentence = format!("{evicted} went for it, and it was not admitted then");
@@ -178,7 +191,7 @@ impl ForSomebody {
     fn twice(&self, claimant: &str, plans: &[Plan]) -> Option<Breach> {
         let again = plans.windows(2).find_map(|pair| {
             let [first, second] = pair else { return None };
-            let same = first.moves == second.moves && first.admitted == second.admitted;
+            let same = first.moves == second.moves && first.admitted == second.admitted && !self.was_taken(first);
             let evicted = self.carried_out(first).filter(|_| same)?;
             let more = second.new.difference(&first.victims).count();
             (more > 0).then(|| format!("{} went for it, and then {more} more had to go", evicted.join(", ")))
@@ -214,7 +227,9 @@ impl Invariant for ForSomebody {
                 let before = self.standing.get(&claim.pool);
                 let new = victims.iter().filter(|uid| !before.is_some_and(|before| before.contains(*uid)));
                 let new = new.cloned().collect();
-                plans.push(Plan { pool: claim.pool.clone(), victims, new, moves, admitted });
+                let homeless = |fate: &Fate| fate.admitted && fate.node.is_none() && !fate.gone;
+                let unbound = self.pods.iter().filter(|(_, fate)| homeless(fate)).map(|(uid, _)| uid.clone()).collect();
+                plans.push(Plan { pool: claim.pool.clone(), victims, new, moves, admitted, unbound });
             }
         }
         self.standing = standing;
@@ -457,6 +472,32 @@ mod tests {
         judge.goes("c");
         judge.sees(&pod("prod", json!([])));
         assert_eq!(judge.finds(), ["C5 broken: team/prod: team/a went for it, and then 2 more had to go"]);
+    }
+
+    #[test]
+    fn who_was_admitted_before_and_had_no_node_may_take_what_was_freed() {
+        let on = |mut pod: Pod, node: &str| {
+            pod.spec.as_mut().unwrap().node_name = Some(node.to_owned());
+            pod
+        };
+        let ending = |node: &str, known: bool| {
+            let mut judge = Judge::new();
+            judge.sees(&on(pod("a", json!([])), "n1"));
+            if known {
+                judge.sees(&pod("early", json!([])));
+            }
+            judge.0.round_seen(&round(&["a"]));
+            judge.goes("a");
+            judge.sees(&on(pod("early", json!([])), node));
+            judge.0.round_seen(&round(&["b"]));
+            judge.goes("b");
+            judge.sees(&pod("prod", json!([])));
+            judge.finds()
+        };
+        let breach = ["C5 broken: team/prod: team/a went for it, and then 1 more had to go"];
+        assert_eq!(ending("n1", true), [""; 0]);
+        assert_eq!(ending("n2", true), breach, "it sits elsewhere");
+        assert_eq!(ending("n1", false), breach, "it was admitted later");
     }
 
     #[test]
