@@ -102,18 +102,10 @@ pub const DEFAULT_POOL: &str = "default";
 pub const RELEASE_VERB: &str = "release";
 /// Selects the ConfigMaps in which each replica of the scheduler reports what it has in force.
 pub const REPORT_SELECTOR: &str = "weir.dev/component=plugins";
-/// The key of such a report.
+/// The key of such a report, as JSON.
 pub const REPORT_KEY: &str = "plugins.json";
 /// The namespace that Weir is installed in, unless the configuration says otherwise.
 pub const NAMESPACE: &str = "weir-system";
-
-/// Label: which part of Weir an object belongs to.
-pub const COMPONENT: &str = "weir.dev/component";
-/// The value of [`COMPONENT`] on the ConfigMaps in which each replica of the scheduler says what it has in force, under
-/// [`PLUGIN_REPORT_KEY`].
-pub const PLUGIN_REPORTS: &str = "plugins";
-/// The key of a replica's report in its ConfigMap, as JSON.
-pub const PLUGIN_REPORT_KEY: &str = "plugins.json";
 /// Annotation of a ConfigMap that holds modules: the digest of each, as a JSON object by key. For people and for
 /// `kubectl diff`, which shows no binary data; the scheduler computes its own.
 pub const PLUGIN_DIGESTS: &str = "weir.dev/plugin-digests";
@@ -147,7 +139,8 @@ mod tests {
     #[test]
     fn every_key_is_one_that_the_api_server_takes() {
         let ours = [POOL, MANAGED, GATE, GANG, GANG_SIZE, PREEMPTIBLE, DEFAULT_PREEMPTIBLE, REQUESTED_SCHEDULER];
-        let more = [DECIDED_ON, ADMITTED_AS, POOL_FINALIZER, GANG_BY, JOB, COMPONENT, PLUGIN_DIGESTS];
+        let component = REPORT_SELECTOR.split_once('=').unwrap().0;
+        let more = [DECIDED_ON, ADMITTED_AS, POOL_FINALIZER, GANG_BY, JOB, component, PLUGIN_DIGESTS];
         for key in ours.into_iter().chain(more) {
             assert!(is_qualified(key) && key.starts_with(PREFIX), "{key}");
         }

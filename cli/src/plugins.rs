@@ -208,7 +208,7 @@ fn api(cluster: &Cluster) -> Api<ConfigMap> {
 }
 
 fn selected() -> ListParams {
-    ListParams::default().labels(&format!("{}={}", names::COMPONENT, names::PLUGIN_REPORTS))
+    ListParams::default().labels(names::REPORT_SELECTOR)
 }
 
 fn known(reports: &[Report], plugin: &str) -> Result<()> {

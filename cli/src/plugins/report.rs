@@ -127,7 +127,7 @@ const GONE_AFTER: i64 = 75;
 impl Report {
     /// The report in a ConfigMap, if it is one.
     pub(super) fn of(object: &ConfigMap) -> Option<Self> {
-        serde_json::from_str(object.data.as_ref()?.get(names::PLUGIN_REPORT_KEY)?).ok()
+        serde_json::from_str(object.data.as_ref()?.get(names::REPORT_KEY)?).ok()
     }
 
     /// What the replica says of this plugin, in all profiles.

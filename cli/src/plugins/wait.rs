@@ -185,10 +185,10 @@ impl Done {
 
 /// What the reports are, and again after each change of one of them.
 fn reports(cluster: &Cluster) -> BoxStream<'static, Vec<Report>> {
-    let selector = format!("{}={}", names::COMPONENT, names::PLUGIN_REPORTS);
+    let only = watcher::Config::default().labels(names::REPORT_SELECTOR);
     let mut seen: BTreeMap<String, Report> = BTreeMap::new();
     let mut listed = false;
-    let told = watcher(super::api(cluster), watcher::Config::default().labels(&selector)).filter_map(move |event| {
+    let told = watcher(super::api(cluster), only).filter_map(move |event| {
         // After an error the watch begins again by itself, with a list.
         if let Ok(event) = event {
             listed |= matches!(event, watcher::Event::InitDone);

@@ -14,6 +14,7 @@ use kube::api::{DeleteParams, PostParams};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use tokio::process::Command;
+use weir_api::names;
 use weir_local::{Checkout, Identity};
 use weir_packer::{Settings, pack};
 use weir_tests::history::{Told, bound_to};
@@ -98,7 +99,7 @@ impl Swapping {
         let mut swapping = Self::holding(held).await?;
         swapping.scene.schedule(setup).await?;
         let maps: Api<ConfigMap> = Api::namespaced(swapping.scene.client(), "weir-system");
-        let reports = watcher(maps, watcher::Config::default().labels("weir.dev/component=plugins"));
+        let reports = watcher(maps, watcher::Config::default().labels(names::REPORT_SELECTOR));
         pin!(reports.applied_objects()).try_next().await?.context("the watch ended")?;
         Ok(swapping)
     }
@@ -154,10 +155,10 @@ impl Swapping {
         self.scene.apply(&settings).await?;
         let maps: Api<ConfigMap> = Api::namespaced(self.scene.client(), namespace);
         let revision = maps.get(name).await?.metadata.resource_version.context("a version")?;
-        let reports = watcher(maps, watcher::Config::default().labels("weir.dev/component=plugins"));
+        let reports = watcher(maps, watcher::Config::default().labels(names::REPORT_SELECTOR));
         let mut reports = pin!(reports.applied_objects());
         while let Some(report) = reports.try_next().await? {
-            let text = report.data.iter().flatten().find(|(key, _)| *key == "plugins.json").map(|(_, text)| text);
+            let text = report.data.iter().flatten().find(|(key, _)| *key == names::REPORT_KEY).map(|(_, text)| text);
             let document: Value = serde_json::from_str(text.context("a report without plugins")?)?;
             if document["plugins"][0]["configRevision"] == *revision {
                 return Ok(());
@@ -222,7 +223,7 @@ fn answers(metrics: &str) -> Result<BTreeMap<String, u64>> {
 
 /// The version that a pod says it was placed by, as an index of `digests`.
 fn placed_by(pod: &Pod, digests: &[String]) -> Result<usize> {
-    let said = pod.metadata.annotations.as_ref().and_then(|all| all.get(weir_api::names::PLACED_BY));
+    let said = pod.metadata.annotations.as_ref().and_then(|all| all.get(names::PLACED_BY));
     let said: Value = serde_json::from_str(said.context("the pod does not say by what it was placed")?)?;
     let said = said["Guest"].as_str().context("the plugin is not named")?;
     // Where there is a configuration, its digest follows.
