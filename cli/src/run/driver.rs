@@ -116,7 +116,6 @@ impl Run {
         let tree = pools::tree(&self.workload.nodes);
         let install = self.shipped.install(&client, &tree);
         step(tell, INSTALL_STEP, Duration::from_secs(1), install).await?;
-        // Until it is dropped.
         let observer = Observer::new(self.shipped.special(), Loads::of(&self.workload.nodes));
         let (gone, lost) = mpsc::unbounded_channel();
         let (watch, owners) = (Watch::begin(&client, tell, gone, observer), Owners::default());

@@ -67,13 +67,14 @@ impl<'q> Trial<'q> {
     /// B3: the dimension in which a pool would be above its entitlement.
     pub(crate) fn short_of(&self, pool: PoolId, amounts: &ResourceVec) -> Option<Dim> {
         let queue = self.queue;
+        let mut checked = amounts.iter().map(|(dim, _)| dim).filter(|&dim| queue.pools.checks(pool, dim));
         let is_short = |&dim: &Dim| {
             let more = queue.ledger.held.exact(pool, dim) + self.change.exact(pool, dim);
             let beyond = self.beyond.below(&queue.pools, pool, dim);
             let limited = queue.staying(pool, dim) + more > i128::from(queue.pools.cap(pool, dim).units());
-            queue.pools.checks(pool, dim) && (limited || queue.over(pool, dim) - beyond + more > 0)
+            limited || queue.over(pool, dim) - beyond + more > 0
         };
-        amounts.iter().map(|(dim, _)| dim).find(is_short)
+        checked.find(is_short)
     }
 
     fn fixed_use(&self, pool: PoolId, dim: Dim) -> i128 {
