@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use weir_model::{Dim, PoolId};
+use weir_model::{Amount, Dim, PoolId};
 
 use crate::Time;
 use crate::admit::{Blocked, Case};
@@ -96,7 +96,7 @@ impl Queue {
 
     /// Whether every claim of somebody else, where this loan would count too, keeps the quota that it holds.
     /// Without this an eviction would free quota for the next loan instead of for the claimant. What a leaf is
-    /// lent beyond its own entitlement does not count above it.
+    /// lent beyond its own entitlement does not count above it, except against a limit, where all that stays does.
     fn leaves_claims(&self, Case { leaf, ask, .. }: Case, unit: Unit) -> bool {
         let own = self.claims.iter().find(|claim| claim.unit == unit);
         self.pools.tree.path(leaf).all(|pool| {
@@ -107,7 +107,10 @@ impl Queue {
                     let counts = if pool == leaf { asked } else { asked.min(self.unused(leaf, dim)) };
                     let beyond = self.ledger.beyond.below(&self.pools, pool, dim);
                     let used = self.ledger.usage.exact(pool, dim) - beyond + i128::from(counts.units());
-                    held <= 0 || used + held <= i128::from(self.pools.entitled(pool, dim).units())
+                    let stays = self.staying(pool, dim) + i128::from(asked.units());
+                    let within = |all: i128, bound: Amount| all + held <= i128::from(bound.units());
+                    held <= 0
+                        || within(used, self.pools.entitled(pool, dim)) && within(stays, self.pools.cap(pool, dim))
                 },
             )
         })

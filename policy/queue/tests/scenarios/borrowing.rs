@@ -140,3 +140,22 @@ fn what_siblings_borrow_counts_against_the_limit_of_their_parent() {
     cluster.settle(70);
     assert_eq!((cluster.running("serve"), cluster.used("lab", GPU)), (1, 16));
 }
+
+#[test]
+fn what_a_claimant_is_promised_of_a_limit_is_not_lent_to_its_siblings() {
+    let pools = vec![
+        pool("lab").gives(GPU, 16, Some(16), 1),
+        pool("serving").under("lab").reserves(GPU, 8),
+        pool("training").under("lab"),
+    ];
+    let mut cluster = Cluster::new(pools, gpu_nodes(8, 8));
+    cluster.submit("train", job("training", asks(&[(GPU, 3)])).times(4));
+    cluster.settle(1);
+    cluster.submit("serve", job("serving", asks(&[(GPU, 8)])).firm());
+    cluster.submit("more", job("training", asks(&[(GPU, 4)])));
+    cluster.settle(70);
+    // 12 - 6 + 8 = 14 of 16. While the two go, the limit has room for 4 more, which is not room for the claimant then.
+    assert_eq!([cluster.running("serve"), cluster.running("more"), cluster.evicted.len()], [1, 0, 2]);
+    cluster.settle(600);
+    assert_eq!(cluster.evicted.len(), 2, "under constant demand evictions stop");
+}
