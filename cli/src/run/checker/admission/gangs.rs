@@ -9,7 +9,8 @@ use super::super::{Breach, Invariant};
 use super::facts::{Admission, GangKey, Grounds, Record, ended, gang_of, uid};
 use crate::pods::Said;
 
-/// B5: whoever is admitted with a gang is admitted with all of it.
+/// B5: whoever is admitted with a gang is admitted with all of it. A gang that was whole and lost members gets others
+/// for them one by one (C3).
 ///
 /// While a gang's gates go one after the other it is half admitted for a moment, so this is judged when
 /// nothing more happens. A member that vanished before its gate went does not count as missing: the others
@@ -25,8 +26,17 @@ struct Gang {
     waiting: BTreeSet<String>,
     /// Members that were admitted and have not ended.
     live: BTreeSet<String>,
+    /// Whether these were all of it once.
+    was_whole: bool,
     /// By epoch and round: how many were to go together, how many did, and how many others ran already.
     together: BTreeMap<(i64, u64), Together>,
+}
+
+impl Gang {
+    fn lose(&mut self, member: &str) {
+        self.live.remove(member);
+        self.was_whole &= !self.live.is_empty();
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,6 +45,8 @@ struct Together {
     meant: usize,
     admitted: BTreeSet<String>,
     others: usize,
+    /// Whether they take the places of members of a whole gang.
+    replaces: bool,
     /// Members that went away waiting since the first of these was admitted.
     vanished: usize,
 }
@@ -57,7 +69,7 @@ impl Invariant for WholeGangs {
         if Said::of(pod).gates().contains(&weir_api::names::GATE) {
             gang.waiting.insert(uid);
         } else if ended(pod) {
-            gang.live.remove(&uid);
+            gang.lose(&uid);
         }
         Ok(())
     }
@@ -68,7 +80,8 @@ impl Invariant for WholeGangs {
         gang.waiting.remove(&uid);
         let whole = matches!(admission.grounds, Grounds::Known(Admitted::WithinEntitlement | Admitted::OnLoan));
         let others = gang.live.len();
-        let new = |meant| Together { announced, meant, others, ..Together::default() };
+        let replaces = gang.was_whole;
+        let new = |meant| Together { announced, meant, others, replaces, ..Together::default() };
         match admission.record.as_ref().filter(|_| whole) {
             // A new leader finishes what was begun; where nothing was, all of the gang goes by its hand.
             Some(Record { finishes: Some(_), epoch, .. }) => {
@@ -87,13 +100,14 @@ impl Invariant for WholeGangs {
             None => {}
         }
         gang.live.insert(uid);
+        gang.was_whole |= gang.live.len() >= announced;
         Ok(())
     }
 
     fn pod_gone(&mut self, pod: &Pod) {
         let Some((key, _)) = gang_of(pod) else { return };
         let Some(gang) = self.gangs.get_mut(&key) else { return };
-        gang.live.remove(&uid(pod));
+        gang.lose(&uid(pod));
         if gang.waiting.remove(&uid(pod)) {
             gang.together.values_mut().for_each(|together| together.vanished += 1);
         }
@@ -102,12 +116,12 @@ impl Invariant for WholeGangs {
     fn settled(&mut self) -> Vec<Breach> {
         let half = self.gangs.iter().flat_map(|((namespace, name, _), gang)| {
             let broken = gang.together.values().filter_map(|together| {
-                let Together { announced, meant, admitted, others, vanished: _ } = together;
+                let Together { announced, meant, admitted, others, replaces, vanished: _ } = together;
                 if !together.is_done() {
                     let went = admitted.len();
                     return Some(format!("{went} of {meant} members that were to go together were admitted"));
                 }
-                let short = meant + others < *announced;
+                let short = meant + others < *announced && !replaces;
                 short.then(|| format!("{meant} members were admitted of a gang that announces {announced}"))
             });
             broken.map(move |sentence| Breach { pod: format!("{namespace}/{name}"), sentence })

@@ -194,18 +194,23 @@ fn half_a_gang_is_found_when_nothing_more_happens() {
 
 #[test]
 fn a_gang_is_not_decided_on_before_all_of_it_is_there_but_a_lost_member_is_replaced_alone() {
-    let [a, b, c] = ["a", "b", "c"].map(|name| Life::of_gang(name, "g", 2));
+    let [a, b, c, d, e] = ["a", "b", "c", "d", "e"].map(|name| Life::of_gang(name, "g", 3));
     let half = [a.waits(), a.admitted("WithinEntitlement", &record(1, 1, 0))];
-    assert_eq!(found(&half), ["B5 broken: team/g: 1 members were admitted of a gang that announces 2"]);
-    let (whole, mut checker) = (record(1, 2, 0), checker());
-    for pod in [a.waits(), b.waits(), a.admitted("OnLoan", &whole), b.admitted("OnLoan", &whole)] {
+    assert_eq!(found(&half), ["B5 broken: team/g: 1 members were admitted of a gang that announces 3"]);
+    let (whole, mut checker) = (record(1, 3, 0), checker());
+    let members = [&a, &b, &c];
+    for pod in members.map(Life::waits).into_iter().chain(members.map(|one| one.admitted("OnLoan", &whole))) {
         assert_eq!(told(checker.pod_seen(&pod)), [""; 0]);
     }
     checker.pod_gone(&b.admitted("OnLoan", &whole));
-    for pod in [c.waits(), c.admitted("Replacement", &record(2, 1, 1))] {
-        assert_eq!(told(checker.pod_seen(&pod)), [""; 0]);
+    checker.pod_gone(&c.admitted("OnLoan", &whole));
+    // Within the entitlement and on loan, and the first of them while the gang is short of another one.
+    for (one, grounds, record) in [(d, "OnLoan", record(2, 1, 1)), (e, "Replacement", record(3, 1, 2))] {
+        for pod in [one.waits(), one.admitted(grounds, &record)] {
+            assert_eq!(told(checker.pod_seen(&pod)), [""; 0]);
+        }
+        assert_eq!(told(checker.settled()), [""; 0]);
     }
-    assert_eq!(told(checker.settled()), [""; 0]);
 }
 
 #[test]
