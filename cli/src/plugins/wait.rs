@@ -65,6 +65,13 @@ impl Wait<'_> {
         }
         match self.outcome(&judge, &wanted, patience).await? {
             Ok(replicas) => Ok(Done { wanted, replicas, took: began.elapsed() }),
+            Err(refusal) if after == before => {
+                let plugin = &self.judge.plugin;
+                bail!(
+                    "{plugin} was refused by {refusal}; ConfigMap {namespace}/{name} had it before, and still has: a \
+                     scheduler that starts now does not, so roll it back"
+                )
+            }
             Err(refusal) => Err(self.put_back(&written, &before, &refusal).await),
         }
     }
