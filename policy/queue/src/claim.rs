@@ -374,6 +374,14 @@ impl Queue {
         }
     }
 
+    /// The gang that a unit is, or is a part of.
+    pub(crate) fn gang_of(&self, unit: Unit) -> Option<u32> {
+        match unit {
+            Unit::Pod(pod) => self.pods.record(pod)?.gang.map(|(gang, _)| gang),
+            Unit::Gang(gang) | Unit::Group(gang, _) => Some(gang),
+        }
+    }
+
     /// The UIDs of the waiting pods of a unit.
     pub(crate) fn uids(&self, unit: Unit) -> Vec<Uid> {
         let members = self.waiting_members(unit);

@@ -44,6 +44,10 @@ pub(crate) struct Plan<'q> {
     /// Everybody who may be taken, cheapest first.
     pub(crate) victims: Vec<Victim>,
     pub(crate) gone: Vec<bool>,
+    /// The gangs that go, whole.
+    going: HashSet<u32>,
+    /// The gangs of which somebody is served: more of one that runs, or all of one that waits.
+    growing: HashSet<u32>,
     /// Victims by node, cheapest first.
     pub(crate) on: Vec<Vec<usize>>,
     /// What is free, or will be, by node.
@@ -79,6 +83,8 @@ impl<'q> Plan<'q> {
             ripe,
             admits,
             gone: vec![false; victims.len()],
+            going: HashSet::new(),
+            growing: HashSet::new(),
             victims,
             on,
             rows: queue.nodes.iter().map(|node| queue.nodes.host(node).free_soon()).collect(),
@@ -106,6 +112,10 @@ impl<'q> Plan<'q> {
         }
         for (place, entry) in &bucket.order {
             if queue.claims.iter().any(|claim| claim.unit == entry.unit && !claim.victims.is_empty()) {
+                continue;
+            }
+            // More of a gang that goes by this very plan will wait for the rest of it.
+            if queue.gang_of(entry.unit).is_some_and(|gang| self.going.contains(&gang)) {
                 continue;
             }
             let case = Case { priority: within.then_some(place.priority.0), ..case };
@@ -196,14 +206,15 @@ impl<'q> Plan<'q> {
             self.undo(&served);
             return false;
         }
+        self.growing.extend(self.queue.gang_of(unit));
         self.served.push(served);
         true
     }
 
     /// Whether a victim may be taken for a claimant, as things stand in the plan.
     pub(crate) fn may_take(&self, case: Case, victim: usize) -> bool {
-        let Victim { leaf, amounts, loss, .. } = &self.victims[victim];
-        if !self.budgets_allow(victim) {
+        let Victim { leaf, amounts, loss, gang, .. } = &self.victims[victim];
+        if !self.budgets_allow(victim) || gang.is_some_and(|gang| self.growing.contains(&gang)) {
             return false;
         }
         let asked = &self.queue.shapes.ask_of(case.ask).amounts;
@@ -310,11 +321,15 @@ impl<'q> Plan<'q> {
     fn take(&mut self, victim: usize) {
         self.shift(victim, 1);
         self.gone[victim] = true;
+        self.going.extend(self.victims[victim].gang);
     }
 
     fn restore(&mut self, victim: usize) {
         self.shift(victim, -1);
         self.gone[victim] = false;
+        if let Some(gang) = self.victims[victim].gang {
+            self.going.remove(&gang);
+        }
     }
 
     fn shift(&mut self, victim: usize, times: i64) {

@@ -1,6 +1,7 @@
 //! Gangs of several parts, such as Ray clusters: what is needed goes whole, what is beyond goes bit by bit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_queue::*;
 
@@ -237,7 +238,7 @@ fn a_cluster_whose_growth_is_not_placed_in_time_keeps_what_ran() {
     // Nobody binds it, while the scheduler goes on to bind others.
     let mut killed = Vec::new();
     for minute in 1..30 {
-        let now = cluster.now.after(std::time::Duration::from_secs(60 * minute));
+        let now = cluster.now.after(Duration::from_secs(60 * minute));
         for decision in cluster.queue.step(now, [Event::SchedulerProgress]) {
             if let Decision::Evict(eviction) = decision {
                 killed.extend(eviction.victims);
@@ -261,4 +262,33 @@ fn what_nobody_can_ask_for_now_is_said_and_goes_on_when_it_is_known() {
     cluster.change(known);
     cluster.settle(1);
     assert_eq!(running(&cluster), [1, 0]);
+}
+
+/// ```text
+/// cluster        2 hosts × 8 GPUs, then 3
+/// ├─ production  reserves 16, whose head waits for 30 s, and then comes first
+/// ├─ training    reserves 8, lower priorities give way
+/// └─ notebooks
+/// ```
+#[test]
+fn nobody_goes_for_more_of_a_gang_that_goes_by_the_same_plan() {
+    let training = pool("training").reserves(GPU, 8).with(|it| it.within_pool = WithinPool::LowerPriority);
+    let patient = |it: &mut PoolSettings| it.patience = Duration::from_secs(30);
+    let pools = vec![pool("production").reserves(GPU, 16).with(patient), training, pool("notebooks")];
+    let mut cluster = Cluster::new(pools, gpu_nodes(2, 8));
+    cluster.submit("notebook", job("notebooks", asks(&[(GPU, 1)])).priority(1));
+    cluster.submit("train", job("training", asks(&[(GPU, 4)])).times(5).needs(3, 2));
+    cluster.settle(1);
+    cluster.submit("serve", job("production", asks(&[(GPU, 4)])).times(4));
+    cluster.events.extend(gpu_nodes(3, 8).into_iter().skip(2).map(Event::Node));
+    cluster.settle(1);
+    assert_eq!(["notebook", "train", "serve"].map(|name| cluster.running(name)), [1, 3, 2]);
+    // Without these three, two more of their gang would be within the entitlement of 8, but for the notebook.
+    cluster.settle(70);
+    assert_eq!(["train", "serve"].map(|name| cluster.running(name)), [0, 4]);
+    let claimants = cluster.evictions.iter().map(|eviction| match &eviction.cause {
+        Cause::Reclaim { claimant, pool, .. } => (claimant.len(), pool.as_str()),
+        cause => panic!("{cause:?}"),
+    });
+    assert_eq!(claimants.collect::<Vec<_>>(), [(1, "production")]);
 }
