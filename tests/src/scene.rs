@@ -10,7 +10,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use weir_cli::run::checker::{Checker, GpuHosts};
-use weir_local::{Cluster, Scheduler};
+use weir_local::{Cluster, Identity, Scheduler};
 
 use crate::history::{History, Record, Told, bound_to, refusal};
 use crate::install::apply_object;
@@ -28,6 +28,7 @@ const LOG_LINES: usize = 25;
 /// A namespace of its own on a control plane, with the schedulers that work there.
 pub struct Scene {
     plane: Plane,
+    client: Client,
     namespace: String,
     history: History,
     schedulers: Vec<Scheduler>,
@@ -56,7 +57,8 @@ impl Scene {
     }
 
     async fn on(plane: Plane, namespace: &str) -> Result<Self> {
-        let client = plane.cluster().client();
+        // Connections end with the runtime that they were made in, and on a shared control plane with that of another test.
+        let client = plane.cluster().client_of(&Identity::admin()).await?;
         let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": namespace } }))?;
         let created = Api::all(client.clone()).create(&PostParams::default(), &object).await;
         created.with_context(|| format!("create the namespace {namespace}"))?;
@@ -65,7 +67,7 @@ impl Scene {
         let made = await_condition(accounts, "default", |account: Option<&ServiceAccount>| account.is_some());
         tokio::time::timeout(PATIENCE, made).await.context("wait for the namespace's service account")??;
         let history = History::begin(&client, namespace).await?;
-        Ok(Self { plane, namespace: namespace.to_owned(), history, schedulers: Vec::new() })
+        Ok(Self { plane, client, namespace: namespace.to_owned(), history, schedulers: Vec::new() })
     }
 
     /// Starts a scheduler that ends with the scene.
@@ -86,7 +88,7 @@ impl Scene {
     /// A client that may do anything.
     #[must_use]
     pub fn client(&self) -> Client {
-        self.cluster().client()
+        self.client.clone()
     }
 
     /// Creates a node.
@@ -191,17 +193,22 @@ impl Scene {
         self.history.record()
     }
 
-    /// Compares every decision of the schedulers that the watch told with what the policy code says natively,
+    /// Compares every decision of the schedulers that the watches told with what the policy code says natively,
     /// has the independent checker judge them, and sees that no module gave two answers to one question.
+    ///
+    /// A node may be told after the pod that was bound to it, so only differences that stay are differences.
     ///
     /// # Errors
     /// Where they differ.
     pub async fn agrees_with(&self, native: &Native) -> Result<()> {
-        let record = self.record();
-        let differences = native.compare(&record)?.differences;
-        ensure!(differences.is_empty(), "native policy and the modules differ:\n{}", differences.join("\n"));
-        let violations = broken_promises(&record);
-        ensure!(violations.is_empty(), "promises were broken:\n{}", violations.join("\n"));
+        let agree = self.history.until(|record| match differences(native, record) {
+            Ok(found) => found.is_empty().then_some(Ok(())),
+            Err(unread) => Some(Err(unread)),
+        });
+        match tokio::time::timeout(PATIENCE, agree).await {
+            Ok(agree) => agree??,
+            Err(_) => bail!("{}", differences(native, &self.record())?.join("\n")),
+        }
         for scheduler in self.schedulers() {
             let metrics = scheduler.metrics().await?;
             let mismatch = metrics.lines().find(|line| line.starts_with("weir_plugin_memo_mismatches_total"));
@@ -299,16 +306,18 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// What `weir run` would count as violations.
-fn broken_promises(record: &Record) -> Vec<String> {
+/// Where the modules decided otherwise than the policy code natively, and what `weir run` would count as violations.
+fn differences(native: &Native, record: &Record) -> Result<Vec<String>> {
+    let differs = |text: &String| format!("native policy and the modules differ: {text}");
+    let mut found: Vec<String> = native.compare(record)?.differences.iter().map(differs).collect();
     let mut checker = Checker::new(vec![Box::new(GpuHosts::default())]);
-    let mut violations = Vec::new();
     for told in record.in_order() {
-        violations.extend(match told {
+        let violations = match told {
             Told::Node(node) => checker.node_seen(node),
             Told::Pod(pod) => checker.pod_seen(pod),
             Told::NodeGone(_) | Told::PodGone(_) => Vec::new(),
-        });
+        };
+        found.extend(violations.iter().map(|violation| format!("a promise was broken: {violation}")));
     }
-    violations.iter().map(ToString::to_string).collect()
+    Ok(found)
 }
