@@ -156,22 +156,22 @@ impl Record {
         })
     }
 
-    /// What was broken by the pods and gangs of a namespace, or of all; what can be judged only when nothing more
-    /// happens is judged as if nothing did.
-    pub(crate) fn broken(&self, namespace: Option<&str>) -> Broken {
+    /// What was broken by the pods and gangs of a namespace, or of all, if nothing more is told. Something earlier
+    /// may be told later, by another watch, and what looks broken without it is not: only what stays is a breach.
+    pub(crate) fn broken(&self, namespace: Option<&str>) -> Vec<String> {
         let mut checker = Checker::new(admission::all(&SPECIAL));
         let mut told: Vec<&(u64, Told)> = self.told.iter().collect();
         told.sort_by_key(|(revision, _)| *revision);
-        let (mut at_once, mut recorded) = (Vec::new(), BTreeSet::new());
+        let (mut broken, mut recorded) = (Vec::new(), BTreeSet::new());
         let (mut victims, mut evicted) = (BTreeSet::new(), BTreeSet::new());
         for (_, told) in told {
             match told {
                 Told::Pod(pod) => {
-                    at_once.extend(checker.pod_seen(pod));
-                    at_once.extend(unrecorded(pod, &recorded));
-                    at_once.extend(too_early(pod));
+                    broken.extend(checker.pod_seen(pod));
+                    broken.extend(unrecorded(pod, &recorded));
+                    broken.extend(too_early(pod));
                     if admission::is_evicted(pod) && evicted.insert(pod.uid().unwrap_or_default()) {
-                        at_once.extend(unannounced(pod, &victims));
+                        broken.extend(unannounced(pod, &victims));
                     }
                 }
                 Told::PodGone(pod) => checker.pod_gone(pod),
@@ -184,21 +184,10 @@ impl Record {
                 Told::PoolGone(_) | Told::Gang(_) | Told::GangGone(_) | Told::Event(_) | Told::Begun => {}
             }
         }
-        let ours = |violation: &Violation| {
-            namespace.is_none_or(|namespace| violation.pod.split('/').next() == Some(namespace))
-        };
-        let say = |found: Vec<Violation>| found.iter().filter(|one| ours(one)).map(ToString::to_string).collect();
-        Broken { at_once: say(at_once), settled: say(checker.settled()) }
+        let ours = |one: &Violation| namespace.is_none_or(|namespace| one.pod.split('/').next() == Some(namespace));
+        broken.extend(checker.settled());
+        broken.iter().filter(|one| ours(one)).map(ToString::to_string).collect()
     }
-}
-
-/// What was found to be broken.
-#[derive(Debug)]
-pub(crate) struct Broken {
-    /// What no later event can mend.
-    pub(crate) at_once: Vec<String>,
-    /// What is not there yet, and may come.
-    pub(crate) settled: Vec<String>,
 }
 
 /// In one order it can be said more strictly than `weir run` can: recorded before, not at some time.

@@ -44,7 +44,7 @@ async fn only_who_asks_is_gated() {
 async fn a_tenant_who_removes_his_own_gate_is_refused() {
     let row = World::shared().row("selfish").await;
     let tenant = row.owner("selfish-tenant").await;
-    row.create_as(&tenant, pod("waits").pool("selfish")).await.unwrap();
+    row.create_by(&tenant, pod("waits").pool("selfish")).await;
     row.waits("waits", "PoolNotFound", "there is no pool \"selfish\"").await;
     let before = row.world.api_server_counts(&DENIED).await;
     let refused = |patch| row.change_as(&tenant, "waits", patch);
@@ -74,7 +74,7 @@ async fn a_tenant_may_correct_his_pool_while_he_waits_and_not_change_it_after_ad
     let tenant = row.owner("mover-tenant").await;
     row.pool_of("mover", "2").await;
     row.pool_of("mover-other", "2").await;
-    row.create_as(&tenant, pod("p").pool("mover-typo")).await.unwrap();
+    row.create_by(&tenant, pod("p").pool("mover-typo")).await;
     row.waits("p", "PoolNotFound", "there is no pool \"mover-typo\"").await;
     row.world.counts(&["weir_pending_pods{", "pool=\"(unknown)\"", "reason=\"PoolNotFound\""], 1.0).await;
     let text = row.world.sidecar("a").metrics().await.unwrap();
@@ -108,7 +108,7 @@ async fn a_tenant_may_correct_his_pool_while_he_waits_and_not_change_it_after_ad
     assert_eq!(tries.len(), 1, "the pod is told once, however often it is tried: {tries:?}");
     // What stands on it for others is his.
     row.change_as(&tenant, "p", json!({ "metadata": { "labels": { "team": "a" } } })).await.unwrap();
-    row.create_as(&tenant, pod("anew").pool("mover-other")).await.unwrap();
+    row.create_by(&tenant, pod("anew").pool("mover-other")).await;
     row.admitted("anew").await;
     row.end().await;
 }
@@ -118,9 +118,9 @@ async fn an_in_place_resize_may_shrink_an_admitted_pod_and_not_grow_it() {
     let row = World::shared().row("resizer").await;
     let tenant = row.owner("resizer-tenant").await;
     row.pool_of("resizer", "4").await;
-    row.create_as(&tenant, pod("large").pool("resizer").asks("cpu", "3")).await.unwrap();
+    row.create_by(&tenant, pod("large").pool("resizer").asks("cpu", "3")).await;
     row.admitted("large").await;
-    row.create_as(&tenant, pod("next").pool("resizer").asks("cpu", "2")).await.unwrap();
+    row.create_by(&tenant, pod("next").pool("resizer").asks("cpu", "2")).await;
     row.waits("next", "WaitingForQuota", "is not preemptible and asks for 2000 cpu").await;
     let before = row.world.api_server_counts(&DENIED).await;
     let resize = async |cpu: &str| {

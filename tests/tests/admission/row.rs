@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Pod, PodCondition, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, Role, RoleBinding};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
@@ -151,10 +151,15 @@ impl<'w> Row<'w> {
     /// Creates a pod as a controller would, which tries again when the webhook did not answer in its short time or
     /// the API server had not yet seen the namespace's label when it chose the webhooks.
     pub(crate) async fn create(&self, pod: PodOf) -> Pod {
+        self.create_by(&self.client, pod).await
+    }
+
+    /// [`Row::create`] as somebody.
+    pub(crate) async fn create_by(&self, client: &Client, pod: PodOf) -> Pod {
         let mut back_off = tokio::time::interval(Duration::from_millis(250));
         for _ in 0..MOST_TRIES {
             back_off.tick().await;
-            match self.create_as(&self.client, pod.clone()).await {
+            match self.create_as(client, pod.clone()).await {
                 Err(refusal) if refusal.contains("a controller does so by itself") => {}
                 answer => return answer.unwrap(),
             }
@@ -162,7 +167,7 @@ impl<'w> Row<'w> {
         panic!("{pod:?} is refused {MOST_TRIES} times because the webhook does not answer")
     }
 
-    /// Creates a pod as somebody; an error is what the API server says.
+    /// Creates a pod as somebody, once; an error is what the API server says.
     pub(crate) async fn create_as(&self, client: &Client, pod: PodOf) -> Result<Pod, String> {
         let pods: Api<Pod> = Api::namespaced(client.clone(), &self.namespace);
         let pod = serde_json::from_value(pod.0).unwrap();
@@ -187,6 +192,11 @@ impl<'w> Row<'w> {
     /// Deletes a pod and returns when it is gone.
     pub(crate) async fn delete(&self, name: &str) {
         self.pods().delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
+        self.gone(name).await;
+    }
+
+    /// Waits until a pod is gone.
+    pub(crate) async fn gone(&self, name: &str) {
         let key = (self.namespace.clone(), name.to_owned());
         self.until(&format!("{name} is gone"), |record| (!record.pods.contains_key(&key)).then_some(())).await;
     }
@@ -238,10 +248,9 @@ impl<'w> Row<'w> {
     /// Waits until a pod is told what was refused about it, and until somebody who reads metrics can see it.
     pub(crate) async fn refused(&self, name: &str, refusal: &str, words: &str) {
         let told = |pod: &Pod| {
-            let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-            let mut said = conditions.filter(|one| one.type_ == "weir.dev/Refused" && one.status == "True");
-            said.any(|one| {
-                one.reason.as_deref() == Some(refusal)
+            said(pod, "weir.dev/Refused").is_some_and(|one| {
+                one.status == "True"
+                    && one.reason.as_deref() == Some(refusal)
                     && one.message.as_deref().is_some_and(|text| text.contains(words))
                     && one.last_transition_time.is_some()
             })
@@ -359,7 +368,11 @@ pub(crate) fn grounds(pod: &Pod) -> Option<&str> {
 
 /// Status, reason and sentence of its condition.
 pub(crate) fn condition(pod: &Pod) -> Option<(&str, &str, &str)> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    let told = conditions.iter().find(|one| one.type_ == "weir.dev/Admitted")?;
+    let told = said(pod, "weir.dev/Admitted")?;
     Some((&told.status, told.reason.as_deref().unwrap_or_default(), told.message.as_deref().unwrap_or_default()))
+}
+
+/// The condition of this type.
+pub(crate) fn said<'p>(pod: &'p Pod, condition: &str) -> Option<&'p PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|one| one.type_ == condition)
 }

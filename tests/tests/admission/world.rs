@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Node;
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -78,11 +79,24 @@ impl World {
         self.cluster.client_of(&Identity::admin()).await.unwrap()
     }
 
-    /// Starts a sidecar and returns once it answers the webhook.
+    /// Starts a sidecar and returns once it answers the webhook and its policy is in force, which it is from the API
+    /// server's next look at policies.
     pub(crate) async fn run_sidecar(&self, name: &str, configuration: &str) -> anyhow::Result<()> {
         let started = Sidecar::start(&self.cluster, &sidecar::program()?, name, configuration).await?;
         self.sidecars.lock().unwrap().insert(name.to_owned(), Arc::new(started));
-        Ok(())
+        let pods: Api<Pod> = Api::default_namespaced(self.client().await);
+        let recorded: Pod = serde_json::from_value(json!({
+            "metadata": { "name": "recorded", "annotations": { "weir.dev/pool": "none", "weir.dev/admitted-as": "OnLoan" } },
+            "spec": { "containers": [{ "name": "c", "image": "i" }] } }))?;
+        let params = PostParams { dry_run: true, ..PostParams::default() };
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let by_policy = |error: &kube::Error| error.to_string().contains("ValidatingAdmissionPolicy");
+        let refused = async {
+            while !pods.create(&params, &recorded).await.is_err_and(|error| by_policy(&error)) {
+                look.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, refused).await.context("the policy is not in force")
     }
 
     pub(crate) fn sidecar(&self, name: &str) -> Arc<Sidecar> {
@@ -158,14 +172,10 @@ impl World {
 
     /// Judges what was told of a namespace, or of all.
     pub(crate) async fn judge(&self, namespace: Option<&str>) {
-        let settled = self.chronicle.until(|record| {
-            let broken = record.broken(namespace);
-            assert_eq!(broken.at_once, [""; 0], "promises were broken");
-            broken.settled.is_empty().then_some(())
-        });
-        if settled.await.is_none() {
-            let left = self.chronicle.now(|record| record.broken(namespace).settled);
-            panic!("promises were broken: {left:?}\n{}", self.logs());
+        let kept = self.chronicle.until(|record| record.broken(namespace).is_empty().then_some(()));
+        if kept.await.is_none() {
+            let broken = self.chronicle.now(|record| record.broken(namespace));
+            panic!("promises were broken: {broken:#?}\n{}", self.logs());
         }
         for sidecar in self.sidecars() {
             let log = sidecar.log().unwrap();

@@ -352,9 +352,11 @@ async fn a_module_that_fails_for_some_pods_fails_those_alone_until_it_is_rolled_
         let mut large = pod(&format!("large-{name}")).build()?;
         large.metadata.annotations = Some([("padding".to_owned(), "x".repeat(5000))].into());
         let pods: Api<Pod> = Api::namespaced(swapping.scene.client(), swapping.scene.namespace());
-        pods.create(&PostParams::default(), &large).await?;
         // Nobody does anything: after three traps the version before is in force again, and then it is placed, too.
-        let bound = swapping.scene.bound(large.metadata.name.as_deref().unwrap_or_default());
+        let bound = async {
+            pods.create(&PostParams::default(), &large).await?;
+            swapping.scene.bound(large.metadata.name.as_deref().unwrap_or_default()).await
+        };
         let (_, placed) = swapping.under_load(&format!("small-{name}"), bound).await?;
         assert!(placed > 0, "{name}: the others were placed meanwhile");
 

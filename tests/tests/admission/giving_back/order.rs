@@ -60,18 +60,21 @@ async fn within_a_pool_that_says_so_the_lowest_priority_gives_way_and_an_equal_o
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loan_is_recalled_as_soon_as_somebody_entitled_asks_for_the_room() {
     let world = World::private(EAGER).await;
-    world.node("n1", json!({}), json!({ "cpu": "4" })).await;
     let row = world.row("team").await;
     row.pool("left", json!({})).await;
     row.pool("right", json!({})).await;
     let of =
         |name: &str, pool: &str| pod(name).pool(pool).preemptible().with("terminationGracePeriodSeconds", json!(0));
-    // Both want three of four cores in one piece, and each is entitled to two: one of them runs on loan.
-    for pool in ["left", "right"] {
-        for at in 1..=3 {
-            row.create(of(&format!("{pool}-{at}"), pool).gang(pool, "3")).await;
-        }
+    // Both want three of four cores in one piece, and each is entitled to two: one of them runs on loan. The cores
+    // come once both are known to ask for them; whoever asked alone would be entitled to three.
+    let members = || ["left", "right"].into_iter().flat_map(|pool| (1..=3).map(move |at| (pool, at)));
+    for (pool, at) in members() {
+        row.create(of(&format!("{pool}-{at}"), pool).gang(pool, "3")).await;
     }
+    for (pool, at) in members() {
+        row.until_pod(&format!("{pool}-{at}"), "it waits", |pod| condition(pod).is_some()).await;
+    }
+    world.node("n1", json!({}), json!({ "cpu": "4" })).await;
     let lent = row.until("one gang runs on loan", |record| {
         let lends = |pod: &&k8s_openapi::api::core::v1::Pod| grounds(pod) == Some("OnLoan");
         let lent: Vec<_> = record.pods.values().filter(lends).collect();
