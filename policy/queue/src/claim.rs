@@ -285,8 +285,7 @@ impl Queue {
 
     /// Without a claimant, in a pool that drains, the rest of a gang stays with the member that has to.
     fn spare_gang_of(&mut self, uid: Uid) {
-        let gang = self.pods.find(uid).and_then(|pod| self.pods.record(pod)).and_then(|record| record.gang);
-        let Some((gang, _)) = gang else { return };
+        let Some(gang) = self.pods.find(uid).and_then(|pod| self.gang_of(Unit::Pod(pod))) else { return };
         let going = |pod: &u32| {
             let running = self.pods.record(*pod).and_then(|record| record.running());
             running.is_some_and(|running| running.evicting && !running.terminating)
@@ -306,7 +305,7 @@ impl Queue {
 
     fn spare(&mut self, pod: u32) {
         self.set_evicting(pod, State::Staying);
-        if let Some((gang, _)) = self.pods.record(pod).and_then(|record| record.gang) {
+        if let Some(gang) = self.gang_of(Unit::Pod(pod)) {
             self.unfile(pod);
             self.gangs[gang as usize].evicting = false;
             self.file(pod);

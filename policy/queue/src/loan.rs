@@ -104,13 +104,15 @@ impl Queue {
                 |(dim, asked)| {
                     let own = own.map_or(0, |claim| claim.holds(pool, dim));
                     let held = self.ledger.held.exact(pool, dim) - own;
+                    if held <= 0 {
+                        return true;
+                    }
                     let counts = if pool == leaf { asked } else { asked.min(self.unused(leaf, dim)) };
                     let beyond = self.ledger.beyond.below(&self.pools, pool, dim);
                     let used = self.ledger.usage.exact(pool, dim) - beyond + i128::from(counts.units());
                     let stays = self.staying(pool, dim) + i128::from(asked.units());
                     let within = |all: i128, bound: Amount| all + held <= i128::from(bound.units());
-                    held <= 0
-                        || within(used, self.pools.entitled(pool, dim)) && within(stays, self.pools.cap(pool, dim))
+                    within(used, self.pools.entitled(pool, dim)) && within(stays, self.pools.cap(pool, dim))
                 },
             )
         })

@@ -13,6 +13,7 @@ use weir_model::{Dim, PoolId, ResourceVec};
 
 use crate::event::Budget;
 use crate::nodes::NodeId;
+use crate::order::Unit;
 use crate::pod::{Grounds, Uid};
 use crate::shape::ShapeId;
 use crate::state::Queue;
@@ -64,7 +65,7 @@ impl Queue {
             }
         }
         victims.sort_unstable_by_key(|victim| victim.loss);
-        let of = |victim: &Victim| self.pods.record(*victim.pods.first()?)?.gang.map(|(gang, _)| gang);
+        let of = |victim: &Victim| self.gang_of(Unit::Pod(*victim.pods.first()?));
         let mut extras: HashMap<u32, Vec<usize>> = HashMap::new();
         for (at, victim) in victims.iter().enumerate().filter(|(_, victim)| !victim.loss.needed) {
             of(victim).into_iter().for_each(|gang| extras.entry(gang).or_default().push(at));

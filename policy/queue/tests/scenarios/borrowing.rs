@@ -124,14 +124,24 @@ fn whoever_claims_one_host_takes_one_host_however_much_its_siblings_borrow() {
     assert_eq!(cluster.evicted.len(), 8);
 }
 
-#[test]
-fn what_siblings_borrow_counts_against_the_limit_of_their_parent() {
+/// ```text
+/// cluster        8 hosts × 8 GPUs = 64
+/// └─ lab         reserves 16, limit 16
+///    ├─ serving  reserves 8
+///    └─ training
+/// ```
+fn limited_lab() -> Cluster {
     let pools = vec![
         pool("lab").gives(GPU, 16, Some(16), 1),
         pool("serving").under("lab").reserves(GPU, 8),
         pool("training").under("lab"),
     ];
-    let mut cluster = Cluster::new(pools, gpu_nodes(8, 8));
+    Cluster::new(pools, gpu_nodes(8, 8))
+}
+
+#[test]
+fn what_siblings_borrow_counts_against_the_limit_of_their_parent() {
+    let mut cluster = limited_lab();
     cluster.submit("train", job("training", asks(&[(GPU, 1)])).times(16));
     cluster.settle(1);
     cluster.submit("serve", job("serving", asks(&[(GPU, 8)])).firm());
@@ -143,12 +153,7 @@ fn what_siblings_borrow_counts_against_the_limit_of_their_parent() {
 
 #[test]
 fn what_a_claimant_is_promised_of_a_limit_is_not_lent_to_its_siblings() {
-    let pools = vec![
-        pool("lab").gives(GPU, 16, Some(16), 1),
-        pool("serving").under("lab").reserves(GPU, 8),
-        pool("training").under("lab"),
-    ];
-    let mut cluster = Cluster::new(pools, gpu_nodes(8, 8));
+    let mut cluster = limited_lab();
     cluster.submit("train", job("training", asks(&[(GPU, 3)])).times(4));
     cluster.settle(1);
     cluster.submit("serve", job("serving", asks(&[(GPU, 8)])).firm());
