@@ -57,7 +57,7 @@ impl Scene {
     }
 
     async fn on(plane: Plane, namespace: &str) -> Result<Self> {
-        // Connections end with the runtime that they were made in, and on a shared control plane with that of another test.
+        // Connections end with the runtime that they were made in; the shared client's are those of another test.
         let client = plane.cluster().client_of(&Identity::admin()).await?;
         let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": namespace } }))?;
         let created = Api::all(client.clone()).create(&PostParams::default(), &object).await;

@@ -56,7 +56,8 @@ impl Wait<'_> {
         let wanted = kind.wanted(&after);
         let began = Instant::now();
         // Of what stands there already nothing new is said.
-        let (written, judge) = match after == before {
+        let stands = after == before;
+        let (written, judge) = match stands {
             true => (holder, self.judge.clone().without_memory()),
             false => (self.write(&holder, &after).await?, self.judge.clone()),
         };
@@ -65,7 +66,7 @@ impl Wait<'_> {
         }
         match self.outcome(&judge, &wanted, patience).await? {
             Ok(replicas) => Ok(Done { wanted, replicas, took: began.elapsed() }),
-            Err(refusal) if after == before => {
+            Err(refusal) if stands => {
                 let plugin = &self.judge.plugin;
                 bail!(
                     "{plugin} was refused by {refusal}; ConfigMap {namespace}/{name} had it before, and still has: a \

@@ -85,8 +85,8 @@ impl World {
         let started = Sidecar::start(&self.cluster, &sidecar::program()?, name, configuration).await?;
         self.sidecars.lock().unwrap().insert(name.to_owned(), Arc::new(started));
         let pods: Api<Pod> = Api::default_namespaced(self.client().await);
-        let recorded: Pod = serde_json::from_value(json!({
-            "metadata": { "name": "recorded", "annotations": { "weir.dev/pool": "none", "weir.dev/admitted-as": "OnLoan" } },
+        let says = json!({ "weir.dev/pool": "none", "weir.dev/admitted-as": "OnLoan" });
+        let recorded: Pod = serde_json::from_value(json!({ "metadata": { "name": "recorded", "annotations": says },
             "spec": { "containers": [{ "name": "c", "image": "i" }] } }))?;
         let params = PostParams { dry_run: true, ..PostParams::default() };
         let mut look = tokio::time::interval(Duration::from_millis(50));
