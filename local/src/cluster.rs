@@ -233,8 +233,6 @@ impl Cluster {
             "--enable-priority-and-fairness=false".into(),
             "--max-requests-inflight=0".into(),
             "--max-mutating-requests-inflight=0".into(),
-            // For [`crate::every_state`]; later releases have it on.
-            "--feature-gates=WatchList=true".into(),
             "--profiling=false".into(),
         ];
         self.group.start_vital("kube-apiserver", programs.path(Program::ApiServer)?, &arguments)

@@ -34,7 +34,7 @@ impl KubeRay {
             .kill_on_drop(true)
             .output()
             .await
-            .context("run go, which has KubeRay's module; install Go 1.24 or later (go.dev/dl)")?;
+            .context("run go, which has KubeRay's module; install Go 1.26 or later (go.dev/dl)")?;
         if !output.status.success() {
             bail!("go list in {} failed: {}", folder.display(), String::from_utf8_lossy(&output.stderr));
         }

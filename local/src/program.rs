@@ -34,12 +34,12 @@ pub enum Program {
 /// What the programs of the control plane are built from, the longest build first.
 const KUBE: Module = Module {
     folder: "local/kube",
-    what: "kube-apiserver and kube-controller-manager 1.33.13",
+    what: "kube-apiserver and kube-controller-manager 1.37.2",
     expected: Duration::from_secs(290),
     packages: &["./cmd/kube-apiserver", "./cmd/kube-controller-manager"],
     // Without these the binaries call themselves v0.0.0, which clients refuse to compare.
-    linker: "-X k8s.io/component-base/version.gitVersion=v1.33.13 \
-             -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=33",
+    linker: "-X k8s.io/component-base/version.gitVersion=v1.37.2 \
+             -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37",
 };
 const ETCD: Module = Module {
     folder: "local/etcd",
@@ -110,15 +110,13 @@ impl Program {
 
     /// What `--version` of a binary that the user has must contain for it to be taken.
     ///
-    /// The API server is 1.33 because the scheduler is 1.32, may not be newer and at most one minor older;
-    /// a controller manager may not be newer than its API server. Schedulers are never taken from elsewhere:
+    /// A controller manager may not be newer than its API server. Schedulers are never taken from elsewhere:
     /// they are what is developed here. Nor is KubeRay's operator, which comes with its custom resources and does
     /// not say its version.
     const fn versions_that_fit(self) -> &'static [&'static str] {
         match self {
             Self::Etcd => &["etcd Version: 3.5.", "etcd Version: 3.6."],
-            Self::ApiServer => &["Kubernetes v1.33."],
-            Self::ControllerManager => &["Kubernetes v1.33.", "Kubernetes v1.32."],
+            Self::ApiServer | Self::ControllerManager => &["Kubernetes v1.37."],
             Self::Kwok => &["kwok version v0.7.", "kwok version 0.7."],
             Self::Scheduler | Self::ExtensionScheduler | Self::RayOperator => &[],
         }

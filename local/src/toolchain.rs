@@ -80,7 +80,7 @@ async fn go_build(module: &Module, folder: &Path, into: &Path) -> Result<()> {
         .kill_on_drop(true)
         .output()
         .await
-        .with_context(|| format!("run go, which builds {}; install Go 1.24 or later (go.dev/dl)", module.what))?;
+        .with_context(|| format!("run go, which builds {}; install Go 1.26 or later (go.dev/dl)", module.what))?;
     if output.status.success() {
         return Ok(());
     }
