@@ -7,7 +7,7 @@ use std::time::Duration;
 use weir_model::Amount;
 
 use crate::Time;
-use crate::explain::{Explanation, PoolName};
+use crate::explanation::{Explanation, PoolName};
 use crate::pod::{Grounds, Uid};
 
 /// One decision. Whoever carries it out records it first (B5a) and reports what came of it as events.

@@ -8,12 +8,12 @@ use weir_model::PoolId;
 
 use crate::decision::Decision;
 use crate::event::{Budget, Event, Record};
-use crate::gang::Gang;
-use crate::nodes::{Books, Holder, NodeId};
-use crate::order::{Line, Rank};
+use crate::gangs::Gang;
+use crate::nodes::{Holder, NodeContext, NodeId};
 use crate::pod::{Admitted, Grounds, Membership, Phase, Pod, PodShape, Uid};
+use crate::pods::{PodRecord, Running, State};
 use crate::pools::Pools;
-use crate::records::{PodRecord, Running, State};
+use crate::queues::{LeafQueue, Rank};
 use crate::settings::PoolConfig;
 use crate::state::Queue;
 
@@ -79,7 +79,7 @@ impl Queue {
             part: pod.gang.and_then(|membership| membership.part),
             preemptible: pod.preemptible,
             controlled: pod.controlled,
-            ask: None,
+            request: None,
             rank: Rank::Ordinary,
             since,
             told,
@@ -89,18 +89,18 @@ impl Queue {
         };
         let number = self.pods.insert(record);
         if let Some((gang, _)) = gang {
-            self.unfile_gang_of(gang);
+            self.dequeue_gang_of(gang);
             let gang = &mut self.gangs[gang as usize];
             gang.members.insert(number);
             gang.empty_since = None;
         }
         self.enter(number);
         self.note_bound(gang);
-        self.file(number);
+        self.enqueue(number);
     }
 
     /// Whether a waiting pod says nothing new: most changes of pods are of their status, often ours.
-    fn same_wait(&self, number: u32, pod: &Pod, shape: crate::shape::ShapeId) -> bool {
+    fn same_wait(&self, number: u32, pod: &Pod, shape: crate::shapes::ShapeId) -> bool {
         let Some(record) = self.pods.record(number) else { return false };
         let gang = record.gang.map(|(number, size)| {
             let gang = &self.gangs[number as usize];
@@ -124,7 +124,7 @@ impl Queue {
     }
 
     /// What a pod is now, given what it was: an admission that was decided stands until its gate is seen gone.
-    fn state_of(&mut self, pod: &Pod, shape: crate::shape::ShapeId, before: Option<Running>) -> State {
+    fn state_of(&mut self, pod: &Pod, shape: crate::shapes::ShapeId, before: Option<Running>) -> State {
         let Phase::Admitted(Admitted { at, grounds, ref node, started, terminating }) = pod.phase else {
             return before
                 .filter(|running| running.round.is_some())
@@ -137,7 +137,7 @@ impl Queue {
             at: before.as_ref().map_or(at, |running| running.at),
             grounds,
             started,
-            terminating,
+            deleting: terminating,
             evicting: before.as_ref().is_some_and(|running| running.evicting),
             node: place,
             bound: bound.is_some(),
@@ -149,7 +149,7 @@ impl Queue {
 
     /// Takes a pod out of everything and returns what was remembered of it.
     fn forget(&mut self, number: u32) -> Option<PodRecord> {
-        self.unfile(number);
+        self.dequeue(number);
         self.withdraw(number);
         let record = self.pods.remove(number)?;
         self.unplaced.remove(&number);
@@ -173,7 +173,7 @@ impl Queue {
         }
         let members = &self.gangs[gang as usize].members;
         match members.first().copied() {
-            Some(other) => self.file(other),
+            Some(other) => self.enqueue(other),
             None => self.gang_is_empty(gang),
         }
     }
@@ -211,13 +211,13 @@ impl Queue {
 
     /// Makes a pod whose admission was decided wait again.
     fn unadmit(&mut self, pod: u32) {
-        self.unfile(pod);
+        self.dequeue(pod);
         self.withdraw(pod);
         if let Some(record) = self.pods.record_mut(pod) {
             (record.state, record.told) = (State::Waiting, None);
         }
         self.enter(pod);
-        self.file(pod);
+        self.enqueue(pod);
     }
 
     fn round_lost(&mut self, round: u64) {
@@ -234,23 +234,23 @@ impl Queue {
         pods.into_iter().for_each(|pod| self.unadmit(pod));
         let (lost, kept) = std::mem::take(&mut self.claims).into_iter().partition(|claim| claim.round == round);
         self.claims = kept;
-        let lost: Vec<crate::claim::Claim> = lost;
+        let lost: Vec<crate::claims::Claim> = lost;
         lost.into_iter().for_each(|claim| self.drop_claim(claim));
     }
 
     /// Counts a waiting pod as admitted, as an earlier leader decided.
     fn restore(&mut self, record: &Record) {
-        self.file_gangs();
+        self.requeue_gangs();
         for recorded in &record.admitted {
             let Some(pod) = self.pods.find(recorded.uid) else { continue };
             if self.pods.record(pod).is_some_and(PodRecord::waits) {
                 let node = recorded.node.as_deref().map(|name| self.nodes.named(name));
-                self.unfile(pod);
+                self.dequeue(pod);
                 self.become_admitted(pod, node, recorded.grounds);
-                self.file(pod);
+                self.enqueue(pod);
             }
         }
-        self.file_gangs();
+        self.requeue_gangs();
         self.restore_victims(&record.victims);
         record.claims.iter().for_each(|claim| self.restore_claim(claim));
     }
@@ -260,12 +260,15 @@ impl Queue {
         let mut gangs = std::collections::BTreeSet::new();
         let known: Vec<u32> = victims.iter().filter_map(|&uid| self.pods.find(uid)).collect();
         for pod in known {
-            self.condemn(pod);
+            self.mark_evicting(pod);
             gangs.extend(self.pods.record(pod).and_then(|record| record.gang).map(|(gang, _)| gang));
         }
         for gang in gangs {
             let stays = |pod: &u32| {
-                self.pods.record(*pod).and_then(|record| record.running()).is_some_and(|running| !running.leaves())
+                self.pods
+                    .record(*pod)
+                    .and_then(|record| record.running())
+                    .is_some_and(|running| !running.is_terminating())
             };
             if !self.running_members(gang).iter().any(stays) {
                 self.gang_goes(gang);
@@ -283,7 +286,7 @@ impl Queue {
             at: self.now,
             grounds,
             started: None,
-            terminating: false,
+            deleting: false,
             evicting: false,
             node,
             bound: false,
@@ -318,9 +321,9 @@ impl Queue {
         number
     }
 
-    fn unfile_gang_of(&mut self, gang: u32) {
+    fn dequeue_gang_of(&mut self, gang: u32) {
         if let Some(member) = self.gangs[gang as usize].members.first().copied() {
-            self.unfile(member);
+            self.dequeue(member);
         }
     }
 
@@ -344,12 +347,12 @@ impl Queue {
         self.hold_unmanaged(node, shape, 1);
     }
 
-    fn hold_unmanaged(&mut self, node: NodeId, shape: crate::shape::ShapeId, times: i64) {
-        let mut books = Books { hosts: &*self.hosts, dims: &mut self.dims };
+    fn hold_unmanaged(&mut self, node: NodeId, shape: crate::shapes::ShapeId, times: i64) {
+        let mut context = NodeContext { hosts: &*self.hosts, dims: &mut self.dims };
         let shape = self.shapes.shape_of(shape);
         match times > 0 {
-            true => self.nodes.take(node, shape, Holder::Unmanaged, &self.shapes, &mut books),
-            false => self.nodes.release(node, shape, Holder::Unmanaged, &self.shapes, &mut books),
+            true => self.nodes.take(node, shape, Holder::Unmanaged, &self.shapes, &mut context),
+            false => self.nodes.release(node, shape, Holder::Unmanaged, &self.shapes, &mut context),
         }
     }
 
@@ -358,8 +361,8 @@ impl Queue {
     fn node(&mut self, id: NodeId, spec: Option<crate::hosts::Node>) {
         let class = self.nodes.host(id).class.clone();
         let gone = spec.is_none();
-        let mut books = Books { hosts: &*self.hosts, dims: &mut self.dims };
-        self.nodes.describe(id, spec, &mut self.shapes, &mut books);
+        let mut context = NodeContext { hosts: &*self.hosts, dims: &mut self.dims };
+        self.nodes.describe(id, spec, &mut self.shapes, &mut context);
         let moved = class != self.nodes.host(id).class;
         if !moved && !gone {
             return;
@@ -379,7 +382,7 @@ impl Queue {
 
     fn change_pools(&mut self, configs: Vec<PoolConfig>) {
         let new = Pools::build(configs, &mut self.dims);
-        self.edition += 1;
+        self.pools_generation += 1;
         self.restart_clocks_of_moved(&new);
         if new.same_structure(&self.pools) {
             self.pools = new;
@@ -389,11 +392,11 @@ impl Queue {
         claims.iter().for_each(|claim| self.unhold(claim));
         let numbers = self.pods.numbers();
         for &pod in &numbers {
-            self.unfile(pod);
+            self.dequeue(pod);
             self.withdraw(pod);
         }
         self.pools = new;
-        self.lines = vec![Line::default(); self.pools.tree.len()];
+        self.leaf_queues = vec![LeafQueue::default(); self.pools.tree.len()];
         self.ledger = crate::ledger::Ledger::default();
         for &pod in &numbers {
             self.enter(pod);
@@ -402,7 +405,7 @@ impl Queue {
         for pod in numbers {
             let gang = self.pods.record(pod).and_then(|record| record.gang);
             if gang.is_none_or(|(gang, _)| done.insert(gang)) {
-                self.file(pod);
+                self.enqueue(pod);
             }
         }
         claims.into_iter().for_each(|claim| self.hold_again(claim));
@@ -433,7 +436,7 @@ impl Queue {
         (self.budgets, self.budgets_of) = (budgets, of);
     }
 
-    /// The place of a unit's leaf, for those that stand in the queue.
+    /// The place of a workload's leaf, for those that stand in the queue.
     pub(crate) fn leaf_named(&self, pool: &str) -> Option<PoolId> {
         self.pools.leaf(pool)
     }

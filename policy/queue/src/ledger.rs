@@ -65,31 +65,31 @@ pub(crate) struct Ledger {
     /// Requests of admitted pods, until they are gone.
     pub(crate) usage: Sums,
     /// The part of the usage that cannot be taken.
-    pub(crate) fixed: Sums,
+    pub(crate) non_preemptible: Sums,
     /// The part of the usage that is going: terminating pods, and victims of plans under way.
-    pub(crate) leaving: Sums,
+    pub(crate) terminating: Sums,
     /// Requests of all pods that wait.
     pub(crate) demand: Sums,
     /// What claims hold.
-    pub(crate) held: Sums,
+    pub(crate) claimed: Sums,
     /// What leaves use beyond their entitlement, which holds no other leaf back.
-    pub(crate) beyond: Beyond,
+    pub(crate) over_entitlement: OverEntitlement,
 }
 
 /// What leaves use beyond their entitlement and can be taken from them, summed up over their ancestors. It is theirs
 /// as long as nobody needs the room, and taken back where somebody does, not for the sake of the sum.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Beyond(Sums);
+pub(crate) struct OverEntitlement(Sums);
 
-impl Beyond {
+impl OverEntitlement {
     /// Counts a leaf anew that uses so much, so much of it fixed: what cannot be taken counts for its ancestors
     /// whatever the entitlement fell to.
-    pub(crate) fn count(&mut self, pools: &Pools, leaf: PoolId, dim: Dim, [used, fixed]: [i128; 2]) {
+    pub(crate) fn count(&mut self, pools: &Pools, leaf: PoolId, dim: Dim, [used, non_preemptible]: [i128; 2]) {
         if !pools.checks(leaf, dim) {
             return;
         }
         let entitled = i128::from(pools.entitled(leaf, dim).units());
-        let more = (used - entitled.max(fixed)).max(0) - self.0.exact(leaf, dim);
+        let more = (used - entitled.max(non_preemptible)).max(0) - self.0.exact(leaf, dim);
         if more != 0 {
             pools.tree.path(leaf).for_each(|pool| *self.0.cell(pool, dim) += more);
         }

@@ -14,37 +14,37 @@
 //!
 //! # One step
 //! 1. Events are taken in (`intake`). Each pod is counted in exactly one way (`state`) and stands in a queue,
-//!    in its gang's place in the queue, or aside with a reason (`gang`).
+//!    in its gang's place in the queue, or aside with a reason (`gangs`).
 //! 2. What of the waiting may move entitlements is sorted out (`eligibility`), and capacity is divided
 //!    (`weir_entitlement`, through `pools`). Entitlements do not move within a step.
-//! 3. Whoever has a claim is asked first (`claim`). Then the pools in turn (`turn`), each by its own order
-//!    (`order`), through the list of admitters (`admit`) onto nodes (`place`, `nodes`).
-//! 4. For those who are entitled and find no room a plan is made (`reclaim`, `plan`, `sites`, `victims`), carried out
-//!    when a pool has been above its entitlement for long enough.
-//! 5. What nobody entitled can use is lent (`loan`).
-//! 6. Whoever waits for another reason than before is told (`explain`). Draining pools and pods that were not
-//!    placed in time lose theirs (`kills`).
+//! 3. Whoever has a claim is asked first (`claims`). Then the pools in turn (`fair_order`), each by its own order
+//!    (`queues`), through the list of admitters (`admit`) onto nodes (`fit`, `nodes`).
+//! 4. For those who are entitled and find no room a plan is made (`reclaim`, `plan`, `node_costs`,
+//!    `candidates`), carried out when a pool has been above its entitlement for long enough.
+//! 5. What nobody entitled can use is lent (`loans`).
+//! 6. Whoever waits for another reason than before is told (`explanation`). Draining pools and pods that were not
+//!    placed in time lose theirs (`timeouts`).
 //!
 //! # Where each rule is
 //! | rule | file |
 //! |---|---|
 //! | A5 capacity, kept up to date node by node | `nodes` |
-//! | A7 only demand that can become usage counts | `eligibility`, `gang` |
-//! | A12 Hold and Drain; A14 grace period and `enforce: false` | `eligibility`, `kills`, `reclaim`, `unenforced` |
-//! | B2 order, patience, Strict, whose turn it is | `order`, `turn`, `admit`, `claim` |
+//! | A7 only demand that can become usage counts | `eligibility`, `gangs` |
+//! | A12 Hold and Drain; A14 grace period and `enforce: false` | `eligibility`, `timeouts`, `reclaim`, `dry_run` |
+//! | B2 order, patience, Strict, whose turn it is | `queues`, `fair_order`, `admit`, `claims` |
 //! | B3, B4 entitlement and reservation | `admit` |
-//! | B5 gangs and replacements; B5a intents that are void | `gang`, `intake` |
-//! | B5 gangs that may have more pods than they need (Ray clusters) | `parts` |
-//! | B6 what fits where | `place`, `nodes`, `presumed`, `selector` |
-//! | B7 placement timeout | `kills` |
-//! | B9 loans | `loan` |
-//! | C1, C2 whom a plan takes, and for whom; C3 budgets | `reclaim`, `plan`, `sites`, `victims` |
-//! | C5 claims, so that nobody is evicted twice for one demand | `claim` |
+//! | B5 gangs and replacements; B5a intents that are void | `gangs`, `intake` |
+//! | B5 gangs that may have more pods than they need (Ray clusters) | `elastic` |
+//! | B6 what fits where | `fit`, `nodes`, `assumed`, `selector` |
+//! | B7 placement timeout | `timeouts` |
+//! | B9 loans | `loans` |
+//! | C1, C2 whom a plan takes, and for whom; C3 budgets | `reclaim`, `plan`, `node_costs`, `candidates` |
+//! | C5 claims, so that nobody is evicted twice for one demand | `claims` |
 //! | C6 priorities within a pool | `plan` |
 //!
 //! # Why it is fast
-//! Pods of one template are one shape, and units that ask for the same are one bucket of a queue: a check is
-//! made once for each bucket of a leaf, whatever stands in it. Sums, answers (`eligibility`, `answers`) and how
+//! Pods of one template are one shape, and workloads that ask for the same are one bucket of a queue: a check is
+//! made once for each bucket of a leaf, whatever stands in it. Sums, answers (`eligibility`, `verdicts`) and how
 //! many pods of a shape fit on a node are kept and brought up to date where something changed.
 //!
 //! # Example
@@ -92,46 +92,46 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
 mod admit;
-mod answers;
-mod claim;
+mod assumed;
+mod candidates;
+mod claims;
 mod decision;
+mod dry_run;
+mod elastic;
 mod eligibility;
 mod event;
-mod explain;
+mod explanation;
+mod fair_order;
 mod filters;
-mod gang;
+mod fit;
+mod gangs;
 mod hosts;
 mod intake;
-mod kills;
 mod ledger;
-mod loan;
+mod loans;
+mod node_costs;
 mod nodes;
-mod order;
-mod parts;
-mod place;
 mod plan;
 mod pod;
+mod pods;
 mod pools;
-mod presumed;
 mod progress;
+mod queues;
 mod reclaim;
-mod records;
+mod refusal;
 mod selector;
 mod settings;
-mod shape;
-mod sites;
+mod shapes;
+mod simulation;
 mod state;
 mod step;
 mod time;
-mod trial;
-mod turn;
-mod unenforced;
-mod victims;
-mod why;
+mod timeouts;
+mod verdicts;
 
 pub use decision::*;
 pub use event::*;
-pub use explain::{Explanation, PoolName, Reason};
+pub use explanation::{Explanation, PoolName, Reason};
 pub use filters::{FilterHosts, ShapeView};
 pub use hosts::{Hosts, Node};
 pub use pod::*;

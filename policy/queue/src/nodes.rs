@@ -2,7 +2,7 @@
 //!
 //! Free is allocatable minus what pods hold there, minus what claims have been promised. It can be
 //! negative: a claim stands on a node before the pods that make room for it are gone. It does not decide who
-//! goes where: that is `place`.
+//! goes where: that is `fit`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::hosts::{Hosts, Node};
 use crate::ledger::amount;
 use crate::pod::HostPort;
 use crate::selector;
-use crate::shape::{Shape, Shapes};
+use crate::shapes::{Shape, Shapes};
 
 /// A node, by its position in [`Nodes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,7 +74,7 @@ pub(crate) struct Host {
     /// What is left of the allocatable.
     pub(crate) free: Row,
     /// What admitted pods hold that are going.
-    pub(crate) leaving: Row,
+    pub(crate) terminating: Row,
     /// What admitted pods hold there.
     admitted: Row,
     ports: BTreeMap<HostPort, u32>,
@@ -101,7 +101,7 @@ impl Host {
     /// What is free once everything that is going is gone.
     pub(crate) fn free_soon(&self) -> Row {
         let mut row = self.free.clone();
-        for (resource, &amount) in self.leaving.0.iter().enumerate() {
+        for (resource, &amount) in self.terminating.0.iter().enumerate() {
             row.change(&[(resource, amount)], 1);
         }
         row
@@ -167,7 +167,7 @@ impl Nodes {
             allocatable: Row::default(),
             unmanaged: Row::default(),
             free: Row::default(),
-            leaving: Row::default(),
+            terminating: Row::default(),
             admitted: Row::default(),
             ports: BTreeMap::new(),
             pods: BTreeSet::new(),
@@ -178,7 +178,13 @@ impl Nodes {
     }
 
     /// Takes over what a node says of itself, or that it is gone.
-    pub(crate) fn describe(&mut self, id: NodeId, spec: Option<Node>, shapes: &mut Shapes, books: &mut Books<'_>) {
+    pub(crate) fn describe(
+        &mut self,
+        id: NodeId,
+        spec: Option<Node>,
+        shapes: &mut Shapes,
+        context: &mut NodeContext<'_>,
+    ) {
         let row = |shapes: &mut Shapes, spec: &Node| {
             let mut row = Row::default();
             for (name, amount) in &spec.allocatable {
@@ -192,15 +198,22 @@ impl Nodes {
             let difference = allocatable.at(resource).saturating_sub(host.allocatable.at(resource));
             host.free.change(&[(resource, difference)], 1);
         }
-        host.class = spec.as_ref().map(|spec| books.hosts.node_class(spec)).or(host.class.take());
+        host.class = spec.as_ref().map(|spec| context.hosts.node_class(spec)).or(host.class.take());
         host.allocatable = allocatable;
         host.spec = spec;
-        self.changed(id, Change::Layout, shapes, books);
+        self.changed(id, Change::Layout, shapes, context);
     }
 
     /// Puts a pod or a claim on a node.
-    pub(crate) fn take(&mut self, id: NodeId, shape: &Shape, holder: Holder, shapes: &Shapes, books: &mut Books<'_>) {
-        self.hold(id, shape, holder, 1, shapes, books);
+    pub(crate) fn take(
+        &mut self,
+        id: NodeId,
+        shape: &Shape,
+        holder: Holder,
+        shapes: &Shapes,
+        context: &mut NodeContext<'_>,
+    ) {
+        self.hold(id, shape, holder, 1, shapes, context);
     }
 
     /// Takes it away again.
@@ -210,12 +223,20 @@ impl Nodes {
         shape: &Shape,
         holder: Holder,
         shapes: &Shapes,
-        books: &mut Books<'_>,
+        context: &mut NodeContext<'_>,
     ) {
-        self.hold(id, shape, holder, -1, shapes, books);
+        self.hold(id, shape, holder, -1, shapes, context);
     }
 
-    fn hold(&mut self, id: NodeId, shape: &Shape, holder: Holder, times: i64, shapes: &Shapes, books: &mut Books<'_>) {
+    fn hold(
+        &mut self,
+        id: NodeId,
+        shape: &Shape,
+        holder: Holder,
+        times: i64,
+        shapes: &Shapes,
+        context: &mut NodeContext<'_>,
+    ) {
         let host = &mut self.hosts[id.index()];
         host.free.change(&shape.needs, -times);
         for port in &shape.spec.ports {
@@ -235,27 +256,27 @@ impl Nodes {
             }
             Holder::Claim => Change::Free,
         };
-        self.changed(id, change, shapes, books);
+        self.changed(id, change, shapes, context);
     }
 
     /// Notes that an admitted pod on a node is going, or (`times` −1) is no longer.
-    pub(crate) fn leaving(&mut self, id: NodeId, shape: &Shape, times: i64) {
-        self.hosts[id.index()].leaving.change(&shape.needs, times);
+    pub(crate) fn terminating(&mut self, id: NodeId, shape: &Shape, times: i64) {
+        self.hosts[id.index()].terminating.change(&shape.needs, times);
     }
 
-    fn changed(&mut self, id: NodeId, change: Change, shapes: &Shapes, books: &mut Books<'_>) {
+    fn changed(&mut self, id: NodeId, change: Change, shapes: &Shapes, context: &mut NodeContext<'_>) {
         let count = self.hosts.len();
         self.changes.push(id, count);
         if change == Change::Layout {
             self.layout.push(id, count);
         }
         if change == Change::Layout || !self.usable(id) {
-            self.recount(id, shapes, books);
+            self.recount(id, shapes, context);
         }
     }
 
     /// A5: a usable node gives what unmanaged pods leave of it, another one exactly what admitted pods hold.
-    fn recount(&mut self, id: NodeId, shapes: &Shapes, books: &mut Books<'_>) {
+    fn recount(&mut self, id: NodeId, shapes: &Shapes, context: &mut NodeContext<'_>) {
         let usable = self.usable(id);
         let host = &mut self.hosts[id.index()];
         let (mut gives, mut kept) = (ResourceVec::new(), ResourceVec::new());
@@ -267,7 +288,7 @@ impl Nodes {
                     false => host.admitted.at(resource),
                 };
                 let name = shapes.resource_name(resource);
-                let dim = books.dims.intern(&class.dimension(name, books.hosts.is_gpu(name)));
+                let dim = context.dims.intern(&class.dimension(name, context.hosts.is_gpu(name)));
                 gives.set(dim, gives.amount(dim) + weir_model::Amount::new(units));
                 kept.set(dim, kept.amount(dim) + weir_model::Amount::new(host.unmanaged.at(resource)));
             }
@@ -361,7 +382,7 @@ fn give(sums: &mut Vec<i128>, amounts: &ResourceVec, times: i128) {
 }
 
 /// What has to be known to count a node's part of the capacity.
-pub(crate) struct Books<'a> {
+pub(crate) struct NodeContext<'a> {
     pub(crate) hosts: &'a dyn Hosts,
     pub(crate) dims: &'a mut Dimensions,
 }

@@ -10,20 +10,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use weir_model::{Dim, PoolId};
 
-use crate::admit::Case;
+use crate::admit::Candidate;
+use crate::candidates::Victim;
+use crate::node_costs::{NodeCosts, Viewpoint};
 use crate::nodes::{NodeId, Row};
-use crate::order::Unit;
-use crate::shape::{AskId, ShapeId};
-use crate::sites::{Sites, Viewpoint};
+use crate::queues::Workload;
+use crate::shapes::{RequestId, ShapeId};
+use crate::simulation::Simulation;
 use crate::state::Queue;
-use crate::trial::Trial;
-use crate::victims::Victim;
 
 /// Somebody whom a plan gives room.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
-    pub(crate) case: Case,
-    pub(crate) unit: Unit,
+    pub(crate) candidate: Candidate,
+    pub(crate) workload: Workload,
     pub(crate) nodes: Vec<(ShapeId, NodeId)>,
     /// Positions in [`Plan::victims`].
     pub(crate) victims: Vec<usize>,
@@ -55,16 +55,16 @@ pub(crate) struct Plan<'q> {
     /// Nodes on which the plan changed something, in order.
     pub(crate) touched: Vec<NodeId>,
     /// The nodes as claimants see them, kept from one to the next.
-    sites: HashMap<Viewpoint, Sites<'q>>,
-    trial: Trial<'q>,
+    node_costs: HashMap<Viewpoint, NodeCosts<'q>>,
+    simulation: Simulation<'q>,
     /// How many evictions each budget still allows.
     budgets: Vec<i64>,
     pub(crate) served: Vec<Served>,
     /// See [`Plan::giving`].
     giving: HashMap<(PoolId, Dim), BTreeSet<PoolId>>,
-    /// Asks that found no room, with the pool above the claimant's: its siblings would take from the same
+    /// Requests that found no room, with the pool above the claimant's: its siblings would take from the same
     /// pools and find none either.
-    hopeless: HashSet<(AskId, PoolId)>,
+    hopeless: HashSet<(RequestId, PoolId)>,
 }
 
 impl<'q> Plan<'q> {
@@ -89,8 +89,8 @@ impl<'q> Plan<'q> {
             on,
             rows: queue.nodes.iter().map(|node| queue.nodes.host(node).free_soon()).collect(),
             touched: Vec::new(),
-            sites: HashMap::new(),
-            trial: Trial::new(queue),
+            node_costs: HashMap::new(),
+            simulation: Simulation::new(queue),
             budgets: queue.budgets_left().into_iter().map(i64::from).collect(),
             served: Vec::new(),
             giving: HashMap::new(),
@@ -100,32 +100,32 @@ impl<'q> Plan<'q> {
         plan
     }
 
-    /// Serves as many of those who wait with one ask as it can, in their order.
-    pub(crate) fn serve(&mut self, case: Case) {
+    /// Serves as many of those who wait with one request as it can, in their order.
+    pub(crate) fn serve(&mut self, candidate: Candidate) {
         let queue = self.queue;
-        let Some(bucket) = queue.lines[case.leaf.index()].buckets.get(&case.ask) else { return };
-        let within = self.within_pool(case);
-        let family = (case.ask, queue.pools.tree.parent(case.leaf).unwrap_or(PoolId::ROOT));
-        let givers = self.givers(case);
+        let Some(bucket) = queue.leaf_queues[candidate.leaf.index()].buckets.get(&candidate.request) else { return };
+        let within = self.within_pool(candidate);
+        let family = (candidate.request, queue.pools.tree.parent(candidate.leaf).unwrap_or(PoolId::ROOT));
+        let givers = self.givers(candidate);
         if !within && (self.hopeless.contains(&family) || givers.is_empty()) {
             return;
         }
-        for (place, entry) in &bucket.order {
-            if queue.claims.iter().any(|claim| claim.unit == entry.unit && !claim.victims.is_empty()) {
+        for (key, queued) in &bucket.order {
+            if queue.claims.iter().any(|claim| claim.workload == queued.workload && !claim.victims.is_empty()) {
                 continue;
             }
             // More of a gang that goes by this very plan will wait for the rest of it.
-            if queue.gang_of(entry.unit).is_some_and(|gang| self.going.contains(&gang)) {
+            if queue.gang_of(queued.workload).is_some_and(|gang| self.going.contains(&gang)) {
                 continue;
             }
-            let case = Case { priority: within.then_some(place.priority.0), ..case };
+            let candidate = Candidate { priority: within.then_some(key.priority.0), ..candidate };
             // A pool that has used up its own entitlement says nothing about its siblings.
-            if !self.is_entitled(case) {
+            if !self.is_entitled(candidate) {
                 return;
             }
-            let within = case.priority.map(|priority| (case.leaf, priority));
-            let viewpoint = Viewpoint { ask: case.ask, givers: givers.clone(), within };
-            if !self.serve_from(viewpoint, case, entry.unit) {
+            let within = candidate.priority.map(|priority| (candidate.leaf, priority));
+            let viewpoint = Viewpoint { request: candidate.request, givers: givers.clone(), within };
+            if !self.serve_from(viewpoint, candidate, queued.workload) {
                 if within.is_none() {
                     self.hopeless.insert(family);
                 }
@@ -135,26 +135,26 @@ impl<'q> Plan<'q> {
     }
 
     /// Serves one claimant, if need be with nodes that were looked at for it alone.
-    fn serve_from(&mut self, viewpoint: Viewpoint, case: Case, unit: Unit) -> bool {
-        if let Some(mut sites) = self.sites.remove(&viewpoint)
-            && self.serve_one(case, unit, &mut sites)
+    fn serve_from(&mut self, viewpoint: Viewpoint, candidate: Candidate, workload: Workload) -> bool {
+        if let Some(mut node_costs) = self.node_costs.remove(&viewpoint)
+            && self.serve_one(candidate, workload, &mut node_costs)
         {
-            self.sites.insert(viewpoint, sites);
+            self.node_costs.insert(viewpoint, node_costs);
             return true;
         }
-        let mut sites = self.sites(case);
-        let done = self.serve_one(case, unit, &mut sites);
+        let mut node_costs = self.node_costs(candidate);
+        let done = self.serve_one(candidate, workload, &mut node_costs);
         if done {
-            self.sites.insert(viewpoint, sites);
+            self.node_costs.insert(viewpoint, node_costs);
         }
         done
     }
 
     /// The pools above a claimant below which others give in a dimension that it asks for, as things stood
     /// when the plan was begun.
-    fn givers(&self, case: Case) -> Vec<PoolId> {
+    fn givers(&self, candidate: Candidate) -> Vec<PoolId> {
         let tree = &self.queue.pools.tree;
-        let asked = &self.queue.shapes.ask_of(case.ask).amounts;
+        let asked = &self.queue.shapes.request_of(candidate.request).amounts;
         let beside = |branch: PoolId| {
             let above = tree.parent(branch)?;
             let gives = |(dim, _)| {
@@ -163,15 +163,16 @@ impl<'q> Plan<'q> {
             };
             asked.iter().any(gives).then_some(above)
         };
-        tree.path(case.leaf).filter_map(beside).collect()
+        tree.path(candidate.leaf).filter_map(beside).collect()
     }
 
     /// Whether the claimant's pool has the quota, or might get it from its own.
-    fn is_entitled(&mut self, case: Case) -> bool {
-        self.trial.admit(case, 1);
+    fn is_entitled(&mut self, candidate: Candidate) -> bool {
+        self.simulation.admit(candidate, 1);
         // What a victim in the claimant's own pool would free may be what its entitlement lacks.
-        let entitled = self.trial.firm_allows(case) && (self.leaf_allows(case) || self.within_pool(case));
-        self.trial.admit(case, -1);
+        let entitled = self.simulation.reservation_allows(candidate)
+            && (self.leaf_allows(candidate) || self.within_pool(candidate));
+        self.simulation.admit(candidate, -1);
         entitled
     }
 
@@ -193,41 +194,42 @@ impl<'q> Plan<'q> {
         giving
     }
 
-    fn serve_one(&mut self, case: Case, unit: Unit, sites: &mut Sites<'_>) -> bool {
-        let mut served = Served { case, unit, nodes: Vec::new(), victims: Vec::new() };
-        self.trial.admit(case, 1);
-        if !self.place_all(case, sites, &mut served) || !self.free_quota(case, &mut served) {
+    fn serve_one(&mut self, candidate: Candidate, workload: Workload, node_costs: &mut NodeCosts<'_>) -> bool {
+        let mut served = Served { candidate, workload, nodes: Vec::new(), victims: Vec::new() };
+        self.simulation.admit(candidate, 1);
+        if !self.place_all(candidate, node_costs, &mut served) || !self.free_quota(candidate, &mut served) {
             self.undo(&served);
             return false;
         }
-        self.put_back(case, &mut served);
+        self.put_back(candidate, &mut served);
         let pods: usize = served.victims.iter().map(|&at| self.victims[at].pods.len()).sum();
         if pods > self.queue.config.largest_plan {
             self.undo(&served);
             return false;
         }
-        self.growing.extend(self.queue.gang_of(unit));
+        self.growing.extend(self.queue.gang_of(workload));
         self.served.push(served);
         true
     }
 
     /// Whether a victim may be taken for a claimant, as things stand in the plan.
-    pub(crate) fn may_take(&self, case: Case, victim: usize) -> bool {
+    pub(crate) fn may_take(&self, candidate: Candidate, victim: usize) -> bool {
         let Victim { leaf, amounts, loss, gang, .. } = &self.victims[victim];
         if !self.budgets_allow(victim) || gang.is_some_and(|gang| self.growing.contains(&gang)) {
             return false;
         }
-        let asked = &self.queue.shapes.ask_of(case.ask).amounts;
+        let asked = &self.queue.shapes.request_of(candidate.request).amounts;
         let mut shared = amounts.iter().map(|(dim, _)| dim).filter(|&dim| !asked.amount(dim).is_zero());
-        if *leaf == case.leaf {
-            return self.within_pool(case)
-                && case.priority.is_some_and(|priority| loss.priority < priority)
+        if *leaf == candidate.leaf {
+            return self.within_pool(candidate)
+                && candidate.priority.is_some_and(|priority| loss.priority < priority)
                 && shared.next().is_some();
         }
         shared.any(|dim| {
             let tree = &self.queue.pools.tree;
-            let mut between = tree.path(*leaf).take_while(|pool| !tree.path(case.leaf).any(|above| above == *pool));
-            between.all(|pool| self.trial.over(pool, dim) > 0 && (self.ripe)(pool, dim))
+            let mut between =
+                tree.path(*leaf).take_while(|pool| !tree.path(candidate.leaf).any(|above| above == *pool));
+            between.all(|pool| self.simulation.over(pool, dim) > 0 && (self.ripe)(pool, dim))
         })
     }
 
@@ -252,25 +254,28 @@ impl<'q> Plan<'q> {
         along.chain([victim])
     }
 
-    fn within_pool(&self, case: Case) -> bool {
-        self.queue.pools.settings(case.leaf).within_pool == crate::settings::WithinPool::LowerPriority
+    fn within_pool(&self, candidate: Candidate) -> bool {
+        self.queue.pools.settings(candidate.leaf).within_pool == crate::settings::WithinPool::LowerPriority
     }
 
     /// Whether the claimant's own pool has room for it in what it is entitled to.
-    fn leaf_allows(&self, case: Case) -> bool {
-        self.trial.short_of(case.leaf, &self.queue.shapes.ask_of(case.ask).amounts).is_none()
+    fn leaf_allows(&self, candidate: Candidate) -> bool {
+        self.simulation.short_of(candidate.leaf, &self.queue.shapes.request_of(candidate.request).amounts).is_none()
     }
 
     /// Takes from pools above their entitlement until the claimant's pool and its ancestors have the quota.
-    fn free_quota(&mut self, case: Case, served: &mut Served) -> bool {
-        let amounts = &self.queue.shapes.ask_of(case.ask).amounts;
-        let path: Vec<PoolId> = self.queue.pools.tree.path(case.leaf).collect();
+    fn free_quota(&mut self, candidate: Candidate, served: &mut Served) -> bool {
+        let amounts = &self.queue.shapes.request_of(candidate.request).amounts;
+        let path: Vec<PoolId> = self.queue.pools.tree.path(candidate.leaf).collect();
         for pool in path {
-            while let Some(dim) = self.trial.short_of(pool, amounts) {
+            while let Some(dim) = self.simulation.short_of(pool, amounts) {
                 let under = |victim: &Victim| self.queue.pools.tree.path(victim.leaf).any(|above| above == pool);
                 let helps = |&at: &usize| {
                     let victim = &self.victims[at];
-                    !self.gone[at] && !victim.amounts.amount(dim).is_zero() && under(victim) && self.may_take(case, at)
+                    !self.gone[at]
+                        && !victim.amounts.amount(dim).is_zero()
+                        && under(victim)
+                        && self.may_take(candidate, at)
                 };
                 let Some(cheapest) = (0..self.victims.len()).find(helps) else { return false };
                 served.victims.extend(self.take_all(cheapest));
@@ -280,9 +285,9 @@ impl<'q> Plan<'q> {
     }
 
     /// Puts back whoever need not go, the dearest first.
-    fn put_back(&mut self, case: Case, served: &mut Served) {
-        let path: Vec<PoolId> = self.queue.pools.tree.path(case.leaf).collect();
-        let amounts = &self.queue.shapes.ask_of(case.ask).amounts;
+    fn put_back(&mut self, candidate: Candidate, served: &mut Served) {
+        let path: Vec<PoolId> = self.queue.pools.tree.path(candidate.leaf).collect();
+        let amounts = &self.queue.shapes.request_of(candidate.request).amounts;
         let mut order = served.victims.clone();
         order.sort_unstable_by_key(|&at| Reverse((self.victims[at].loss.needed, self.victims[at].loss)));
         for victim in order {
@@ -294,7 +299,7 @@ impl<'q> Plan<'q> {
             self.restore(victim);
             let mut touched = self.victims[victim].nodes.iter();
             let room = touched.all(|&(_, node)| self.rows[node.index()].is_sound());
-            if room && path.iter().all(|&pool| self.trial.short_of(pool, amounts).is_none()) {
+            if room && path.iter().all(|&pool| self.simulation.short_of(pool, amounts).is_none()) {
                 served.victims.retain(|&at| at != victim);
             } else {
                 self.take(victim);
@@ -305,7 +310,7 @@ impl<'q> Plan<'q> {
     /// Counts a victim as gone (`times` −1) or as there again, in quota and budgets.
     pub(crate) fn count(&mut self, victim: usize, times: i64) {
         let Victim { leaf, amounts, budgets, .. } = &self.victims[victim];
-        self.trial.change(*leaf, amounts, times.into());
+        self.simulation.change(*leaf, amounts, times.into());
         for &(budget, count) in budgets {
             self.budgets[budget] += times * i64::from(count);
         }
@@ -349,6 +354,6 @@ impl<'q> Plan<'q> {
     fn undo(&mut self, served: &Served) {
         served.nodes.iter().for_each(|&(shape, node)| self.free(shape, node, 1));
         served.victims.iter().for_each(|&victim| self.restore(victim));
-        self.trial.admit(served.case, -1);
+        self.simulation.admit(served.candidate, -1);
     }
 }

@@ -4,7 +4,7 @@ use weir_entitlement::{Entitler, Input};
 use weir_model::{Amount, Dim, Dimensions, PoolError, PoolId, PoolSpec, PoolTree, ResourceVec};
 
 use crate::eligibility::Eligible;
-use crate::explain::PoolName;
+use crate::explanation::PoolName;
 use crate::ledger::Ledger;
 use crate::nodes::Nodes;
 use crate::settings::{PoolConfig, PoolSettings, PoolState};
@@ -86,7 +86,7 @@ impl Pools {
         self.tree.path(pool).any(|at| self.settings(at).state == PoolState::Drain)
     }
 
-    /// Where an ask is larger than its pool, or an ancestor, takes in one piece.
+    /// Where a request is larger than its pool, or an ancestor, takes in one piece.
     pub(crate) fn too_large(&self, pool: PoolId, asked: &ResourceVec) -> Option<(PoolId, Dim, Amount)> {
         let bounds = |at: PoolId| self.largest[at.index()].iter().map(move |&(dim, largest)| (at, dim, largest));
         self.tree.path(pool).flat_map(bounds).find(|&(_, dim, largest)| asked.amount(dim) > largest)
@@ -146,7 +146,7 @@ impl Pools {
             capacity.set(dim, nodes.capacity(dim));
             for leaf in self.tree.iter().filter(|&pool| self.tree.is_leaf(pool)) {
                 usage.set(leaf, dim, ledger.usage.amount(leaf, dim));
-                non_preemptible.set(leaf, dim, ledger.fixed.amount(leaf, dim));
+                non_preemptible.set(leaf, dim, ledger.non_preemptible.amount(leaf, dim));
                 demand.set(leaf, dim, eligible.demand(leaf, dim));
             }
         }

@@ -10,17 +10,17 @@ use std::sync::Arc;
 
 use weir_model::{Dim, PoolId};
 
-use crate::admit::{Blocked, Case};
-use crate::claim::Claim;
+use crate::admit::{Candidate, Refused};
+use crate::candidates::Victim;
+use crate::claims::Claim;
 use crate::decision::{self, BudgetFact, Cause, Decision, Eviction, OverBy};
 use crate::ledger::amount;
-use crate::order::Unit;
 use crate::plan::{Admits, Plan, Served};
 use crate::pod::Uid;
+use crate::queues::Workload;
+use crate::refusal::Refusal;
 use crate::settings::{Enforcement, WithinPool};
 use crate::state::Queue;
-use crate::victims::Victim;
-use crate::why::Why;
 
 /// What a plan decided, apart from the state that it was tried out on.
 struct Outcome {
@@ -41,13 +41,13 @@ impl Outcome {
 
 impl Queue {
     /// Makes and carries out a plan where it is time, and returns the dimensions in which one is being made.
-    pub(crate) fn reclaim(&mut self, blocked: &[Blocked]) -> Vec<Dim> {
-        let claimants = self.claimants(blocked);
-        let patient = self.lay_down(&claimants);
+    pub(crate) fn reclaim(&mut self, refused: &[Refused]) -> Vec<Dim> {
+        let claimants = self.claimants(refused);
+        let patient = self.suspend(&claimants);
         let wanted = self.reclaim_for(&claimants);
         for claim in patient {
             // A claim from patience ends where a plan takes over.
-            if !self.has_claim(claim.unit) {
+            if !self.has_claim(claim.workload) {
                 self.hold_again(claim);
             }
         }
@@ -55,20 +55,22 @@ impl Queue {
     }
 
     /// Claims from patience hold back others, not the plan that is made for those who have them.
-    fn lay_down(&mut self, claimants: &[Case]) -> Vec<Claim> {
+    fn suspend(&mut self, claimants: &[Candidate]) -> Vec<Claim> {
         let claims = std::mem::take(&mut self.claims);
-        let asks = |claim: &Claim| {
-            let stands = self.stands(claim.unit).filter(|_| claim.victims.is_empty());
-            stands.is_some_and(|(leaf, ask, _)| claimants.iter().any(|case| (case.leaf, case.ask) == (leaf, ask)))
+        let requests = |claim: &Claim| {
+            let stands = self.stands(claim.workload).filter(|_| claim.victims.is_empty());
+            stands.is_some_and(|(leaf, request, _)| {
+                claimants.iter().any(|candidate| (candidate.leaf, candidate.request) == (leaf, request))
+            })
         };
-        let (patient, others) = claims.into_iter().partition(asks);
+        let (patient, others) = claims.into_iter().partition(requests);
         self.claims = others;
         let patient: Vec<Claim> = patient;
         patient.iter().for_each(|claim| self.unhold(claim));
         patient
     }
 
-    fn reclaim_for(&mut self, claimants: &[Case]) -> Vec<Dim> {
+    fn reclaim_for(&mut self, claimants: &[Candidate]) -> Vec<Dim> {
         let first = self.plan(claimants, &|_, _| true);
         let wanted = self.asked_by(first.claimants());
         if self.config.enforcement == Enforcement::Off {
@@ -76,70 +78,71 @@ impl Queue {
             self.carry_out(&first);
             return Vec::new();
         }
-        self.keep_clocks(&wanted, first.claimants().map(|served| served.case.leaf).collect());
+        self.keep_clocks(&wanted, first.claimants().map(|served| served.candidate.leaf).collect());
         if !first.evicts() || self.now < self.config.evictions_from {
             return wanted;
         }
         let ripe: BTreeSet<(PoolId, Dim)> = self.ripe();
-        let lower = |case: &Case| self.pools.settings(case.leaf).within_pool == WithinPool::LowerPriority;
+        let lower =
+            |candidate: &Candidate| self.pools.settings(candidate.leaf).within_pool == WithinPool::LowerPriority;
         if ripe.is_empty() && !claimants.iter().any(lower) {
             return wanted;
         }
         let due = |pool: PoolId, dim: Dim| ripe.contains(&(pool, dim));
         let outcome = self.plan(claimants, &due);
         self.carry_out(&outcome);
-        let served: Vec<Unit> = outcome.served.iter().map(|served| served.unit).collect();
-        self.asked_by(first.claimants().filter(|one| !served.contains(&one.unit)))
+        let served: Vec<Workload> = outcome.served.iter().map(|served| served.workload).collect();
+        self.asked_by(first.claimants().filter(|one| !served.contains(&one.workload)))
     }
 
     /// Whoever is within the entitlement of their pool and waits for room, for quota that others of the same
     /// ancestor are not entitled to, or for the place of lower priorities in a pool that allows it.
-    fn claimants(&self, blocked: &[Blocked]) -> Vec<Case> {
+    fn claimants(&self, refused: &[Refused]) -> Vec<Candidate> {
         let mut claimants = Vec::new();
-        for &Blocked { leaf, ask, why, again: _ } in blocked {
+        for &Refused { leaf, request, refusal, again: _ } in refused {
             let within = self.pools.settings(leaf).within_pool == WithinPool::LowerPriority;
-            let waits = match why {
-                Why::Placement(_) => true,
-                Why::Quota { pool, .. } => pool != leaf || within,
+            let waits = match refusal {
+                Refusal::Placement(_) => true,
+                Refusal::Quota { pool, .. } => pool != leaf || within,
                 _ => false,
             };
-            if waits && self.reservation_allows(leaf, ask) {
-                claimants.push(Case { leaf, ask, priority: None });
+            if waits && self.reservation_allows(leaf, request) {
+                claimants.push(Candidate { leaf, request, priority: None });
             }
         }
         claimants
     }
 
-    fn plan(&mut self, claimants: &[Case], ripe: &dyn Fn(PoolId, Dim) -> bool) -> Outcome {
+    fn plan(&mut self, claimants: &[Candidate], ripe: &dyn Fn(PoolId, Dim) -> bool) -> Outcome {
         let leaves = self.givers(claimants);
         if leaves.is_empty() {
             return Outcome { victims: Vec::new(), served: Vec::new() };
         }
         let mut admits = Admits::new();
-        for case in claimants {
-            for &(id, _) in &self.shapes.ask_of(case.ask).members {
+        for candidate in claimants {
+            for &(id, _) in &self.shapes.request_of(candidate.request).members {
                 let shape = self.shapes.shape_of(id);
                 let nodes = &self.nodes;
-                admits.entry(id).or_insert_with(|| self.places.admits(id, shape, nodes).to_vec());
+                admits.entry(id).or_insert_with(|| self.fit_index.admits(id, shape, nodes).to_vec());
             }
         }
         let victims = self.victims_in(leaves.into_iter());
         let mut plan = Plan::new(self, victims, &admits, ripe);
-        for &case in claimants {
-            plan.serve(case);
+        for &candidate in claimants {
+            plan.serve(candidate);
         }
         let Plan { victims, served, .. } = plan;
         Outcome { victims, served }
     }
 
     /// The leaves from which something might be taken for these claimants.
-    fn givers(&self, claimants: &[Case]) -> BTreeSet<PoolId> {
+    fn givers(&self, claimants: &[Candidate]) -> BTreeSet<PoolId> {
         let mut dims: BTreeSet<Dim> = BTreeSet::new();
         let mut leaves: BTreeSet<PoolId> = BTreeSet::new();
-        for case in claimants {
-            dims.extend(self.shapes.ask_of(case.ask).amounts.iter().map(|(dim, _)| dim));
-            let within = self.pools.settings(case.leaf).within_pool == WithinPool::LowerPriority;
-            leaves.extend(within.then_some(case.leaf));
+        for candidate in claimants {
+            dims.extend(self.shapes.request_of(candidate.request).amounts.iter().map(|(dim, _)| dim));
+            let within = self.pools.settings(candidate.leaf).within_pool == WithinPool::LowerPriority;
+            leaves.extend(within.then_some(candidate.leaf));
         }
         let over = |pool: &PoolId| dims.iter().any(|&dim| self.over(*pool, dim) > 0);
         leaves.extend(self.pools.tree.iter().filter(|&pool| self.pools.tree.is_leaf(pool)).filter(over));
@@ -147,8 +150,8 @@ impl Queue {
     }
 
     fn asked_by<'a>(&self, served: impl Iterator<Item = &'a Served>) -> Vec<Dim> {
-        let asks = served.flat_map(|served| self.shapes.ask_of(served.case.ask).amounts.iter());
-        asks.map(|(dim, _)| dim).collect::<BTreeSet<Dim>>().into_iter().collect()
+        let requests = served.flat_map(|served| self.shapes.request_of(served.candidate.request).amounts.iter());
+        requests.map(|(dim, _)| dim).collect::<BTreeSet<Dim>>().into_iter().collect()
     }
 
     /// Starts the clock of every pool that is above its entitlement in a wanted dimension, keeps those that
@@ -184,7 +187,7 @@ impl Queue {
     fn carry_out(&mut self, outcome: &Outcome) {
         for served in outcome.claimants() {
             let facts = self.over_facts(served, &outcome.victims);
-            let uids = self.waiting_members(served.unit);
+            let uids = self.waiting_members(served.workload);
             let uids =
                 uids.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| (record.uid, record.shape));
             let mut nodes = served.nodes.clone();
@@ -194,8 +197,8 @@ impl Queue {
                     claimant.push((uid, Arc::clone(&self.nodes.host(nodes.swap_remove(at).1).name)));
                 }
             }
-            let pool = self.pools.tree.name(served.case.leaf).to_owned();
-            let own = served.victims.iter().all(|&at| outcome.victims[at].leaf == served.case.leaf);
+            let pool = self.pools.tree.name(served.candidate.leaf).to_owned();
+            let own = served.victims.iter().all(|&at| outcome.victims[at].leaf == served.candidate.leaf);
             let cause = match own {
                 true => Cause::WithinPool { claimant, pool },
                 false => Cause::Reclaim { claimant, pool, over: facts },
@@ -205,27 +208,27 @@ impl Queue {
             if self.config.enforcement == Enforcement::Off {
                 continue;
             }
-            let mut claim = Claim::new(served.unit, served.case.ask, self.round);
+            let mut claim = Claim::new(served.workload, served.candidate.request, self.round);
             (claim.nodes, claim.victims) = (served.nodes.clone(), victims);
-            claim.units = self.units_of_plan(served, &outcome.victims);
+            claim.victim_groups = self.victim_groups_of_plan(served, &outcome.victims);
             self.hold(claim);
         }
     }
 
     /// Who goes for a claimant, by what goes as a whole.
-    fn units_of_plan(&self, served: &Served, victims: &[Victim]) -> Vec<Vec<Uid>> {
+    fn victim_groups_of_plan(&self, served: &Served, victims: &[Victim]) -> Vec<Vec<Uid>> {
         let along: BTreeSet<usize> = served.victims.iter().flat_map(|&at| &victims[at].along).copied().collect();
         let first = served.victims.iter().filter(|at| !along.contains(at));
-        let unit = |&at: &usize| {
+        let group = |&at: &usize| {
             let with = victims[at].along.iter().filter(|other| served.victims.contains(other)).copied();
             let pods = with.chain([at]).flat_map(|at| &victims[at].pods);
             pods.filter_map(|&pod| self.pods.record(pod)).map(|record| record.uid).collect()
         };
-        first.map(unit).collect()
+        first.map(group).collect()
     }
 
     fn over_facts(&self, served: &Served, victims: &[Victim]) -> Vec<OverBy> {
-        let asked = &self.shapes.ask_of(served.case.ask).amounts;
+        let asked = &self.shapes.request_of(served.candidate.request).amounts;
         let leaves: BTreeSet<PoolId> = served.victims.iter().map(|&at| victims[at].leaf).collect();
         let mut facts = Vec::new();
         for leaf in leaves {
@@ -241,20 +244,20 @@ impl Queue {
         facts
     }
 
-    /// Decides that these units go, and says so.
-    pub(crate) fn evict(&mut self, cause: Cause, units: &[&Victim]) -> Vec<Uid> {
+    /// Decides that these workloads go, and says so.
+    pub(crate) fn evict(&mut self, cause: Cause, going: &[&Victim]) -> Vec<Uid> {
         let mut taken: BTreeMap<usize, u32> = BTreeMap::new();
         let mut victims = Vec::new();
         let left = self.budgets_left();
-        for unit in units {
-            unit.budgets.iter().for_each(|&(budget, count)| *taken.entry(budget).or_default() += count);
-            for (&pod, &(_, node)) in unit.pods.iter().zip(&unit.nodes) {
+        for victim in going {
+            victim.budgets.iter().for_each(|&(budget, count)| *taken.entry(budget).or_default() += count);
+            for (&pod, &(_, node)) in victim.pods.iter().zip(&victim.nodes) {
                 let Some(record) = self.pods.record(pod) else { continue };
                 victims.push(decision::Victim {
                     uid: record.uid,
                     pool: record.pool.as_ref().to_owned(),
                     node: Some(Arc::clone(&self.nodes.host(node).name)),
-                    notice: self.pools.settings(unit.leaf).notice,
+                    notice: self.pools.settings(victim.leaf).notice,
                 });
             }
         }
@@ -270,12 +273,12 @@ impl Queue {
             self.would_evict(eviction);
             return uids;
         }
-        for unit in units {
-            unit.pods.iter().for_each(|&pod| self.condemn(pod));
-            match unit.gang {
+        for victim in going {
+            victim.pods.iter().for_each(|&pod| self.mark_evicting(pod));
+            match victim.gang {
                 Some(gang) => self.gang_goes(gang),
                 // A pod alone stands nowhere any more, a member's gang may stand elsewhere now.
-                None => unit.pods.iter().take(1).for_each(|&pod| self.file(pod)),
+                None => victim.pods.iter().take(1).for_each(|&pod| self.enqueue(pod)),
             }
         }
         self.pending.push(Decision::Evict(eviction));
@@ -284,8 +287,8 @@ impl Queue {
 
     /// All of a gang goes.
     pub(crate) fn gang_goes(&mut self, gang: u32) {
-        self.unfile_gang(gang);
+        self.dequeue_gang(gang);
         self.gangs[gang as usize].evicting = true;
-        self.unfiled.insert(gang);
+        self.gangs_to_requeue.insert(gang);
     }
 }

@@ -9,23 +9,23 @@ use std::sync::Arc;
 
 use weir_model::{Dim, Dimensions, PoolId, ResourceVec};
 
-use crate::answers::Answers;
-use crate::claim::Claim;
+use crate::claims::Claim;
 use crate::eligibility::Eligible;
 use crate::event::Budget;
-use crate::explain::Explanation;
-use crate::gang::Gang;
+use crate::explanation::Explanation;
+use crate::fit::FitIndex;
+use crate::gangs::Gang;
 use crate::hosts::Hosts;
 use crate::ledger::Ledger;
-use crate::nodes::{Books, Holder, NodeId, Nodes};
-use crate::order::{Line, Unit};
-use crate::place::Places;
+use crate::nodes::{Holder, NodeContext, NodeId, Nodes};
 use crate::pod::{Grounds, Uid};
+use crate::pods::{PodRecord, Pods};
 use crate::pools::Pools;
 use crate::progress::Progress;
-use crate::records::{PodRecord, Pods};
+use crate::queues::{LeafQueue, Workload};
 use crate::settings::Config;
-use crate::shape::{ShapeId, Shapes};
+use crate::shapes::{ShapeId, Shapes};
+use crate::verdicts::Verdicts;
 use crate::{Decision, Time};
 
 /// Who waits, who was admitted, and all that decides who goes next.
@@ -38,14 +38,14 @@ pub struct Queue {
     pub(crate) pools: Pools,
     pub(crate) shapes: Shapes,
     pub(crate) nodes: Nodes,
-    pub(crate) places: Places,
+    pub(crate) fit_index: FitIndex,
     pub(crate) ledger: Ledger,
     /// What of the waiting moves entitlements.
     pub(crate) eligible: Eligible,
     /// What was said of those who wait, for as long as it holds.
-    pub(crate) answers: Answers,
+    pub(crate) verdicts: Verdicts,
     /// By position of the leaf.
-    pub(crate) lines: Vec<Line>,
+    pub(crate) leaf_queues: Vec<LeafQueue>,
     pub(crate) pods: Pods,
     pub(crate) gangs: Vec<Gang>,
     pub(crate) gang_by_key: HashMap<Arc<crate::pod::GangKey>, u32>,
@@ -58,16 +58,16 @@ pub struct Queue {
     /// Since when a pool is above its entitlement while somebody waits for it.
     pub(crate) over_since: BTreeMap<(String, Dim), Time>,
     /// When pods that back off may be looked at again.
-    pub(crate) alarms: BTreeSet<(Time, u32)>,
-    /// Admitted pods for which no node was thought of.
+    pub(crate) backoff_timers: BTreeSet<(Time, u32)>,
+    /// Admitted pods for which no node is assumed.
     pub(crate) unplaced: BTreeSet<u32>,
     pub(crate) progress: Progress,
     /// Admitted pods that are not bound.
     pub(crate) unbound: BTreeSet<u32>,
-    /// For how many asks this step may still think of them elsewhere.
-    pub(crate) tries: u32,
-    /// Gangs that have to be put where they belong.
-    pub(crate) unfiled: BTreeSet<u32>,
+    /// For how many requests this step may still think of them elsewhere.
+    pub(crate) reassume_budget: u32,
+    /// Gangs whose members have to be queued anew.
+    pub(crate) gangs_to_requeue: BTreeSet<u32>,
     /// Gangs without a live pod, and since when.
     pub(crate) empty_gangs: BTreeSet<(Time, u32)>,
     /// Numbers of gangs that were forgotten.
@@ -82,7 +82,7 @@ pub struct Queue {
     /// Decided while events were taken in.
     pub(crate) pending: Vec<Decision>,
     /// Counts changes of pools, so that answers about them can be remembered.
-    pub(crate) edition: u64,
+    pub(crate) pools_generation: u64,
 }
 
 impl Queue {
@@ -98,11 +98,11 @@ impl Queue {
             pools,
             shapes: Shapes::default(),
             nodes: Nodes::default(),
-            places: Places::default(),
+            fit_index: FitIndex::default(),
             ledger: Ledger::default(),
             eligible: Eligible::default(),
-            answers: Answers::default(),
-            lines: vec![Line::default()],
+            verdicts: Verdicts::default(),
+            leaf_queues: vec![LeafQueue::default()],
             pods: Pods::default(),
             gangs: Vec::new(),
             gang_by_key: HashMap::new(),
@@ -111,11 +111,11 @@ impl Queue {
             budgets: Vec::new(),
             budgets_of: HashMap::new(),
             over_since: BTreeMap::new(),
-            alarms: BTreeSet::new(),
+            backoff_timers: BTreeSet::new(),
             unplaced: BTreeSet::new(),
             unbound: BTreeSet::new(),
-            tries: 0,
-            unfiled: BTreeSet::new(),
+            reassume_budget: 0,
+            gangs_to_requeue: BTreeSet::new(),
             empty_gangs: BTreeSet::new(),
             unused_gangs: Vec::new(),
             progress: Progress::default(),
@@ -124,7 +124,7 @@ impl Queue {
             round: 1,
             now: Time::ZERO,
             pending: Vec::new(),
-            edition: 0,
+            pools_generation: 0,
         }
     }
 
@@ -151,9 +151,9 @@ impl Queue {
     pub fn standing(&self, pool: PoolId, dim: Dim) -> Standing {
         Standing {
             usage: self.ledger.usage.amount(pool, dim),
-            non_preemptible: self.ledger.fixed.amount(pool, dim),
+            non_preemptible: self.ledger.non_preemptible.amount(pool, dim),
             demand: self.ledger.demand.amount(pool, dim),
-            waiting: self.lines.get(pool.index()).map_or(0, Line::waiting),
+            waiting: self.leaf_queues.get(pool.index()).map_or(0, LeafQueue::waiting),
         }
     }
 
@@ -173,14 +173,14 @@ impl Queue {
     /// The pods at the head of a leaf's queue, at most so many, in their order; of a gang all its members.
     #[must_use]
     pub fn first(&self, leaf: PoolId, most: usize) -> Vec<Uid> {
-        let Some(line) = self.lines.get(leaf.index()) else { return Vec::new() };
-        let mut heads: Vec<_> = line.buckets.values().flat_map(|bucket| bucket.order.iter().take(most)).collect();
-        heads.sort_unstable_by_key(|(place, _)| **place);
-        let members = heads.into_iter().flat_map(|(_, entry)| self.uids(entry.unit));
+        let Some(leaf_queue) = self.leaf_queues.get(leaf.index()) else { return Vec::new() };
+        let mut heads: Vec<_> = leaf_queue.buckets.values().flat_map(|bucket| bucket.order.iter().take(most)).collect();
+        heads.sort_unstable_by_key(|(key, _)| **key);
+        let members = heads.into_iter().flat_map(|(_, queued)| self.uids(queued.workload));
         members.take(most).collect()
     }
 
-    /// How many different shapes and asks were ever seen; they are kept for as long as the queue is.
+    /// How many different shapes and requests were ever seen; they are kept for as long as the queue is.
     #[must_use]
     pub fn interned(&self) -> usize {
         self.shapes.len()
@@ -234,13 +234,13 @@ impl Queue {
         if let Some(leaf) = leaf {
             self.ledger.usage.change(&self.pools.tree, leaf, &running.counted, sign);
             if !record.preemptible {
-                self.ledger.fixed.change(&self.pools.tree, leaf, &running.counted, sign);
+                self.ledger.non_preemptible.change(&self.pools.tree, leaf, &running.counted, sign);
             }
-            if running.leaves() {
-                self.ledger.leaving.change(&self.pools.tree, leaf, &running.counted, sign);
+            if running.is_terminating() {
+                self.ledger.terminating.change(&self.pools.tree, leaf, &running.counted, sign);
             }
-            let line = &mut self.lines[leaf.index()];
-            let _ = if times > 0 { line.admitted.insert(pod) } else { line.admitted.remove(&pod) };
+            let leaf_queue = &mut self.leaf_queues[leaf.index()];
+            let _ = if times > 0 { leaf_queue.admitted.insert(pod) } else { leaf_queue.admitted.remove(&pod) };
         }
         if !running.bound {
             let _ = if times > 0 { self.unbound.insert(pod) } else { self.unbound.remove(&pod) };
@@ -251,13 +251,13 @@ impl Queue {
         };
         // A pod whose pool is unknown belongs to nobody; what it holds cannot be divided.
         let holder = if leaf.is_some() { Holder::Admitted(pod) } else { Holder::Unmanaged };
-        if running.leaves() {
-            self.nodes.leaving(node, shape, i64::from(times));
+        if running.is_terminating() {
+            self.nodes.terminating(node, shape, i64::from(times));
         }
-        let mut books = Books { hosts: &*self.hosts, dims: &mut self.dims };
+        let mut context = NodeContext { hosts: &*self.hosts, dims: &mut self.dims };
         match times > 0 {
-            true => self.nodes.take(node, shape, holder, &self.shapes, &mut books),
-            false => self.nodes.release(node, shape, holder, &self.shapes, &mut books),
+            true => self.nodes.take(node, shape, holder, &self.shapes, &mut context),
+            false => self.nodes.release(node, shape, holder, &self.shapes, &mut context),
         }
     }
 
@@ -270,12 +270,12 @@ impl Queue {
         }
     }
 
-    /// The pods of a unit that wait.
-    pub(crate) fn members(&self, unit: Unit) -> Vec<u32> {
-        match unit {
-            Unit::Pod(pod) => vec![pod],
-            Unit::Gang(gang) => self.gangs[gang as usize].in_one_piece(),
-            Unit::Group(gang, first) => self.gangs[gang as usize].group(first).to_vec(),
+    /// The pods of a workload that wait.
+    pub(crate) fn members(&self, workload: Workload) -> Vec<u32> {
+        match workload {
+            Workload::Pod(pod) => vec![pod],
+            Workload::Gang(gang) => self.gangs[gang as usize].in_one_piece(),
+            Workload::Group(gang, first) => self.gangs[gang as usize].group(first).to_vec(),
         }
     }
 

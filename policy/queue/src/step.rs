@@ -1,11 +1,11 @@
 //! One step: take in what happened, then decide. The order of decisions is the policy in one page.
 
-use crate::admit::Blocked;
+use crate::admit::Refused;
+use crate::assumed::REASSUME_BUDGET;
 use crate::event::Event;
-use crate::explain::Explanation;
-use crate::nodes::Books;
-use crate::order::Unit;
-use crate::presumed::TRIES;
+use crate::explanation::Explanation;
+use crate::nodes::NodeContext;
+use crate::queues::Workload;
 use crate::state::Queue;
 use crate::{Decision, Time};
 
@@ -22,46 +22,46 @@ impl Queue {
     }
 
     fn decide(&mut self) {
-        self.tries = TRIES;
+        self.reassume_budget = REASSUME_BUDGET;
         self.wake();
         self.forget_gangs();
-        self.file_gangs();
+        self.requeue_gangs();
         self.pools.learn(&self.dims);
-        self.think_of_nodes();
-        self.make_way();
+        self.assume_nodes();
+        self.reassume();
         self.judge_eligibility();
         self.pools.entitle(&self.ledger, &self.eligible, &self.nodes, &self.dims);
-        self.count_all_beyond();
-        let blocked = self.admit_all();
-        let wanted = self.reclaim(&blocked);
-        self.lend(&blocked, &wanted);
-        self.tell_all(&blocked);
+        self.count_all_over_entitlement();
+        let refused = self.admit_all();
+        let wanted = self.reclaim(&refused);
+        self.lend(&refused, &wanted);
+        self.tell_all(&refused);
         self.drain();
         self.time_out();
-        self.file_gangs();
-        self.let_all_pass();
+        self.requeue_gangs();
+        self.admit_unenforced();
         self.round += 1;
     }
 
     /// Looks again at pods whose owners have backed off long enough.
     fn wake(&mut self) {
-        while let Some(&(at, pod)) = self.alarms.first().filter(|&&(at, _)| at <= self.now) {
-            self.alarms.remove(&(at, pod));
+        while let Some(&(at, pod)) = self.backoff_timers.first().filter(|&&(at, _)| at <= self.now) {
+            self.backoff_timers.remove(&(at, pod));
             if self.pods.record(pod).is_some_and(|record| record.waits()) {
-                self.unfile(pod);
-                self.file(pod);
+                self.dequeue(pod);
+                self.enqueue(pod);
             }
         }
     }
 
     /// Thinks of nodes for admitted pods that have none: their node is gone, or nobody found one for them.
-    fn think_of_nodes(&mut self) {
+    fn assume_nodes(&mut self) {
         for pod in std::mem::take(&mut self.unplaced) {
             let Some(record) = self.pods.record(pod) else { continue };
-            let ask = self.shapes.ask(std::iter::once(record.shape), record.preemptible);
-            let mut books = Books { hosts: &*self.hosts, dims: &mut self.dims };
-            let ask = self.shapes.ask_of(ask);
-            let found = self.places.find(ask, &mut self.nodes, &self.shapes, &mut books);
+            let request = self.shapes.request(std::iter::once(record.shape), record.preemptible);
+            let mut context = NodeContext { hosts: &*self.hosts, dims: &mut self.dims };
+            let request = self.shapes.request_of(request);
+            let found = self.fit_index.find(request, &mut self.nodes, &self.shapes, &mut context);
             self.withdraw(pod);
             if let (Ok(nodes), Some(running)) =
                 (found, self.pods.record_mut(pod).and_then(|record| record.running_mut()))
@@ -73,36 +73,36 @@ impl Queue {
     }
 
     /// Tells everybody who waits why, where the reason changed; without enforcement everybody goes.
-    fn tell_all(&mut self, blocked: &[Blocked]) {
+    fn tell_all(&mut self, refused: &[Refused]) {
         for claim in self.claims.clone() {
             let victims = self.to_go(&claim);
             if victims > 0 {
-                let members = self.waiting_members(claim.unit);
+                let members = self.waiting_members(claim.workload);
                 self.tell(members, &Explanation::Preemption { victims });
             }
         }
-        let served: Vec<Unit> =
-            self.claims.iter().filter(|claim| !claim.victims.is_empty()).map(|claim| claim.unit).collect();
-        for &Blocked { leaf, ask, why, again: _ } in blocked.iter().filter(|blocked| !blocked.again) {
+        let served: Vec<Workload> =
+            self.claims.iter().filter(|claim| !claim.victims.is_empty()).map(|claim| claim.workload).collect();
+        for &Refused { leaf, request, refusal, again: _ } in refused.iter().filter(|refused| !refused.again) {
             let round = self.round;
-            let Some(bucket) = self.lines[leaf.index()].buckets.get_mut(&ask) else { continue };
+            let Some(bucket) = self.leaf_queues[leaf.index()].buckets.get_mut(&request) else { continue };
             // The claimant of a bucket was asked before the others; what it heard is nearest to its turn.
             if std::mem::replace(&mut bucket.told_in, round) == round {
                 continue;
             }
-            bucket.why = Some(why);
-            let reason = why.reason();
+            bucket.refusal = Some(refusal);
+            let reason = refusal.reason();
             if bucket.told == Some(reason) && bucket.fresh.is_empty() {
                 continue;
             }
             let fresh = std::mem::take(&mut bucket.fresh);
-            let units: Vec<Unit> = match bucket.told.replace(reason) == Some(reason) {
+            let workloads: Vec<Workload> = match bucket.told.replace(reason) == Some(reason) {
                 true => fresh,
-                false => bucket.order.values().map(|entry| entry.unit).collect(),
+                false => bucket.order.values().map(|queued| queued.workload).collect(),
             };
-            let others = units.into_iter().filter(|unit| !served.contains(unit));
-            let pods: Vec<u32> = others.flat_map(|unit| self.waiting_members(unit)).collect();
-            let why = self.explain_why(why);
+            let others = workloads.into_iter().filter(|workload| !served.contains(workload));
+            let pods: Vec<u32> = others.flat_map(|workload| self.waiting_members(workload)).collect();
+            let why = self.explain_refusal(refusal);
             self.tell(pods, &why);
         }
     }

@@ -2,14 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 mod admission;
+mod assumed;
 mod borrowing;
 mod capacity;
 mod cluster;
+mod elastic;
 mod gangs;
 mod giving;
 mod hour;
 mod order;
-mod parts;
-mod presumed;
 mod properties;
 mod taking;

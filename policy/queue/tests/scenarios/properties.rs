@@ -274,7 +274,7 @@ proptest! {
             happening.apply(number, &mut other);
             for _ in 0..3 {
                 one.step();
-                other.queue.forget_answers();
+                other.queue.forget_verdicts();
                 other.step();
                 prop_assert_eq!(&one.decisions, &other.decisions);
                 let whys = |cluster: &Cluster| -> Vec<_> {

@@ -9,16 +9,16 @@ use std::collections::BTreeSet;
 
 use weir_model::{PoolId, PoolTree};
 
-use crate::shape::AskId;
+use crate::shapes::RequestId;
 
 /// An exact ratio of two numbers that are not negative.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ratio {
+pub(crate) struct DominantShare {
     over: i128,
     under: i128,
 }
 
-impl Ratio {
+impl DominantShare {
     pub(crate) const ZERO: Self = Self { over: 0, under: 1 };
 
     /// `over ÷ under`, with 0/0 = 0.
@@ -27,7 +27,7 @@ impl Ratio {
     }
 }
 
-impl Ord for Ratio {
+impl Ord for DominantShare {
     /// Compares as fractions without multiplying, so that nothing can overflow: whole parts first, then the
     /// reciprocals of what is left, the other way round.
     fn cmp(&self, other: &Self) -> Ordering {
@@ -48,35 +48,35 @@ impl Ord for Ratio {
     }
 }
 
-impl PartialOrd for Ratio {
+impl PartialOrd for DominantShare {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Ratio {
+impl PartialEq for DominantShare {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Ratio {}
+impl Eq for DominantShare {}
 
 /// The pools that have somebody to go, in order, level by level.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct FairOrder {
     /// The children of each pool that have a head; siblings' positions are in the order of their names.
-    children: Vec<BTreeSet<(Ratio, PoolId)>>,
+    children: Vec<BTreeSet<(DominantShare, PoolId)>>,
     /// Under which ratio a pool stands with its parent.
-    ratio: Vec<Option<Ratio>>,
+    dominant_share: Vec<Option<DominantShare>>,
     /// What goes next in each pool.
-    head: Vec<Option<AskId>>,
+    head: Vec<Option<RequestId>>,
 }
 
-impl Turn {
+impl FairOrder {
     pub(crate) fn new(tree: &PoolTree) -> Self {
         let count = tree.len();
-        Self { children: vec![BTreeSet::new(); count], ratio: vec![None; count], head: vec![None; count] }
+        Self { children: vec![BTreeSet::new(); count], dominant_share: vec![None; count], head: vec![None; count] }
     }
 
     /// Says what goes next in a leaf, or that nothing does, and what that means for its ancestors.
@@ -84,18 +84,18 @@ impl Turn {
         &mut self,
         tree: &PoolTree,
         leaf: PoolId,
-        head: Option<AskId>,
-        ratio: impl Fn(PoolId, AskId) -> Ratio,
+        head: Option<RequestId>,
+        dominant_share: impl Fn(PoolId, RequestId) -> DominantShare,
     ) {
         self.head[leaf.index()] = head;
         let mut at = leaf;
         while let Some(parent) = tree.parent(at) {
-            if let Some(before) = self.ratio[at.index()].take() {
+            if let Some(before) = self.dominant_share[at.index()].take() {
                 self.children[parent.index()].remove(&(before, at));
             }
-            if let Some(ask) = self.head[at.index()] {
-                let now = ratio(at, ask);
-                self.ratio[at.index()] = Some(now);
+            if let Some(request) = self.head[at.index()] {
+                let now = dominant_share(at, request);
+                self.dominant_share[at.index()] = Some(now);
                 self.children[parent.index()].insert((now, at));
             }
             let first = self.children[parent.index()].first();
@@ -120,17 +120,17 @@ mod tests {
 
     #[test]
     fn nothing_of_nothing_is_zero_and_something_of_nothing_is_infinite() {
-        assert_eq!(Ratio::new(0, 0), Ratio::ZERO);
-        assert!(Ratio::new(1, 0) > Ratio::new(i128::from(i64::MAX), 1));
-        assert_eq!(Ratio::new(1, 0), Ratio::new(2, 0));
+        assert_eq!(DominantShare::new(0, 0), DominantShare::ZERO);
+        assert!(DominantShare::new(1, 0) > DominantShare::new(i128::from(i64::MAX), 1));
+        assert_eq!(DominantShare::new(1, 0), DominantShare::new(2, 0));
     }
 
     #[test]
     fn ratios_compare_exactly_and_never_overflow() {
         let huge = i128::MAX;
-        assert!(Ratio::new(huge - 1, huge) < Ratio::new(1, 1));
-        assert!(Ratio::new(huge - 2, huge - 1) < Ratio::new(huge - 1, huge));
-        assert_eq!(Ratio::new(2, 4), Ratio::new(1, 2));
-        assert!(Ratio::new(1, 3) < Ratio::new(2, 5));
+        assert!(DominantShare::new(huge - 1, huge) < DominantShare::new(1, 1));
+        assert!(DominantShare::new(huge - 2, huge - 1) < DominantShare::new(huge - 1, huge));
+        assert_eq!(DominantShare::new(2, 4), DominantShare::new(1, 2));
+        assert!(DominantShare::new(1, 3) < DominantShare::new(2, 5));
     }
 }

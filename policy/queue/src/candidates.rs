@@ -1,6 +1,6 @@
 //! Who may be taken, and in which order (C1, C2).
 //!
-//! A unit is a pod or a whole gang; of a gang with parts, what it does not need goes by itself and goes first,
+//! A workload is a pod or a whole gang; of a gang with parts, what it does not need goes by itself and goes first,
 //! and the rest takes along what of that is left. It may be taken only if all of it is preemptible, none of it is going
 //! already, on an excluded node, younger than its pool's minimum run time or under a budget that does not
 //! allow it, and only while every pool between it and the claimant's common ancestor is above its
@@ -13,9 +13,9 @@ use weir_model::{Dim, PoolId, ResourceVec};
 
 use crate::event::Budget;
 use crate::nodes::NodeId;
-use crate::order::Unit;
 use crate::pod::{Grounds, Uid};
-use crate::shape::ShapeId;
+use crate::queues::Workload;
+use crate::shapes::ShapeId;
 use crate::state::Queue;
 
 /// Something that may be taken in one piece.
@@ -36,7 +36,7 @@ pub(crate) struct Victim {
     pub(crate) loss: Loss,
 }
 
-/// What is lost when a unit goes; the smallest goes first.
+/// What is lost when a workload goes; the smallest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Loss {
     /// False for a loan.
@@ -50,13 +50,13 @@ pub(crate) struct Loss {
 }
 
 impl Queue {
-    /// Every unit of these leaves that may be taken at all, cheapest first.
+    /// Every workload of these leaves that may be taken at all, cheapest first.
     pub(crate) fn victims_in(&self, leaves: impl Iterator<Item = PoolId>) -> Vec<Victim> {
         let mut victims = Vec::new();
         let mut seen = BTreeSet::new();
         let left = self.budgets_left();
         for leaf in leaves {
-            for &pod in &self.lines[leaf.index()].admitted {
+            for &pod in &self.leaf_queues[leaf.index()].admitted {
                 match self.pods.record(pod).and_then(|record| record.gang) {
                     Some((gang, _)) if seen.insert(gang) => self.victims_of(leaf, gang, &left, &mut victims),
                     Some(_) => {}
@@ -65,7 +65,7 @@ impl Queue {
             }
         }
         victims.sort_unstable_by_key(|victim| victim.loss);
-        let of = |victim: &Victim| self.gang_of(Unit::Pod(*victim.pods.first()?));
+        let of = |victim: &Victim| self.gang_of(Workload::Pod(*victim.pods.first()?));
         let mut extras: HashMap<u32, Vec<usize>> = HashMap::new();
         for (at, victim) in victims.iter().enumerate().filter(|(_, victim)| !victim.loss.needed) {
             of(victim).into_iter().for_each(|gang| extras.entry(gang).or_default().push(at));
@@ -108,7 +108,7 @@ impl Queue {
             let node = running.node.filter(|&node| self.nodes.usable(node))?;
             let ran = self.now.since(running.started.unwrap_or(running.at));
             let elsewhere = self.leaf_of(record) != Some(leaf);
-            if !record.preemptible || running.leaves() || ran < min_runtime || elsewhere {
+            if !record.preemptible || running.is_terminating() || ran < min_runtime || elsewhere {
                 return None;
             }
             if running.spared_until > self.now {
@@ -144,7 +144,7 @@ impl Queue {
     pub(crate) fn budgets_left(&self) -> Vec<u32> {
         let under_way = |uid: &&Uid| {
             let record = self.pods.find(**uid).and_then(|pod| self.pods.record(pod));
-            record.and_then(|record| record.running()).is_some_and(|running| running.evicting && !running.terminating)
+            record.and_then(|record| record.running()).is_some_and(|running| running.evicting && !running.deleting)
         };
         let left = |budget: &Budget| {
             let going = budget.pods.iter().filter(under_way).count();
@@ -160,7 +160,7 @@ impl Queue {
 
     /// What a pool uses without what is going.
     pub(crate) fn staying(&self, pool: PoolId, dim: Dim) -> i128 {
-        self.ledger.usage.exact(pool, dim) - self.ledger.leaving.exact(pool, dim)
+        self.ledger.usage.exact(pool, dim) - self.ledger.terminating.exact(pool, dim)
     }
 }
 

@@ -9,11 +9,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::explain::Explanation;
-use crate::order::{Entry, Place, Rank, Unit};
+use crate::explanation::Explanation;
 use crate::pod::{BackOff, GangKey, Obstacle};
-use crate::records::PodRecord;
-use crate::shape::AskId;
+use crate::pods::PodRecord;
+use crate::queues::{QueueKey, QueuedWorkload, Rank, Workload};
+use crate::shapes::RequestId;
 use crate::state::Queue;
 
 /// What is remembered of a gang.
@@ -29,7 +29,7 @@ pub(crate) struct Gang {
     /// Whether all that it needs was bound at the same time once.
     pub(crate) ran_whole: bool,
     /// How many of those that it needs now it has had at once since it was admitted.
-    held: u32,
+    most_needed: u32,
     /// Whether all of it is being evicted.
     pub(crate) evicting: bool,
     /// Since when it has no live pod.
@@ -37,21 +37,21 @@ pub(crate) struct Gang {
     /// Since when it stands in the queue; kept while a member is written anew.
     since: Option<crate::Time>,
     /// Its place in the queue.
-    filed: Option<Filed>,
+    position: Option<QueuePosition>,
     /// Who stands there, where that is not every member: of a gang with parts those that it needs.
     piece: Option<Vec<u32>>,
     /// Elastic pods that wait for one place together, by the first of them.
     pub(crate) groups: BTreeMap<u32, Group>,
 }
 
-/// A place in the queue of a pool, in the bucket of an ask.
-pub(crate) type Filed = (Arc<str>, AskId, Place);
+/// A place in the queue of a pool, in the bucket of a request.
+pub(crate) type QueuePosition = (Arc<str>, RequestId, QueueKey);
 
 /// Elastic pods that go together.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) pods: Vec<u32>,
-    pub(crate) filed: Filed,
+    pub(crate) position: QueuePosition,
 }
 
 impl Gang {
@@ -62,11 +62,11 @@ impl Gang {
             at_most: None,
             whole: false,
             ran_whole: false,
-            held: 0,
+            most_needed: 0,
             evicting: false,
             empty_since: None,
             since: None,
-            filed: None,
+            position: None,
             piece: None,
             groups: BTreeMap::new(),
         }
@@ -78,13 +78,13 @@ impl Gang {
     }
 
     /// Where it stands, if it waits whole.
-    pub(crate) const fn place(&self) -> Option<&Filed> {
-        self.filed.as_ref()
+    pub(crate) const fn queue_position(&self) -> Option<&QueuePosition> {
+        self.position.as_ref()
     }
 
     /// Where elastic pods of it stand that go together, by the first of them.
-    pub(crate) fn place_of_group(&self, first: u32) -> Option<&Filed> {
-        self.groups.get(&first).map(|group| &group.filed)
+    pub(crate) fn group_position(&self, first: u32) -> Option<&QueuePosition> {
+        self.groups.get(&first).map(|group| &group.position)
     }
 
     /// Who stands in the queue in one piece.
@@ -100,101 +100,101 @@ impl Gang {
 
     /// A gang of which nobody is left was never there.
     pub(crate) const fn begin_anew(&mut self) {
-        (self.evicting, self.whole, self.ran_whole, self.held) = (false, false, false, 0);
+        (self.evicting, self.whole, self.ran_whole, self.most_needed) = (false, false, false, 0);
     }
 }
 
 impl Queue {
     /// Takes a pod, and the gang it belongs to, out of the queue.
-    pub(crate) fn unfile(&mut self, pod: u32) {
+    pub(crate) fn dequeue(&mut self, pod: u32) {
         let Some(record) = self.pods.record(pod) else { return };
         if let Some((gang, _)) = record.gang {
-            self.unfile_gang(gang);
+            self.dequeue_gang(gang);
         } else {
-            self.unfile_pod(pod);
+            self.dequeue_pod(pod);
         }
     }
 
     /// Takes one pod, and nobody else of its gang, out of the queue.
-    pub(crate) fn unfile_pod(&mut self, pod: u32) {
+    pub(crate) fn dequeue_pod(&mut self, pod: u32) {
         let Some(record) = self.pods.record_mut(pod) else { return };
-        let Some(ask) = record.ask.take() else { return };
-        let (place, pool) = (place_of(record), Arc::clone(&record.pool));
+        let Some(request) = record.request.take() else { return };
+        let (key, pool) = (queue_key(record), Arc::clone(&record.pool));
         if let Some(leaf) = self.pools.leaf(&pool) {
-            self.lines[leaf.index()].remove(ask, &place);
+            self.leaf_queues[leaf.index()].remove(request, &key);
             self.eligible.stale.insert(leaf);
         }
     }
 
     /// Takes a gang, and those of its members that stand alone, out of the queue.
-    pub(crate) fn unfile_gang(&mut self, gang: u32) {
-        if let Some((pool, ask, place)) = self.gangs[gang as usize].filed.take()
+    pub(crate) fn dequeue_gang(&mut self, gang: u32) {
+        if let Some((pool, request, key)) = self.gangs[gang as usize].position.take()
             && let Some(leaf) = self.pools.leaf(&pool)
         {
-            self.lines[leaf.index()].remove(ask, &place);
+            self.leaf_queues[leaf.index()].remove(request, &key);
             self.eligible.stale.insert(leaf);
         }
         let groups: Vec<u32> = self.gangs[gang as usize].groups.keys().copied().collect();
-        groups.into_iter().for_each(|first| self.unfile_group(gang, first));
-        let filed = |pod: &u32| self.pods.record(*pod).is_some_and(|record| record.ask.is_some());
-        let alone: Vec<u32> = self.gangs[gang as usize].members.iter().copied().filter(filed).collect();
-        alone.into_iter().for_each(|pod| self.unfile_pod(pod));
+        groups.into_iter().for_each(|first| self.dequeue_group(gang, first));
+        let alone = |pod: &u32| self.pods.record(*pod).is_some_and(|record| record.request.is_some());
+        let alone: Vec<u32> = self.gangs[gang as usize].members.iter().copied().filter(alone).collect();
+        alone.into_iter().for_each(|pod| self.dequeue_pod(pod));
     }
 
     /// Puts a pod, or its gang, where it belongs now.
-    pub(crate) fn refile(&mut self, pod: u32) {
-        self.unfile(pod);
-        self.file(pod);
+    pub(crate) fn requeue(&mut self, pod: u32) {
+        self.dequeue(pod);
+        self.enqueue(pod);
     }
 
     /// Puts a pod, or its gang, that stands nowhere, where it belongs.
-    pub(crate) fn file(&mut self, pod: u32) {
+    pub(crate) fn enqueue(&mut self, pod: u32) {
         let Some(record) = self.pods.record(pod) else { return };
         match record.gang {
-            Some((gang, _)) => drop(self.unfiled.insert(gang)),
-            None => self.file_pod(pod, Rank::Ordinary),
+            Some((gang, _)) => drop(self.gangs_to_requeue.insert(gang)),
+            None => self.enqueue_pod(pod, Rank::Ordinary),
         }
     }
 
     /// Puts gangs where they belong: once for all that happened to their members.
-    pub(crate) fn file_gangs(&mut self) {
-        for gang in std::mem::take(&mut self.unfiled) {
-            self.unfile_gang(gang);
-            self.file_gang(gang);
+    pub(crate) fn requeue_gangs(&mut self) {
+        for gang in std::mem::take(&mut self.gangs_to_requeue) {
+            self.dequeue_gang(gang);
+            self.enqueue_gang(gang);
         }
     }
 
     /// Puts a pod into its queue, or aside if something is in its way.
-    pub(crate) fn file_pod(&mut self, pod: u32, rank: Rank) {
+    pub(crate) fn enqueue_pod(&mut self, pod: u32, rank: Rank) {
         let Some(record) = self.pods.record(pod).filter(|record| record.waits()) else { return };
-        if let Some(why) = self.in_the_way(record) {
-            self.set_alarm(pod);
+        if let Some(why) = self.obstacle(record) {
+            self.set_backoff_timer(pod);
             self.pods.record_mut(pod).into_iter().for_each(|record| record.since = None);
             return self.tell([pod], &why);
         }
         let (shape, preemptible) = (record.shape, record.preemptible);
         let Some(leaf) = self.leaf_of(record) else { return };
-        let ask = self.shapes.ask(std::iter::once(shape), preemptible);
+        let request = self.shapes.request(std::iter::once(shape), preemptible);
         let now = self.now;
         let Some(record) = self.pods.record_mut(pod) else { return };
-        (record.ask, record.rank) = (Some(ask), rank);
+        (record.request, record.rank) = (Some(request), rank);
         // One that nothing was ever in the way of has waited since it was created, whoever leads now.
         let first = if record.told.is_none() { record.created } else { now.max(record.created) };
-        let entry = Entry { unit: Unit::Pod(pod), since: *record.since.get_or_insert(first) };
-        let place = place_of(record);
-        self.lines[leaf.index()].insert(ask, place, entry);
+        let queued = QueuedWorkload { workload: Workload::Pod(pod), since: *record.since.get_or_insert(first) };
+        let key = queue_key(record);
+        self.leaf_queues[leaf.index()].insert(request, key, queued);
         self.eligible.stale.insert(leaf);
     }
 
-    fn set_alarm(&mut self, pod: u32) {
+    fn set_backoff_timer(&mut self, pod: u32) {
         let back_off = self.pods.record(pod).and_then(|record| record.back_off);
         if let Some(BackOff { until, .. }) = back_off.filter(|back_off| back_off.until > self.now) {
-            self.alarms.insert((until, pod));
+            self.backoff_timers.insert((until, pod));
         }
     }
 
     /// What keeps a single pod from being considered, whatever its pool has left.
-    pub(crate) fn in_the_way(&self, record: &PodRecord) -> Option<Explanation> {
+    pub(crate) fn obstacle(&self, record: &PodRecord) -> Option<Explanation> {
         let Some(pool) = self.pools.tree.find(&record.pool) else {
             return Some(Explanation::PoolNotFound { pool: record.pool.as_ref().to_owned() });
         };
@@ -206,64 +206,67 @@ impl Queue {
             return Some(Explanation::BackingOff { seconds, times });
         }
         let unplaceable = self.shapes.shape_of(record.shape).class.as_ref().err();
-        record.obstacle.as_deref().or(unplaceable).map(obstacle)
+        record.obstacle.as_deref().or(unplaceable).map(explain_obstacle)
     }
 
     /// Puts a gang where it belongs: whole into the queue, its replacements ahead of it, or aside.
-    fn file_gang(&mut self, number: u32) {
-        let roll = self.roll(number);
+    fn enqueue_gang(&mut self, number: u32) {
+        let members = self.gang_members(number);
         let gang = &mut self.gangs[number as usize];
-        let all_leave = gang.evicting && roll.leaving > 0;
+        let all_terminating = gang.evicting && members.terminating > 0;
         // Where all of it is gone and all of it is there again, it is a new gang of the old name. Where only
         // some are, the others finished: a Job's last pod that is tried again must not wait for the seven
         // that succeeded.
-        let anew = gang.whole && roll.staying + roll.leaving == 0 && roll.size > 0 && roll.waiting.len() >= roll.size;
-        if (gang.evicting && !all_leave) || anew {
+        let anew = gang.whole
+            && members.staying + members.terminating == 0
+            && members.size > 0
+            && members.waiting.len() >= members.size;
+        if (gang.evicting && !all_terminating) || anew {
             gang.begin_anew();
         }
-        gang.whole |= roll.staying > 0 && !all_leave;
-        gang.held = if gang.whole { gang.held.max(roll.needed).min(roll.size as u32) } else { 0 };
-        let lost = gang.held.saturating_sub(roll.needed) as usize;
-        if gang.whole && !all_leave {
-            for (at, &pod) in roll.waiting.iter().enumerate() {
+        gang.whole |= members.staying > 0 && !all_terminating;
+        gang.most_needed = if gang.whole { gang.most_needed.max(members.needed).min(members.size as u32) } else { 0 };
+        let lost = gang.most_needed.saturating_sub(members.needed) as usize;
+        if gang.whole && !all_terminating {
+            for (at, &pod) in members.waiting.iter().enumerate() {
                 // Who comes on top of what a gang had stands in the queue like everybody else.
-                let rank = if roll.has_parts && at >= lost { Rank::Ordinary } else { Rank::Replacement };
-                match self.surplus(&roll, at) {
-                    None => self.file_pod(pod, rank),
+                let rank = if members.has_parts && at >= lost { Rank::Ordinary } else { Rank::Replacement };
+                match self.surplus(&members, at) {
+                    None => self.enqueue_pod(pod, rank),
                     Some(why) => self.tell([pod], &why),
                 }
             }
-        } else if let Some(why) = self.gang_in_the_way(number, &roll) {
-            roll.waiting.iter().for_each(|&pod| self.set_alarm(pod));
+        } else if let Some(why) = self.gang_obstacle(number, &members) {
+            members.waiting.iter().for_each(|&pod| self.set_backoff_timer(pod));
             self.gangs[number as usize].since = None;
-            self.tell(roll.waiting.iter().copied(), &why);
+            self.tell(members.waiting.iter().copied(), &why);
         } else {
-            self.file_whole(number, &roll);
+            self.enqueue_whole(number, &members);
         }
-        self.file_elastic(number, &roll);
+        self.enqueue_elastic(number, &members);
     }
 
     /// Who of a gang is there.
-    pub(crate) fn roll(&self, number: u32) -> Roll {
-        let mut roll = Roll::default();
+    pub(crate) fn gang_members(&self, number: u32) -> GangMembers {
+        let mut members = GangMembers::default();
         for &pod in &self.gangs[number as usize].members {
             let Some(record) = self.pods.record(pod) else { continue };
-            roll.size = record.gang.map_or(1, |(_, size)| size as usize);
+            members.size = record.gang.map_or(1, |(_, size)| size as usize);
             match record.running() {
-                None => roll.waiting.push(pod),
-                Some(running) if running.leaves() => roll.leaving += 1,
-                Some(_) => roll.staying += 1,
+                None => members.waiting.push(pod),
+                Some(running) if running.is_terminating() => members.terminating += 1,
+                Some(_) => members.staying += 1,
             }
         }
-        roll.waiting.sort_unstable_by_key(|&pod| self.pods.record(pod).map(place_of));
-        self.divide(number, &mut roll);
-        roll
+        members.waiting.sort_unstable_by_key(|&pod| self.pods.record(pod).map(queue_key));
+        self.divide(number, &mut members);
+        members
     }
 
     /// What is said to the waiting pod at this position of a gang that runs, if there is no place for it.
-    fn surplus(&self, roll: &Roll, at: usize) -> Option<Explanation> {
-        let Roll { size, staying, leaving, has_parts, .. } = roll;
-        let full = !has_parts && at + staying + leaving >= *size;
+    fn surplus(&self, members: &GangMembers, at: usize) -> Option<Explanation> {
+        let GangMembers { size, staying, terminating, has_parts, .. } = members;
+        let full = !has_parts && at + staying + terminating >= *size;
         full.then(|| Explanation::Misconfigured {
             what: format!(
                 "the gang announces {size} members and all of them are there; raise the number or delete this pod"
@@ -272,43 +275,47 @@ impl Queue {
     }
 
     /// The gang stands in the queue in one piece, at the place of its oldest member.
-    fn file_whole(&mut self, number: u32, roll: &Roll) {
-        let records = || roll.waiting.iter().filter_map(|&pod| self.pods.record(pod));
-        let Some(first) = records().min_by_key(|record| place_of(record)) else { return };
+    fn enqueue_whole(&mut self, number: u32, members: &GangMembers) {
+        let records = || members.waiting.iter().filter_map(|&pod| self.pods.record(pod));
+        let Some(first) = records().min_by_key(|record| queue_key(record)) else { return };
         let latest = records().map(|record| record.created).max().unwrap_or_default();
         let Some(leaf) = self.leaf_of(first) else { return };
-        let place = Place { rank: Rank::Ordinary, ..place_of(first) };
+        let key = QueueKey { rank: Rank::Ordinary, ..queue_key(first) };
         let (pool, preemptible) = (Arc::clone(&first.pool), first.preemptible);
         let shapes: Vec<_> = records().map(|record| record.shape).collect();
-        let ask = self.shapes.ask(shapes.into_iter(), preemptible);
+        let request = self.shapes.request(shapes.into_iter(), preemptible);
         let since = *self.gangs[number as usize].since.get_or_insert(self.now.max(latest));
-        let entry = Entry { unit: Unit::Gang(number), since };
-        self.lines[leaf.index()].insert(ask, place, entry);
+        let queued = QueuedWorkload { workload: Workload::Gang(number), since };
+        self.leaf_queues[leaf.index()].insert(request, key, queued);
         self.eligible.stale.insert(leaf);
         let gang = &mut self.gangs[number as usize];
-        gang.piece = roll.has_parts.then(|| roll.waiting.clone());
-        gang.filed = Some((pool, ask, place));
+        gang.piece = members.has_parts.then(|| members.waiting.clone());
+        gang.position = Some((pool, request, key));
     }
 
     /// What keeps a pod from standing in a queue; `None` if it does, or if nobody knows it.
-    pub(crate) fn aside(&self, pod: u32) -> Option<Explanation> {
+    pub(crate) fn inadmissible(&self, pod: u32) -> Option<Explanation> {
         let record = self.pods.record(pod)?;
-        let Some((number, _)) = record.gang else { return self.in_the_way(record) };
-        let (gang, roll) = (&self.gangs[number as usize], self.roll(number));
-        if let Some(why) = self.elastic_in_the_way(number, &roll, pod) {
+        let Some((number, _)) = record.gang else { return self.obstacle(record) };
+        let (gang, members) = (&self.gangs[number as usize], self.gang_members(number));
+        if let Some(why) = self.elastic_obstacle(number, &members, pod) {
             return why;
         }
-        if gang.whole && !(gang.evicting && roll.leaving > 0) {
-            let at = roll.waiting.iter().position(|&one| one == pod)?;
-            return self.surplus(&roll, at).or_else(|| self.in_the_way(record));
+        if gang.whole && !(gang.evicting && members.terminating > 0) {
+            let at = members.waiting.iter().position(|&one| one == pod)?;
+            return self.surplus(&members, at).or_else(|| self.obstacle(record));
         }
-        self.gang_in_the_way(number, &roll)
+        self.gang_obstacle(number, &members)
     }
 
     /// What keeps a gang from standing in the queue.
-    fn gang_in_the_way(&self, number: u32, Roll { size, leaving, waiting, .. }: &Roll) -> Option<Explanation> {
-        if self.gangs[number as usize].evicting && *leaving > 0 {
-            return Some(Explanation::GangLeaving { left: *leaving as u32 });
+    fn gang_obstacle(
+        &self,
+        number: u32,
+        GangMembers { size, terminating, waiting, .. }: &GangMembers,
+    ) -> Option<Explanation> {
+        if self.gangs[number as usize].evicting && *terminating > 0 {
+            return Some(Explanation::GangLeaving { left: *terminating as u32 });
         }
         let first = self.pods.record(*waiting.first()?)?;
         let size = *size as u32;
@@ -339,7 +346,7 @@ impl Queue {
                 () if record.priority != first.priority => return says("the priority"),
                 () => {}
             }
-            if let Some(why) = self.in_the_way(record) {
+            if let Some(why) = self.obstacle(record) {
                 return Some(why);
             }
         }
@@ -349,13 +356,13 @@ impl Queue {
 
 /// Who of a gang is there.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Roll {
+pub(crate) struct GangMembers {
     /// How many members it announces.
     pub(crate) size: usize,
     /// Admitted, and not on the way out.
     pub(crate) staying: usize,
     /// Admitted, and on the way out.
-    pub(crate) leaving: usize,
+    pub(crate) terminating: usize,
     /// Waiting, in their order; of a gang that has parts, those that it needs.
     pub(crate) waiting: Vec<u32>,
     /// Whether it has parts, so that it may have more members than it needs.
@@ -369,11 +376,11 @@ pub(crate) struct Roll {
 }
 
 /// The place of a pod in its queue.
-pub(crate) fn place_of(record: &PodRecord) -> Place {
-    Place { rank: record.rank, priority: Reverse(record.priority), created: record.created, uid: record.uid }
+pub(crate) fn queue_key(record: &PodRecord) -> QueueKey {
+    QueueKey { rank: record.rank, priority: Reverse(record.priority), created: record.created, uid: record.uid }
 }
 
-fn obstacle(obstacle: &Obstacle) -> Explanation {
+fn explain_obstacle(obstacle: &Obstacle) -> Explanation {
     match obstacle {
         Obstacle::OtherGate(gate) => Explanation::OtherGate { gate: gate.clone() },
         Obstacle::Misconfigured(what) => Explanation::Misconfigured { what: what.clone() },

@@ -1,15 +1,15 @@
-//! Why an ask is not admitted, and what its pods are told of it.
+//! Why a request is not admitted, and what its pods are told of it.
 
 use weir_model::{Amount, Dim, PoolId};
 
-use crate::explain::{Explanation, Reason};
-use crate::place::Shortfall;
+use crate::explanation::{Explanation, Reason};
+use crate::fit::Shortfall;
 use crate::pod::Uid;
 use crate::state::Queue;
 
-/// Why an ask is not admitted, small enough to be made for every bucket of every round.
+/// Why a request is not admitted, small enough to be made for every bucket of every round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum Refusal {
     Held { pool: PoolId },
     MaxWorkload { pool: PoolId, dim: Dim, asked: Amount, largest: Amount },
     Limit { pool: PoolId, dim: Dim, asked: Amount, limit: Amount },
@@ -22,7 +22,7 @@ pub(crate) enum Why {
     Behind { pool: PoolId, head: Uid },
 }
 
-impl Why {
+impl Refusal {
     /// The word for it.
     pub(crate) const fn reason(self) -> Reason {
         match self {
@@ -38,31 +38,31 @@ impl Why {
 
 impl Queue {
     /// The numbers of a no, with names.
-    pub(crate) fn explain_why(&self, why: Why) -> Explanation {
+    pub(crate) fn explain_refusal(&self, refusal: Refusal) -> Explanation {
         let (named, name) = (|pool| self.pools.named(pool), |dim| self.dims.name(dim).to_owned());
-        match why {
-            Why::Held { pool } => Explanation::PoolHeld { pool: named(pool) },
-            Why::MaxWorkload { pool, dim, asked, largest } => {
+        match refusal {
+            Refusal::Held { pool } => Explanation::PoolHeld { pool: named(pool) },
+            Refusal::MaxWorkload { pool, dim, asked, largest } => {
                 Explanation::MaxWorkload { pool: named(pool), dim: name(dim), asked, largest }
             }
-            Why::Limit { pool, dim, asked, limit } => {
+            Refusal::Limit { pool, dim, asked, limit } => {
                 Explanation::Limit { pool: named(pool), dim: name(dim), asked, limit }
             }
-            Why::Reservation { pool, dim, asked, reserved } => {
+            Refusal::Reservation { pool, dim, asked, reserved } => {
                 Explanation::Reservation { pool: named(pool), dim: name(dim), asked, reserved }
             }
-            Why::Never(Shortfall { fit, of }) => Explanation::NeverPlaced { fit, of },
-            Why::Quota { pool, dim, asked, used, claimed, entitled } => {
+            Refusal::Never(Shortfall { fit, of }) => Explanation::NeverPlaced { fit, of },
+            Refusal::Quota { pool, dim, asked, used, claimed, entitled } => {
                 Explanation::Quota { pool: named(pool), dim: name(dim), asked, used, claimed, entitled }
             }
-            Why::Entitlement { pool, dim, asked, entitled } => {
+            Refusal::Entitlement { pool, dim, asked, entitled } => {
                 Explanation::Entitlement { pool: named(pool), dim: name(dim), asked, entitled }
             }
-            Why::Reserved { pool, dim, asked, used, reserved } => {
+            Refusal::Reserved { pool, dim, asked, used, reserved } => {
                 Explanation::Reserved { pool: named(pool), dim: name(dim), asked, used, reserved }
             }
-            Why::Placement(Shortfall { fit, of }) => Explanation::Placement { fit, of },
-            Why::Behind { pool, head } => Explanation::Behind { pool: named(pool), head },
+            Refusal::Placement(Shortfall { fit, of }) => Explanation::Placement { fit, of },
+            Refusal::Behind { pool, head } => Explanation::Behind { pool: named(pool), head },
         }
     }
 
@@ -74,13 +74,14 @@ impl Queue {
 
     pub(crate) fn explain_pod(&self, pod: u32) -> Option<Explanation> {
         let record = self.pods.record(pod).filter(|record| record.waits())?;
-        let unit = self.unit_of(pod);
-        let stands = self.stands(unit).filter(|_| record.ask.is_some() || self.members(unit).contains(&pod));
-        let Some((leaf, ask, _)) = stands else { return self.aside(pod) };
-        if let Some(claim) = self.claims.iter().find(|claim| claim.unit == unit && !claim.victims.is_empty()) {
+        let workload = self.workload_of(pod);
+        let stands =
+            self.stands(workload).filter(|_| record.request.is_some() || self.members(workload).contains(&pod));
+        let Some((leaf, request, _)) = stands else { return self.inadmissible(pod) };
+        if let Some(claim) = self.claims.iter().find(|claim| claim.workload == workload && !claim.victims.is_empty()) {
             return Some(Explanation::Preemption { victims: self.to_go(claim) });
         }
-        let bucket = self.lines[leaf.index()].buckets.get(&ask)?;
-        bucket.why.map(|why| self.explain_why(why))
+        let bucket = self.leaf_queues[leaf.index()].buckets.get(&request)?;
+        bucket.refusal.map(|refusal| self.explain_refusal(refusal))
     }
 }

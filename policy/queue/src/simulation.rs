@@ -2,50 +2,55 @@
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
-use crate::admit::Case;
-use crate::ledger::{Beyond, Sums};
+use crate::admit::Candidate;
+use crate::ledger::{OverEntitlement, Sums};
 use crate::state::Queue;
 
 /// The pools' sums with what a plan adds and takes away; what is going already counts as gone.
-pub(crate) struct Trial<'q> {
+pub(crate) struct Simulation<'q> {
     queue: &'q Queue,
     /// What the plan adds to usage, less what it takes away.
     change: Sums,
     /// What it adds to non-preemptible usage.
-    fixed: Sums,
+    non_preemptible: Sums,
     /// What leaves use beyond their entitlements once the plan is carried out.
-    beyond: Beyond,
+    over_entitlement: OverEntitlement,
 }
 
-impl<'q> Trial<'q> {
+impl<'q> Simulation<'q> {
     /// A trial of a plan that does nothing yet.
     pub(crate) fn new(queue: &'q Queue) -> Self {
-        let mut trial = Self { queue, change: Sums::default(), fixed: Sums::default(), beyond: Beyond::default() };
+        let mut simulation = Self {
+            queue,
+            change: Sums::default(),
+            non_preemptible: Sums::default(),
+            over_entitlement: OverEntitlement::default(),
+        };
         for leaf in queue.pools.tree.iter().filter(|&pool| queue.pools.tree.is_leaf(pool)) {
-            queue.dims.iter().for_each(|dim| trial.count_beyond(leaf, dim));
+            queue.dims.iter().for_each(|dim| simulation.count_over_entitlement(leaf, dim));
         }
-        trial
+        simulation
     }
 
     /// Counts one more claimant as admitted, or (`times` −1) as waiting again.
-    pub(crate) fn admit(&mut self, case: Case, times: i128) {
-        let ask = self.queue.shapes.ask_of(case.ask);
-        if !ask.preemptible {
-            self.fixed.change(&self.queue.pools.tree, case.leaf, &ask.amounts, times);
+    pub(crate) fn admit(&mut self, candidate: Candidate, times: i128) {
+        let request = self.queue.shapes.request_of(candidate.request);
+        if !request.preemptible {
+            self.non_preemptible.change(&self.queue.pools.tree, candidate.leaf, &request.amounts, times);
         }
-        self.change(case.leaf, &ask.amounts, times);
+        self.change(candidate.leaf, &request.amounts, times);
     }
 
     /// Counts a victim as gone (`times` −1), or as there again.
     pub(crate) fn change(&mut self, leaf: PoolId, amounts: &ResourceVec, times: i128) {
         self.change.change(&self.queue.pools.tree, leaf, amounts, times);
-        amounts.iter().for_each(|(dim, _)| self.count_beyond(leaf, dim));
+        amounts.iter().for_each(|(dim, _)| self.count_over_entitlement(leaf, dim));
     }
 
-    fn count_beyond(&mut self, leaf: PoolId, dim: Dim) {
+    fn count_over_entitlement(&mut self, leaf: PoolId, dim: Dim) {
         let used = self.queue.staying(leaf, dim) + self.change.exact(leaf, dim);
-        let fixed = self.fixed_use(leaf, dim);
-        self.beyond.count(&self.queue.pools, leaf, dim, [used, fixed]);
+        let non_preemptible = self.non_preemptible_use(leaf, dim);
+        self.over_entitlement.count(&self.queue.pools, leaf, dim, [used, non_preemptible]);
     }
 
     /// By how much a pool would be above its entitlement; negative where it would be below.
@@ -54,14 +59,15 @@ impl<'q> Trial<'q> {
     }
 
     /// B4. Victims are preemptible, so nobody who goes makes room in a reservation.
-    pub(crate) fn firm_allows(&self, case: Case) -> bool {
-        let ask = self.queue.shapes.ask_of(case.ask);
+    pub(crate) fn reservation_allows(&self, candidate: Candidate) -> bool {
+        let request = self.queue.shapes.request_of(candidate.request);
         let pools = &self.queue.pools;
         let fits = |pool: PoolId, dim: Dim| {
             let bound = pools.reserved(pool, dim).map(|bound| bound.min(pools.entitled(pool, dim)));
-            bound.is_none_or(|bound| self.fixed_use(pool, dim) <= i128::from(bound.units()))
+            bound.is_none_or(|bound| self.non_preemptible_use(pool, dim) <= i128::from(bound.units()))
         };
-        ask.preemptible || pools.tree.path(case.leaf).all(|pool| ask.amounts.iter().all(|(dim, _)| fits(pool, dim)))
+        request.preemptible
+            || pools.tree.path(candidate.leaf).all(|pool| request.amounts.iter().all(|(dim, _)| fits(pool, dim)))
     }
 
     /// B3: the dimension in which a pool would be above its entitlement.
@@ -69,15 +75,15 @@ impl<'q> Trial<'q> {
         let queue = self.queue;
         let mut checked = amounts.iter().map(|(dim, _)| dim).filter(|&dim| queue.pools.checks(pool, dim));
         let is_short = |&dim: &Dim| {
-            let more = queue.ledger.held.exact(pool, dim) + self.change.exact(pool, dim);
-            let beyond = self.beyond.below(&queue.pools, pool, dim);
+            let more = queue.ledger.claimed.exact(pool, dim) + self.change.exact(pool, dim);
+            let over_entitlement = self.over_entitlement.below(&queue.pools, pool, dim);
             let limited = queue.staying(pool, dim) + more > i128::from(queue.pools.cap(pool, dim).units());
-            limited || queue.over(pool, dim) - beyond + more > 0
+            limited || queue.over(pool, dim) - over_entitlement + more > 0
         };
         checked.find(is_short)
     }
 
-    fn fixed_use(&self, pool: PoolId, dim: Dim) -> i128 {
-        self.queue.ledger.fixed.exact(pool, dim) + self.fixed.exact(pool, dim)
+    fn non_preemptible_use(&self, pool: PoolId, dim: Dim) -> i128 {
+        self.queue.ledger.non_preemptible.exact(pool, dim) + self.non_preemptible.exact(pool, dim)
     }
 }

@@ -16,17 +16,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::fit::Shortfall;
 use crate::nodes::{NodeId, Row};
-use crate::place::Shortfall;
-use crate::shape::{AskId, ShapeId};
+use crate::shapes::{RequestId, ShapeId};
 use crate::state::Queue;
 
 /// How long after its admission a pod counts as about to be bound.
 const ABOUT_TO_BE_BOUND: Duration = Duration::from_secs(10);
 /// How many guesses are looked at: more are the sign of a scheduler that is behind with all of them.
-const GUESSES: usize = 512;
-/// For how many asks it is tried in one step.
-pub(crate) const TRIES: u32 = 16;
+const MOST_ASSUMED: usize = 512;
+/// For how many requests it is tried in one step.
+pub(crate) const REASSUME_BUDGET: u32 = 16;
 
 /// What would be free, where that is other than what is.
 #[derive(Default)]
@@ -36,35 +36,35 @@ struct Changed(BTreeMap<NodeId, Row>);
 type Move = (u32, NodeId);
 
 impl Queue {
-    /// The nodes that an ask gets when others are thought of elsewhere, which is then how they are thought of.
-    pub(crate) fn find_nodes_by_moving(
+    /// The nodes that a request gets when others are thought of elsewhere, which is then how they are thought of.
+    pub(crate) fn find_nodes_reassuming(
         &mut self,
-        ask: AskId,
+        request: RequestId,
         short: Shortfall,
     ) -> Result<Vec<(ShapeId, NodeId)>, Shortfall> {
-        let Some(left) = self.tries.checked_sub(1) else { return Err(short) };
-        let guesses = self.guesses();
-        let members = self.shapes.ask_of(ask).members.clone();
+        let Some(left) = self.reassume_budget.checked_sub(1) else { return Err(short) };
+        let assumed = self.assumed_pods();
+        let members = self.shapes.request_of(request).members.clone();
         let ports = members.iter().any(|&(shape, _)| !self.shapes.shape_of(shape).spec.ports.is_empty());
-        if guesses.is_empty() || ports {
+        if assumed.is_empty() || ports {
             return Err(short);
         }
-        self.tries = left;
+        self.reassume_budget = left;
         let (mut changed, mut moves, mut found) = (Changed::default(), Vec::new(), Vec::new());
         for (shape, count) in members {
             for _ in 0..count {
                 let free = self.best(shape, &changed);
-                let node = free.or_else(|| self.clear(shape, &guesses, &mut changed, &mut moves)).ok_or(short)?;
+                let node = free.or_else(|| self.clear(shape, &assumed, &mut changed, &mut moves)).ok_or(short)?;
                 self.change(&mut changed, node, shape, -1);
                 found.push((shape, node));
             }
         }
-        moves.into_iter().for_each(|(pod, node)| self.think_of(pod, Some(node)));
+        moves.into_iter().for_each(|(pod, node)| self.assume(pod, Some(node)));
         Ok(found)
     }
 
     /// Thinks of pods elsewhere whose room others hold by now, before anything is given away.
-    pub(crate) fn make_way(&mut self) {
+    pub(crate) fn reassume(&mut self) {
         let crowded = |queue: &Self, node: NodeId| {
             let host = queue.nodes.host(node);
             // A claim may stand on what those leave who are going; that crowds nobody out.
@@ -72,23 +72,23 @@ impl Queue {
         };
         let thought = self.unbound.iter().filter_map(|&pod| {
             let record = self.pods.record(pod)?;
-            let running = record.running().filter(|running| !running.leaves())?;
+            let running = record.running().filter(|running| !running.is_terminating())?;
             let node = running.node.filter(|&node| crowded(self, node))?;
             self.shapes.shape_of(record.shape).spec.ports.is_empty().then_some((pod, record.shape, node))
         });
-        let thought: Vec<(u32, ShapeId, NodeId)> = thought.take(GUESSES).collect();
+        let thought: Vec<(u32, ShapeId, NodeId)> = thought.take(MOST_ASSUMED).collect();
         for (pod, shape, node) in thought {
             // Those before may have made room enough.
             if crowded(self, node)
                 && let Some(other) = self.best(shape, &Changed::default())
             {
-                self.think_of(pod, Some(other));
+                self.assume(pod, Some(other));
             }
         }
     }
 
     /// Thinks of a node for an admitted pod that is not bound.
-    pub(crate) fn think_of(&mut self, pod: u32, node: Option<NodeId>) {
+    pub(crate) fn assume(&mut self, pod: u32, node: Option<NodeId>) {
         let Some(record) = self.pods.record(pod) else { return };
         let shape = record.shape;
         self.withdraw(pod);
@@ -100,31 +100,31 @@ impl Queue {
     }
 
     /// The pods that might also be elsewhere, by the node that they are thought to go to.
-    fn guesses(&self) -> BTreeMap<NodeId, Vec<u32>> {
-        let mut guesses: BTreeMap<NodeId, Vec<u32>> = BTreeMap::new();
+    fn assumed_pods(&self) -> BTreeMap<NodeId, Vec<u32>> {
+        let mut assumed: BTreeMap<NodeId, Vec<u32>> = BTreeMap::new();
         let guessed = self.unbound.iter().filter_map(|&pod| {
             let record = self.pods.record(pod)?;
             let running = record.running()?;
-            let settled = self.now.since(running.at) >= ABOUT_TO_BE_BOUND && !running.leaves();
+            let settled = self.now.since(running.at) >= ABOUT_TO_BE_BOUND && !running.is_terminating();
             let ports = &self.shapes.shape_of(record.shape).spec.ports;
             (settled && ports.is_empty()).then_some((running.node?, pod))
         });
-        for (node, pod) in guessed.take(GUESSES) {
-            guesses.entry(node).or_default().push(pod);
+        for (node, pod) in guessed.take(MOST_ASSUMED) {
+            assumed.entry(node).or_default().push(pod);
         }
-        guesses
+        assumed
     }
 
     /// Makes room for a pod on a node by thinking of others elsewhere; the node, if there is one.
     fn clear(
         &mut self,
         shape: ShapeId,
-        guesses: &BTreeMap<NodeId, Vec<u32>>,
+        assumed: &BTreeMap<NodeId, Vec<u32>>,
         changed: &mut Changed,
         moves: &mut Vec<Move>,
     ) -> Option<NodeId> {
-        let admits = self.places.admits(shape, self.shapes.shape_of(shape), &self.nodes).to_vec();
-        for (&node, pods) in guesses.iter().filter(|(node, _)| admits[node.index()] > 0) {
+        let admits = self.fit_index.admits(shape, self.shapes.shape_of(shape), &self.nodes).to_vec();
+        for (&node, pods) in assumed.iter().filter(|(node, _)| admits[node.index()] > 0) {
             let needs = &self.shapes.shape_of(shape).needs;
             let mut free = changed.free(node, self);
             let mut going = Vec::new();
@@ -171,7 +171,7 @@ impl Queue {
     /// The node with the least left on which a pod of this shape would fit.
     fn best(&mut self, id: ShapeId, changed: &Changed) -> Option<NodeId> {
         let shape = self.shapes.shape_of(id);
-        let admits = self.places.admits(id, shape, &self.nodes);
+        let admits = self.fit_index.admits(id, shape, &self.nodes);
         let fits = |node: NodeId| match changed.0.get(&node) {
             Some(row) => row.fits(&shape.needs),
             None => self.nodes.host(node).free.fits(&shape.needs),

@@ -1,7 +1,7 @@
 //! What pods ask for, kept once: a hundred thousand waiting pods have a handful of templates.
 //!
-//! A **shape** is what one pod asks for and where it may run. An **ask** is what is admitted in one piece:
-//! a pod, or a gang as so many pods of each shape, with the word preemptible. Two asks that are equal get
+//! A **shape** is what one pod asks for and where it may run. An **request** is what is admitted in one piece:
+//! a pod, or a gang as so many pods of each shape, with the word preemptible. Two requests that are equal get
 //! the same answer from every check, so the queue asks once for all of them.
 
 use std::collections::HashMap;
@@ -23,11 +23,11 @@ impl ShapeId {
     }
 }
 
-/// An ask, by its position in [`Shapes`].
+/// A request, by its position in [`Shapes`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct AskId(u32);
+pub(crate) struct RequestId(u32);
 
-impl AskId {
+impl RequestId {
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }
@@ -51,7 +51,7 @@ pub(crate) struct Shape {
 
 /// What is admitted in one piece.
 #[derive(Debug)]
-pub(crate) struct Ask {
+pub(crate) struct Request {
     /// So many pods of each shape, the largest first.
     pub(crate) members: Vec<(ShapeId, u32)>,
     pub(crate) preemptible: bool,
@@ -61,14 +61,14 @@ pub(crate) struct Ask {
     pub(crate) pods: u32,
 }
 
-/// All shapes and asks that were seen, and the resource names in them.
+/// All shapes and requests that were seen, and the resource names in them.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes {
     resources: Dimensions,
     shapes: Vec<Shape>,
     by_spec: HashMap<Arc<PodShape>, ShapeId>,
-    asks: Vec<Ask>,
-    by_members: HashMap<(Vec<(ShapeId, u32)>, bool), AskId>,
+    requests: Vec<Request>,
+    by_members: HashMap<(Vec<(ShapeId, u32)>, bool), RequestId>,
 }
 
 /// The resource name that counts pods; it is always the first.
@@ -98,7 +98,7 @@ impl Shapes {
     }
 
     /// The ask for one pod of each of these shapes together.
-    pub(crate) fn ask(&mut self, shapes: impl Iterator<Item = ShapeId>, preemptible: bool) -> AskId {
+    pub(crate) fn request(&mut self, shapes: impl Iterator<Item = ShapeId>, preemptible: bool) -> RequestId {
         let mut members: Vec<(ShapeId, u32)> = Vec::with_capacity(1);
         for shape in shapes {
             match members.iter_mut().find(|(known, _)| *known == shape) {
@@ -118,8 +118,8 @@ impl Shapes {
             amounts.add(&one.iter().map(|(dim, amount)| (dim, amount.scale(i64::from(count), 1))).collect());
         }
         let pods = members.iter().map(|&(_, count)| count).sum();
-        let id = AskId(self.asks.len() as u32);
-        self.asks.push(Ask { members, preemptible, amounts, pods });
+        let id = RequestId(self.requests.len() as u32);
+        self.requests.push(Request { members, preemptible, amounts, pods });
         self.by_members.insert(key, id);
         id
     }
@@ -136,9 +136,9 @@ impl Shapes {
         if own.as_ref() == Ok(class) { amounts.clone() } else { counted(spec, class, hosts, dims) }
     }
 
-    /// How many shapes and asks there are.
+    /// How many shapes and requests there are.
     pub(crate) fn len(&self) -> usize {
-        self.shapes.len() + self.asks.len()
+        self.shapes.len() + self.requests.len()
     }
 
     /// The position of a resource name.
@@ -156,8 +156,8 @@ impl Shapes {
         &self.shapes[id.index()]
     }
 
-    pub(crate) fn ask_of(&self, id: AskId) -> &Ask {
-        &self.asks[id.index()]
+    pub(crate) fn request_of(&self, id: RequestId) -> &Request {
+        &self.requests[id.index()]
     }
 
     /// Placed first if larger: GPUs before anything else, then everything it asks for.

@@ -2,12 +2,12 @@
 
 use weir_model::PoolId;
 
-use crate::admit::Case;
+use crate::admit::Candidate;
 use crate::decision::{Admission, Decision, Eviction};
-use crate::explain::Explanation;
-use crate::order::Unit;
+use crate::explanation::Explanation;
 use crate::pod::Grounds;
-use crate::records::PodRecord;
+use crate::pods::PodRecord;
+use crate::queues::Workload;
 use crate::settings::Enforcement;
 use crate::state::Queue;
 
@@ -21,7 +21,7 @@ impl Queue {
     }
 
     /// Admits everybody who is left waiting, one by one, with the reason for which they would have waited.
-    pub(crate) fn let_all_pass(&mut self) {
+    pub(crate) fn admit_unenforced(&mut self) {
         if self.config.enforcement == Enforcement::On {
             return;
         }
@@ -31,24 +31,24 @@ impl Queue {
         // Asked of all before the first goes: a gang that passes in part would look as if it ran.
         let whys: Vec<_> = waiting.iter().map(|&pod| self.explain_pod(pod)).collect();
         for (pod, why) in waiting.into_iter().zip(whys) {
-            self.let_pass(pod, why);
+            self.admit_one_unenforced(pod, why);
         }
     }
 
-    fn let_pass(&mut self, pod: u32, would_have: Option<Explanation>) {
+    fn admit_one_unenforced(&mut self, pod: u32, would_have: Option<Explanation>) {
         let Some(record) = self.pods.record(pod) else { return };
         let (shape, preemptible, gang, uid) = (record.shape, record.preemptible, record.gang, record.uid);
         let (pool, leaf): (String, Option<PoolId>) = (record.pool.as_ref().to_owned(), self.leaf_of(record));
-        let ask = self.shapes.ask(std::iter::once(shape), preemptible);
-        let nodes = self.find_nodes(ask).unwrap_or_default();
-        self.unfile(pod);
+        let request = self.shapes.request(std::iter::once(shape), preemptible);
+        let nodes = self.find_nodes(request).unwrap_or_default();
+        self.dequeue(pod);
         if let Some((gang, _)) = gang {
             self.gangs[gang as usize].admitted_whole();
         }
         match leaf {
             Some(leaf) => {
-                let case = Case { leaf, ask, priority: None };
-                self.admit(case, Unit::Pod(pod), &nodes, Grounds::NotEnforced, would_have);
+                let candidate = Candidate { leaf, request, priority: None };
+                self.admit(candidate, Workload::Pod(pod), &nodes, Grounds::NotEnforced, would_have);
             }
             None => {
                 let node = nodes.first().map(|&(_, node)| node);
@@ -58,7 +58,7 @@ impl Queue {
                     round: self.round,
                     pods: vec![(uid, name)],
                     pool,
-                    amounts: self.amounts(ask),
+                    amounts: self.amounts(request),
                     grounds: Grounds::NotEnforced,
                     decided_on: Vec::new(),
                     would_have,

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use weir_model::PoolId;
 
+use crate::candidates;
 use crate::decision::{self, Cause, Decision, Eviction};
 use crate::settings::{BarePods, Enforcement};
 use crate::state::Queue;
-use crate::victims;
 
 impl Queue {
-    /// Evicts preemptible units of draining pools; others run to their end.
+    /// Evicts preemptible workloads of draining pools; others run to their end.
     pub(crate) fn drain(&mut self) {
         let drains = |&pool: &PoolId| self.pools.tree.is_leaf(pool) && self.pools.drains(pool);
         let leaves: Vec<PoolId> = self.pools.tree.iter().filter(drains).collect();
@@ -21,7 +21,7 @@ impl Queue {
         }
         for victim in self.victims_in(leaves.into_iter()) {
             let said = victim.pods.iter().all(|&pod| self.was_announced(pod));
-            if said || !victims::fits(&victim.budgets, &self.budgets_left()) {
+            if said || !candidates::fits(&victim.budgets, &self.budgets_left()) {
                 continue;
             }
             if !self.may_kill(victim.pods.len()) {
@@ -41,7 +41,7 @@ impl Queue {
         let overdue: Vec<u32> = self.unbound.iter().copied().filter(|&pod| self.is_overdue(pod)).collect();
         for pod in overdue {
             let Some(record) = self.pods.record(pod) else { continue };
-            if record.running().is_none_or(|running| running.leaves()) || self.was_announced(pod) {
+            if record.running().is_none_or(|running| running.is_terminating()) || self.was_announced(pod) {
                 continue;
             }
             let (gang, waited) = (record.gang, self.waited(pod));
@@ -99,10 +99,10 @@ impl Queue {
         if self.config.enforcement == Enforcement::Off {
             return self.would_evict(eviction);
         }
-        pods.iter().for_each(|&pod| self.condemn(pod));
+        pods.iter().for_each(|&pod| self.mark_evicting(pod));
         match whole {
             Some(gang) => self.gang_goes(gang),
-            None => pods.iter().for_each(|&pod| self.refile(pod)),
+            None => pods.iter().for_each(|&pod| self.requeue(pod)),
         }
         self.pending.push(Decision::Evict(eviction));
     }

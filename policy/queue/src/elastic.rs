@@ -9,27 +9,27 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::explain::Explanation;
-use crate::gang::{Group, Roll, place_of};
-use crate::order::{Entry, Place, Rank, Unit};
+use crate::explanation::Explanation;
+use crate::gangs::{GangMembers, Group, queue_key};
 use crate::pod::Part;
-use crate::records::PodRecord;
+use crate::pods::PodRecord;
+use crate::queues::{QueueKey, QueuedWorkload, Rank, Workload};
 use crate::state::Queue;
 
 impl Queue {
     /// Sorts the members of a gang with parts into those that it needs and the others.
-    pub(crate) fn divide(&self, number: u32, roll: &mut Roll) {
-        roll.needed = (roll.staying + roll.leaving) as u32;
+    pub(crate) fn divide(&self, number: u32, members: &mut GangMembers) {
+        members.needed = (members.staying + members.terminating) as u32;
         let parts = self.parts(number);
-        roll.has_parts = !parts.is_empty();
-        if !roll.has_parts {
+        members.has_parts = !parts.is_empty();
+        if !members.has_parts {
             return;
         }
         let running = |pod: &u32| self.pods.record(*pod).is_some_and(|record| !record.waits());
-        roll.needed = self.needed_among(self.gangs[number as usize].members.iter().copied().filter(running));
+        members.needed = self.needed_among(self.gangs[number as usize].members.iter().copied().filter(running));
         let mut waiting: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         let mut always = Vec::new();
-        for &pod in &roll.waiting {
+        for &pod in &members.waiting {
             match self.pods.record(pod).and_then(|record| record.part.as_ref()) {
                 Some(part) => waiting.entry(&part.name).or_default().push(pod),
                 None => always.push(pod),
@@ -45,16 +45,16 @@ impl Queue {
             let elastic = there.len().saturating_sub(part.needed as usize);
             let lost = (step - elastic % step) % step;
             let (back, others) = beyond.split_at(lost.min(beyond.len()));
-            roll.elastic.extend(back.iter().map(|&pod| vec![pod]));
+            members.elastic.extend(back.iter().map(|&pod| vec![pod]));
             for group in others.chunks(step) {
                 match group.len() == step {
-                    true => roll.elastic.push(group.to_vec()),
-                    false => roll.lacking.push((part.step, group.to_vec())),
+                    true => members.elastic.push(group.to_vec()),
+                    false => members.lacking.push((part.step, group.to_vec())),
                 }
             }
         }
-        always.sort_unstable_by_key(|&pod| self.pods.record(pod).map(place_of));
-        roll.waiting = always;
+        always.sort_unstable_by_key(|&pod| self.pods.record(pod).map(queue_key));
+        members.waiting = always;
     }
 
     /// The parts of a gang by name, each with its admitted pods in the order in which they are needed.
@@ -72,7 +72,7 @@ impl Queue {
             there.sort_unstable_by_key(|&pod| {
                 let record = self.pods.record(pod)?;
                 let running = record.running()?;
-                Some((running.leaves(), running.at, record.uid))
+                Some((running.is_terminating(), running.at, record.uid))
             });
         }
         parts
@@ -106,84 +106,87 @@ impl Queue {
     }
 
     /// Puts elastic pods into the queue, if their gang has all that it needs, and aside otherwise.
-    pub(crate) fn file_elastic(&mut self, number: u32, roll: &Roll) {
-        if !roll.has_parts {
+    pub(crate) fn enqueue_elastic(&mut self, number: u32, members: &GangMembers) {
+        if !members.has_parts {
             return;
         }
-        if let Some(why) = self.gang_comes_first(number, roll) {
-            let all = roll.elastic.iter().chain(roll.lacking.iter().map(|(_, pods)| pods)).flatten();
+        if let Some(why) = self.gang_comes_first(number, members) {
+            let all = members.elastic.iter().chain(members.lacking.iter().map(|(_, pods)| pods)).flatten();
             return self.tell(all.copied(), &why);
         }
-        for (step, pods) in &roll.lacking {
+        for (step, pods) in &members.lacking {
             self.tell(pods.iter().copied(), &Explanation::Gang { created: pods.len() as u32, size: *step });
         }
-        for pods in &roll.elastic {
+        for pods in &members.elastic {
             match pods.as_slice() {
-                [alone] => self.file_pod(*alone, Rank::Ordinary),
-                pods => self.file_group(number, pods),
+                [alone] => self.enqueue_pod(*alone, Rank::Ordinary),
+                pods => self.enqueue_group(number, pods),
             }
         }
     }
 
     /// Why elastic pods of a gang wait for the others, if they do.
-    fn gang_comes_first(&self, number: u32, roll: &Roll) -> Option<Explanation> {
+    fn gang_comes_first(&self, number: u32, members: &GangMembers) -> Option<Explanation> {
         let gang = &self.gangs[number as usize];
-        let complete = gang.whole && !gang.evicting && roll.needed as usize >= roll.size && roll.waiting.is_empty();
-        (!complete).then_some(Explanation::Elastic { admitted: roll.needed, size: roll.size as u32 })
+        let complete =
+            gang.whole && !gang.evicting && members.needed as usize >= members.size && members.waiting.is_empty();
+        (!complete).then_some(Explanation::Elastic { admitted: members.needed, size: members.size as u32 })
     }
 
     /// What keeps an elastic pod from standing in a queue; none of this is for those whom their gang needs.
-    pub(crate) fn elastic_in_the_way(&self, number: u32, roll: &Roll, pod: u32) -> Option<Option<Explanation>> {
-        let lacking = roll.lacking.iter().find(|(_, pods)| pods.contains(&pod));
-        let group = roll.elastic.iter().find(|pods| pods.contains(&pod));
+    pub(crate) fn elastic_obstacle(&self, number: u32, members: &GangMembers, pod: u32) -> Option<Option<Explanation>> {
+        let lacking = members.lacking.iter().find(|(_, pods)| pods.contains(&pod));
+        let group = members.elastic.iter().find(|pods| pods.contains(&pod));
         if lacking.is_none() && group.is_none() {
             return None;
         }
-        Some(self.gang_comes_first(number, roll).or_else(|| match (lacking, group) {
+        Some(self.gang_comes_first(number, members).or_else(|| match (lacking, group) {
             (Some((step, pods)), _) => Some(Explanation::Gang { created: pods.len() as u32, size: *step }),
-            (None, group) => group?.iter().filter_map(|&pod| self.in_the_way(self.pods.record(pod)?)).next(),
+            (None, group) => group?.iter().filter_map(|&pod| self.obstacle(self.pods.record(pod)?)).next(),
         }))
     }
 
     /// Elastic pods that go together stand at the place of the first of them.
-    fn file_group(&mut self, number: u32, pods: &[u32]) {
+    fn enqueue_group(&mut self, number: u32, pods: &[u32]) {
         let records = || pods.iter().filter_map(|&pod| self.pods.record(pod));
-        if let Some(why) = records().find_map(|record| self.in_the_way(record)) {
+        if let Some(why) = records().find_map(|record| self.obstacle(record)) {
             return self.tell(pods.iter().copied(), &why);
         }
         let (Some(first), Some(&head)) = (records().next(), pods.first()) else { return };
         let Some(leaf) = self.leaf_of(first) else { return };
-        let place = Place { rank: Rank::Ordinary, ..place_of(first) };
+        let key = QueueKey { rank: Rank::Ordinary, ..queue_key(first) };
         let (pool, preemptible) = (Arc::clone(&first.pool), first.preemptible);
         let latest = records().map(|record| record.created).max().unwrap_or_default();
         let shapes: Vec<_> = records().map(|record| record.shape).collect();
-        let ask = self.shapes.ask(shapes.into_iter(), preemptible);
+        let request = self.shapes.request(shapes.into_iter(), preemptible);
         let now = self.now.max(latest);
         let Some(record) = self.pods.record_mut(head) else { return };
-        let entry = Entry { unit: Unit::Group(number, head), since: *record.since.get_or_insert(now) };
-        self.lines[leaf.index()].insert(ask, place, entry);
+        let queued =
+            QueuedWorkload { workload: Workload::Group(number, head), since: *record.since.get_or_insert(now) };
+        self.leaf_queues[leaf.index()].insert(request, key, queued);
         self.eligible.stale.insert(leaf);
-        let group = Group { pods: pods.to_vec(), filed: (pool, ask, place) };
+        let group = Group { pods: pods.to_vec(), position: (pool, request, key) };
         self.gangs[number as usize].groups.insert(head, group);
     }
 
     /// Takes elastic pods that go together out of the queue.
-    pub(crate) fn unfile_group(&mut self, number: u32, first: u32) {
-        let Some(Group { filed: (pool, ask, place), .. }) = self.gangs[number as usize].groups.remove(&first) else {
+    pub(crate) fn dequeue_group(&mut self, number: u32, first: u32) {
+        let Some(Group { position: (pool, request, key), .. }) = self.gangs[number as usize].groups.remove(&first)
+        else {
             return;
         };
         if let Some(leaf) = self.pools.leaf(&pool) {
-            self.lines[leaf.index()].remove(ask, &place);
+            self.leaf_queues[leaf.index()].remove(request, &key);
             self.eligible.stale.insert(leaf);
         }
     }
 
     /// What a pod would be admitted as a part of.
-    pub(crate) fn unit_of(&self, pod: u32) -> Unit {
-        let gang = |record: &PodRecord| record.gang.filter(|_| record.ask.is_none()).map(|(gang, _)| gang);
-        let Some(gang) = self.pods.record(pod).and_then(gang) else { return Unit::Pod(pod) };
+    pub(crate) fn workload_of(&self, pod: u32) -> Workload {
+        let gang = |record: &PodRecord| record.gang.filter(|_| record.request.is_none()).map(|(gang, _)| gang);
+        let Some(gang) = self.pods.record(pod).and_then(gang) else { return Workload::Pod(pod) };
         let groups = &self.gangs[gang as usize].groups;
         let group = groups.iter().find(|(_, group)| group.pods.contains(&pod)).map(|(&first, _)| first);
-        group.map_or(Unit::Gang(gang), |first| Unit::Group(gang, first))
+        group.map_or(Workload::Gang(gang), |first| Workload::Group(gang, first))
     }
 }

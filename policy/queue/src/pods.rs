@@ -6,11 +6,11 @@ use std::sync::Arc;
 use weir_model::ResourceVec;
 
 use crate::Time;
-use crate::explain::Reason;
+use crate::explanation::Reason;
 use crate::nodes::NodeId;
-use crate::order::Rank;
 use crate::pod::{BackOff, Grounds, Obstacle, Part, Uid};
-use crate::shape::{AskId, ShapeId};
+use crate::queues::Rank;
+use crate::shapes::{RequestId, ShapeId};
 
 /// What is remembered of a pod; small, because there are a hundred thousand of them.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub(crate) struct PodRecord {
     pub(crate) preemptible: bool,
     pub(crate) controlled: bool,
     /// The bucket it stands in; of a gang that waits whole, none.
-    pub(crate) ask: Option<AskId>,
+    pub(crate) request: Option<RequestId>,
     pub(crate) rank: Rank,
     /// Since when it stands there; kept while it is written anew.
     pub(crate) since: Option<Time>,
@@ -51,7 +51,8 @@ pub(crate) struct Running {
     pub(crate) at: Time,
     pub(crate) grounds: Grounds,
     pub(crate) started: Option<Time>,
-    pub(crate) terminating: bool,
+    /// Whether it is being deleted.
+    pub(crate) deleting: bool,
     /// Whether an eviction of it was decided.
     pub(crate) evicting: bool,
     /// Where it is, or was thought to go.
@@ -67,8 +68,8 @@ pub(crate) struct Running {
 
 impl Running {
     /// Whether it is on its way out.
-    pub(crate) const fn leaves(&self) -> bool {
-        self.terminating || self.evicting
+    pub(crate) const fn is_terminating(&self) -> bool {
+        self.deleting || self.evicting
     }
 }
 

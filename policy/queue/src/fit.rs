@@ -1,4 +1,4 @@
-//! Where an ask fits: how many pods of a shape each node can take, and which nodes an ask would get.
+//! Where a request fits: how many pods of a shape each node can take, and which nodes a request would get.
 //!
 //! For each shape it is remembered how many pods fit on each node; a change of one node costs one look at it
 //! per shape that anybody asks about. "6 of 8 fit" is then one number, and a full cluster says no without a
@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
-use crate::nodes::{Books, Holder, Log, NodeId, Nodes, Row};
-use crate::shape::{Ask, AskId, Shape, ShapeId, Shapes};
+use crate::nodes::{Holder, Log, NodeContext, NodeId, Nodes, Row};
+use crate::shapes::{Request, RequestId, Shape, ShapeId, Shapes};
 
-/// Not all pods of an ask find room.
+/// Not all pods of a request find room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shortfall {
     /// How many do.
@@ -21,14 +21,14 @@ pub(crate) struct Shortfall {
 
 /// How many pods of one shape fit on each node.
 #[derive(Debug, Default)]
-struct Fit {
+struct ShapeFit {
     slots: Vec<u32>,
     total: u64,
     /// Up to where the log of changes was read.
     read: u64,
 }
 
-impl Fit {
+impl ShapeFit {
     /// Looks again at the nodes that changed.
     fn sync(&mut self, nodes: &Nodes, log: &Log, slots: impl Fn(NodeId) -> u32) {
         let known = self.slots.len();
@@ -46,44 +46,44 @@ impl Fit {
     }
 }
 
-/// What was found out about shapes and asks, kept until a node changes.
+/// What was found out about shapes and requests, kept until a node changes.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
-    admits: Vec<Fit>,
-    free: Vec<Fit>,
-    empty: Vec<Fit>,
+pub(crate) struct FitIndex {
+    admits: Vec<ShapeFit>,
+    free: Vec<ShapeFit>,
+    empty: Vec<ShapeFit>,
     /// Of gangs with several shapes: the answer for an empty cluster, and the layout that it holds for.
-    mixed: HashMap<AskId, (u64, Result<(), Shortfall>)>,
+    mixed: HashMap<RequestId, (u64, Result<(), Shortfall>)>,
 }
 
-impl Places {
-    /// The nodes that an ask would get of what is free now, in the order of its shapes.
+impl FitIndex {
+    /// The nodes that a request would get of what is free now, in the order of its shapes.
     pub(crate) fn find(
         &mut self,
-        ask: &Ask,
+        request: &Request,
         nodes: &mut Nodes,
         shapes: &Shapes,
-        books: &mut Books<'_>,
+        context: &mut NodeContext<'_>,
     ) -> Result<Vec<(ShapeId, NodeId)>, Shortfall> {
-        let mut found: Vec<(ShapeId, NodeId)> = Vec::with_capacity(ask.pods as usize);
+        let mut found: Vec<(ShapeId, NodeId)> = Vec::with_capacity(request.pods as usize);
         let mut short = false;
-        for &(id, count) in &ask.members {
+        for &(id, count) in &request.members {
             let shape = shapes.shape_of(id);
             let start = found.len();
             self.fill(id, shape, count, nodes, &mut found);
             short |= found.len() - start < count as usize;
-            if ask.members.len() > 1 {
+            if request.members.len() > 1 {
                 for &(_, node) in &found[start..] {
-                    nodes.take(node, shape, Holder::Claim, shapes, books);
+                    nodes.take(node, shape, Holder::Claim, shapes, context);
                 }
             }
         }
-        if ask.members.len() > 1 {
+        if request.members.len() > 1 {
             for &(id, node) in &found {
-                nodes.release(node, shapes.shape_of(id), Holder::Claim, shapes, books);
+                nodes.release(node, shapes.shape_of(id), Holder::Claim, shapes, context);
             }
         }
-        if short { Err(Shortfall { fit: found.len() as u32, of: ask.pods }) } else { Ok(found) }
+        if short { Err(Shortfall { fit: found.len() as u32, of: request.pods }) } else { Ok(found) }
     }
 
     /// Adds up to `count` nodes for one shape, most allocated first.
@@ -106,9 +106,15 @@ impl Places {
         }
     }
 
-    /// Whether all pods of an ask fit on the usable nodes when only unmanaged pods are there.
-    pub(crate) fn fits_empty(&mut self, id: AskId, ask: &Ask, nodes: &Nodes, shapes: &Shapes) -> Result<(), Shortfall> {
-        if let [(shape, count)] = ask.members[..] {
+    /// Whether all pods of a request fit on the usable nodes when only unmanaged pods are there.
+    pub(crate) fn fits_empty(
+        &mut self,
+        id: RequestId,
+        request: &Request,
+        nodes: &Nodes,
+        shapes: &Shapes,
+    ) -> Result<(), Shortfall> {
+        if let [(shape, count)] = request.members[..] {
             let total = self.empty(shape, shapes.shape_of(shape), nodes).total;
             let fit = u32::try_from(total).unwrap_or(u32::MAX);
             return if fit >= count { Ok(()) } else { Err(Shortfall { fit, of: count }) };
@@ -117,16 +123,16 @@ impl Places {
         if let Some((_, known)) = self.mixed.get(&id).filter(|(at, _)| *at == layout) {
             return *known;
         }
-        let answer = self.pack_empty(ask, nodes, shapes);
-        self.mixed.insert(id, (layout, answer));
-        answer
+        let verdict = self.pack_empty(request, nodes, shapes);
+        self.mixed.insert(id, (layout, verdict));
+        verdict
     }
 
     /// Packs a gang of several shapes into the empty cluster, the largest first.
-    fn pack_empty(&mut self, ask: &Ask, nodes: &Nodes, shapes: &Shapes) -> Result<(), Shortfall> {
+    fn pack_empty(&mut self, request: &Request, nodes: &Nodes, shapes: &Shapes) -> Result<(), Shortfall> {
         let mut rows: Vec<Row> = nodes.iter().map(|node| nodes.empty(node)).collect();
         let mut fit = 0;
-        for &(id, count) in &ask.members {
+        for &(id, count) in &request.members {
             let shape = shapes.shape_of(id);
             let open = &self.empty(id, shape, nodes).slots;
             let mut order: Vec<usize> = (0..rows.len()).filter(|&at| open[at] > 0).collect();
@@ -140,7 +146,7 @@ impl Places {
             }
             fit += count - left;
         }
-        if fit == ask.pods { Ok(()) } else { Err(Shortfall { fit, of: ask.pods }) }
+        if fit == request.pods { Ok(()) } else { Err(Shortfall { fit, of: request.pods }) }
     }
 
     /// How many pods of a shape a node has room for now.
@@ -155,7 +161,7 @@ impl Places {
         &fit.slots
     }
 
-    fn free(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &Fit {
+    fn free(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &ShapeFit {
         self.admits(id, shape, nodes);
         let admits = &self.admits[id.index()].slots;
         let fit = entry(&mut self.free, id);
@@ -163,7 +169,7 @@ impl Places {
         fit
     }
 
-    fn empty(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &Fit {
+    fn empty(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &ShapeFit {
         self.admits(id, shape, nodes);
         let admits = &self.admits[id.index()].slots;
         let fit = entry(&mut self.empty, id);
@@ -173,9 +179,9 @@ impl Places {
     }
 }
 
-fn entry(fits: &mut Vec<Fit>, id: ShapeId) -> &mut Fit {
+fn entry(fits: &mut Vec<ShapeFit>, id: ShapeId) -> &mut ShapeFit {
     if fits.len() <= id.index() {
-        fits.resize_with(id.index() + 1, Fit::default);
+        fits.resize_with(id.index() + 1, ShapeFit::default);
     }
     &mut fits[id.index()]
 }

@@ -11,24 +11,24 @@ use std::sync::Arc;
 
 use weir_model::{Dim, PoolId, ResourceVec};
 
-use crate::admit::{Blocked, Case};
+use crate::admit::{Candidate, Refused};
 use crate::decision::{Claimed, Decision, Released};
 use crate::event::RecordedClaim;
-use crate::gang::place_of;
-use crate::nodes::{Books, Holder, NodeId};
-use crate::order::{Place, Rank, Unit};
+use crate::gangs::queue_key;
+use crate::nodes::{Holder, NodeContext, NodeId};
 use crate::pod::{Grounds, Uid};
-use crate::shape::{AskId, ShapeId};
+use crate::queues::{QueueKey, Rank, Workload};
+use crate::refusal::Refusal;
+use crate::shapes::{RequestId, ShapeId};
 use crate::state::Queue;
-use crate::why::Why;
 
 /// Something that is kept for somebody.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
-    pub(crate) unit: Unit,
-    /// The pods of the unit when the claim was made: its name in the record, whatever becomes of them.
+    pub(crate) workload: Workload,
+    /// The pods of the workload when the claim was made: its name in the record, whatever becomes of them.
     claimant: Vec<Uid>,
-    pub(crate) ask: AskId,
+    pub(crate) request: RequestId,
     /// The round that decided it.
     pub(crate) round: u64,
     /// The room that is kept, one node for each pod; empty for a claim on quota alone.
@@ -37,83 +37,83 @@ pub(crate) struct Claim {
     pub(crate) victims: Vec<Uid>,
     /// The same, by what goes as a whole: a pod, a worker with all its hosts, a gang with what it has beyond its
     /// needs.
-    pub(crate) units: Vec<Vec<Uid>>,
+    pub(crate) victim_groups: Vec<Vec<Uid>>,
     /// What it holds in which pool.
-    held: Vec<(PoolId, ResourceVec)>,
+    claimed: Vec<(PoolId, ResourceVec)>,
 }
 
 impl Claim {
-    pub(crate) const fn new(unit: Unit, ask: AskId, round: u64) -> Self {
+    pub(crate) const fn new(workload: Workload, request: RequestId, round: u64) -> Self {
         Self {
-            unit,
+            workload,
             claimant: Vec::new(),
-            ask,
+            request,
             round,
             nodes: Vec::new(),
             victims: Vec::new(),
-            units: Vec::new(),
-            held: Vec::new(),
+            victim_groups: Vec::new(),
+            claimed: Vec::new(),
         }
     }
 }
 
 impl Claim {
     /// What it holds in a pool.
-    pub(crate) fn holds(&self, pool: PoolId, dim: Dim) -> i128 {
-        let here = self.held.iter().filter(|(at, _)| *at == pool);
+    pub(crate) fn claimed_in(&self, pool: PoolId, dim: Dim) -> i128 {
+        let here = self.claimed.iter().filter(|(at, _)| *at == pool);
         here.map(|(_, amounts)| i128::from(amounts.amount(dim).units())).sum()
     }
 }
 
 impl Queue {
     /// Admits whoever has a claim and now fits, ahead of everybody; drops claims that nobody needs any more.
-    pub(crate) fn serve_claims(&mut self) -> Vec<Blocked> {
-        let mut blocked = Vec::new();
+    pub(crate) fn serve_claims(&mut self) -> Vec<Refused> {
+        let mut refused = Vec::new();
         for claim in std::mem::take(&mut self.claims) {
             self.unhold(&claim);
-            let standing = self.stands(claim.unit).filter(|&(leaf, ask, _)| {
-                let answers = &self.eligible.alone[leaf.index()];
+            let standing = self.stands(claim.workload).filter(|&(leaf, request, _)| {
+                let verdicts = &self.eligible.alone[leaf.index()];
                 self.is_claimant(&claim)
-                    && ask == claim.ask
-                    && answers.iter().any(|&(known, answer)| known == ask && answer.is_ok())
+                    && request == claim.request
+                    && verdicts.iter().any(|&(known, verdict)| known == request && verdict.is_ok())
             });
-            let Some((leaf, ask, place)) = standing else {
-                self.forsake(claim);
+            let Some((leaf, request, key)) = standing else {
+                self.drop_idle(claim);
                 continue;
             };
-            let case = Case { leaf, ask, priority: None };
-            match self.may_go_on(case, &claim) {
+            let candidate = Candidate { leaf, request, priority: None };
+            match self.may_go_on(candidate, &claim) {
                 Ok(nodes) => {
-                    let replaces = place.rank == Rank::Replacement;
+                    let replaces = key.rank == Rank::Replacement;
                     let grounds = if replaces { Grounds::Replacement } else { Grounds::WithinEntitlement };
-                    self.admit(case, claim.unit, &nodes, grounds, None);
+                    self.admit(candidate, claim.workload, &nodes, grounds, None);
                     // It went without some of those who were to make room; they need not go any more, unless
                     // they are the rest of something.
-                    self.forsake(claim);
+                    self.drop_idle(claim);
                 }
-                Err(why) if self.still_helps(&claim, why) => {
-                    blocked.push(Blocked { leaf, ask, why, again: false });
+                Err(refusal) if self.still_helps(&claim, refusal) => {
+                    refused.push(Refused { leaf, request, refusal, again: false });
                     self.hold_again(claim);
                 }
-                Err(_) => self.forsake(claim),
+                Err(_) => self.drop_idle(claim),
             }
         }
-        blocked
+        refused
     }
 
     /// Whether a claim is still that of the pod it was made for: numbers of pods are used again.
     fn is_claimant(&self, claim: &Claim) -> bool {
-        match claim.unit {
-            Unit::Pod(pod) | Unit::Group(_, pod) => {
+        match claim.workload {
+            Workload::Pod(pod) | Workload::Group(_, pod) => {
                 self.pods.record(pod).is_some_and(|record| claim.claimant.contains(&record.uid))
             }
-            Unit::Gang(_) => true,
+            Workload::Gang(_) => true,
         }
     }
 
     /// Whether the claimant may go, on the nodes that were kept or on others.
-    fn may_go_on(&mut self, case: Case, claim: &Claim) -> Result<Vec<(ShapeId, NodeId)>, Why> {
-        let anywhere = self.may_go(case)?;
+    fn may_go_on(&mut self, candidate: Candidate, claim: &Claim) -> Result<Vec<(ShapeId, NodeId)>, Refusal> {
+        let anywhere = self.may_go(candidate)?;
         let kept = !claim.nodes.is_empty() && self.all_fit(&claim.nodes);
         Ok(if kept { claim.nodes.clone() } else { anywhere })
     }
@@ -136,12 +136,15 @@ impl Queue {
     }
 
     /// A claim goes on while its victims are going, or, if it has none, while room or quota is short.
-    fn still_helps(&self, claim: &Claim, why: Why) -> bool {
+    fn still_helps(&self, claim: &Claim, refusal: Refusal) -> bool {
         let usable = claim.nodes.iter().all(|&(_, node)| self.nodes.usable(node));
-        let short =
-            matches!(why, Why::Quota { .. } | Why::Entitlement { .. } | Why::Reserved { .. } | Why::Placement(_));
-        let firm = self.stands(claim.unit).is_some_and(|(leaf, ask, _)| self.reservation_allows(leaf, ask));
-        usable && short && firm && (claim.victims.is_empty() || self.to_go(claim) > 0)
+        let short = matches!(
+            refusal,
+            Refusal::Quota { .. } | Refusal::Entitlement { .. } | Refusal::Reserved { .. } | Refusal::Placement(_)
+        );
+        let reserved =
+            self.stands(claim.workload).is_some_and(|(leaf, request, _)| self.reservation_allows(leaf, request));
+        usable && short && reserved && (claim.victims.is_empty() || self.to_go(claim) > 0)
     }
 
     /// How many victims of a claim are still there.
@@ -150,11 +153,11 @@ impl Queue {
     }
 
     /// B2: the head of a queue has waited long enough; from now on what is freed is kept for it.
-    pub(crate) fn claim_for_head(&mut self, case: Case, unit: Unit, why: Why) {
-        self.answers.doubt();
+    pub(crate) fn claim_for_head(&mut self, candidate: Candidate, workload: Workload, refusal: Refusal) {
+        self.verdicts.invalidate();
         let claims = std::mem::take(&mut self.claims);
         let in_pool = |claim: &Claim| {
-            claim.victims.is_empty() && self.stands(claim.unit).is_none_or(|(leaf, _, _)| leaf == case.leaf)
+            claim.victims.is_empty() && self.stands(claim.workload).is_none_or(|(leaf, _, _)| leaf == candidate.leaf)
         };
         // One claim per pool: another head has come.
         let (before, others) = claims.into_iter().partition(in_pool);
@@ -162,22 +165,22 @@ impl Queue {
         let before: Vec<Claim> = before;
         before.into_iter().for_each(|claim| {
             self.unhold(&claim);
-            self.forsake(claim);
+            self.drop_idle(claim);
         });
-        let mut claim = Claim::new(unit, case.ask, self.round);
-        if matches!(why, Why::Placement(_)) {
-            claim.nodes = self.nodes_to_wait_for(case.ask);
+        let mut claim = Claim::new(workload, candidate.request, self.round);
+        if matches!(refusal, Refusal::Placement(_)) {
+            claim.nodes = self.nodes_to_wait_for(candidate.request);
         }
         self.hold(claim);
     }
 
-    /// The nodes where room for an ask is nearest: what is free now, then the nodes with the most free.
-    fn nodes_to_wait_for(&mut self, ask: AskId) -> Vec<(ShapeId, NodeId)> {
+    /// The nodes where room for a request is nearest: what is free now, then the nodes with the most free.
+    fn nodes_to_wait_for(&mut self, request: RequestId) -> Vec<(ShapeId, NodeId)> {
         let mut nodes = Vec::new();
-        for (id, count) in self.shapes.ask_of(ask).members.clone() {
+        for (id, count) in self.shapes.request_of(request).members.clone() {
             let shape = self.shapes.shape_of(id);
-            let slots = self.places.slots(id, shape, &self.nodes).to_vec();
-            let admits = self.places.admits(id, shape, &self.nodes);
+            let slots = self.fit_index.slots(id, shape, &self.nodes).to_vec();
+            let admits = self.fit_index.admits(id, shape, &self.nodes);
             let mut open: Vec<(i64, &str, NodeId)> = Vec::new();
             for node in self.nodes.iter().filter(|node| admits[node.index()] > 0) {
                 let host = self.nodes.host(node);
@@ -194,12 +197,12 @@ impl Queue {
 
     /// Records a claim and says so.
     pub(crate) fn hold(&mut self, mut claim: Claim) {
-        let Some((leaf, _, _)) = self.stands(claim.unit) else { return };
-        claim.claimant = self.uids(claim.unit);
+        let Some((leaf, _, _)) = self.stands(claim.workload) else { return };
+        claim.claimant = self.uids(claim.workload);
         self.pending.push(Decision::Claim(Claimed {
             claimant: claim.claimant.clone(),
             pool: self.pools.tree.name(leaf).to_owned(),
-            amounts: self.amounts(claim.ask),
+            amounts: self.amounts(claim.request),
             nodes: claim.nodes.iter().map(|&(_, node)| Arc::clone(&self.nodes.host(node).name)).collect(),
             victims: claim.victims.clone(),
         }));
@@ -208,14 +211,14 @@ impl Queue {
 
     /// Takes quota and room for a claim; one whose claimant is gone is dropped.
     pub(crate) fn hold_again(&mut self, mut claim: Claim) {
-        let Some((leaf, _, _)) = self.stands(claim.unit) else { return self.forsake(claim) };
-        let asked = &self.shapes.ask_of(claim.ask).amounts;
+        let Some((leaf, _, _)) = self.stands(claim.workload) else { return self.drop_idle(claim) };
+        let asked = &self.shapes.request_of(claim.request).amounts;
         let due: ResourceVec = asked.iter().map(|(dim, asked)| (dim, asked.min(self.unused(leaf, dim)))).collect();
         let above = |pool| if pool == leaf { asked.clone() } else { due.clone() };
-        claim.held = self.pools.tree.path(leaf).map(|pool| (pool, above(pool))).collect();
-        for (pool, amounts) in &claim.held {
+        claim.claimed = self.pools.tree.path(leaf).map(|pool| (pool, above(pool))).collect();
+        for (pool, amounts) in &claim.claimed {
             for (dim, amount) in amounts.iter() {
-                *self.ledger.held.cell(*pool, dim) += i128::from(amount.units());
+                *self.ledger.claimed.cell(*pool, dim) += i128::from(amount.units());
             }
         }
         claim.nodes.iter().for_each(|&(shape, node)| self.put(shape, node, 1));
@@ -224,20 +227,20 @@ impl Queue {
 
     /// Gives back the quota and the room that a claim holds.
     pub(crate) fn unhold(&mut self, claim: &Claim) {
-        for (pool, amounts) in &claim.held {
+        for (pool, amounts) in &claim.claimed {
             for (dim, amount) in amounts.iter() {
-                *self.ledger.held.cell(*pool, dim) -= i128::from(amount.units());
+                *self.ledger.claimed.cell(*pool, dim) -= i128::from(amount.units());
             }
         }
         claim.nodes.iter().for_each(|&(shape, node)| self.put(shape, node, -1));
     }
 
     fn put(&mut self, shape: ShapeId, node: NodeId, times: i64) {
-        let mut books = Books { hosts: &*self.hosts, dims: &mut self.dims };
+        let mut context = NodeContext { hosts: &*self.hosts, dims: &mut self.dims };
         let shape = self.shapes.shape_of(shape);
         match times > 0 {
-            true => self.nodes.take(node, shape, Holder::Claim, &self.shapes, &mut books),
-            false => self.nodes.release(node, shape, Holder::Claim, &self.shapes, &mut books),
+            true => self.nodes.take(node, shape, Holder::Claim, &self.shapes, &mut context),
+            false => self.nodes.release(node, shape, Holder::Claim, &self.shapes, &mut context),
         }
     }
 
@@ -249,18 +252,18 @@ impl Queue {
 
     /// Drops a claim that holds nothing any more: victims that are not going yet may stay. Half a gang is of no
     /// use to anybody, so where some of one are gone the rest follows.
-    fn forsake(&mut self, claim: Claim) {
+    fn drop_idle(&mut self, claim: Claim) {
         self.release(claim, Begun::Follows);
     }
 
     fn release(&mut self, claim: Claim, begun: Begun) {
         let running = |uid: &Uid| self.pods.record(self.pods.find(*uid)?)?.running();
-        let whole = |unit: &&Vec<Uid>| unit.iter().all(|uid| running(uid).is_some_and(|running| !running.terminating));
-        let stay = claim.units.iter().filter(|unit| begun == Begun::Stays || whole(unit)).flatten();
-        let going = |uid: &&Uid| running(uid).is_some_and(|running| running.evicting && !running.terminating);
+        let whole = |group: &&Vec<Uid>| group.iter().all(|uid| running(uid).is_some_and(|running| !running.deleting));
+        let stay = claim.victim_groups.iter().filter(|group| begun == Begun::Stays || whole(group)).flatten();
+        let going = |uid: &&Uid| running(uid).is_some_and(|running| running.evicting && !running.deleting);
         let spared: Vec<Uid> = stay.filter(going).copied().collect();
         let pods: Vec<u32> = spared.iter().filter_map(|&uid| self.pods.find(uid)).collect();
-        pods.into_iter().for_each(|pod| self.spare(pod));
+        pods.into_iter().for_each(|pod| self.unmark(pod));
         self.pending.push(Decision::Release(Released { claimant: claim.claimant, spared }));
     }
 
@@ -269,7 +272,7 @@ impl Queue {
     pub(crate) fn eviction_refused(&mut self, uid: Uid) {
         let until = self.now.after(self.config.eviction_retry);
         if let Some(pod) = self.pods.find(uid) {
-            self.spare(pod);
+            self.unmark(pod);
             if let Some(running) = self.pods.record_mut(pod).and_then(|record| record.running_mut()) {
                 running.spared_until = until;
             }
@@ -279,43 +282,43 @@ impl Queue {
                 let claim = self.claims.remove(at);
                 self.drop_claim(claim);
             }
-            None => self.spare_gang_of(uid),
+            None => self.unmark_gang_of(uid),
         }
     }
 
     /// Without a claimant, in a pool that drains, the rest of a gang stays with the member that has to.
-    fn spare_gang_of(&mut self, uid: Uid) {
-        let Some(gang) = self.pods.find(uid).and_then(|pod| self.gang_of(Unit::Pod(pod))) else { return };
+    fn unmark_gang_of(&mut self, uid: Uid) {
+        let Some(gang) = self.pods.find(uid).and_then(|pod| self.gang_of(Workload::Pod(pod))) else { return };
         let going = |pod: &u32| {
             let running = self.pods.record(*pod).and_then(|record| record.running());
-            running.is_some_and(|running| running.evicting && !running.terminating)
+            running.is_some_and(|running| running.evicting && !running.deleting)
         };
         let pods: Vec<u32> = self.gangs[gang as usize].members.iter().copied().filter(going).collect();
         let spared: Vec<Uid> = pods.iter().filter_map(|&pod| self.pods.record(pod)).map(|record| record.uid).collect();
-        pods.into_iter().for_each(|pod| self.spare(pod));
+        pods.into_iter().for_each(|pod| self.unmark(pod));
         if !spared.is_empty() {
             self.pending.push(Decision::Release(Released { claimant: Vec::new(), spared }));
         }
     }
 
     /// Marks a pod as being evicted.
-    pub(crate) fn condemn(&mut self, pod: u32) {
-        self.set_evicting(pod, State::Evicting);
+    pub(crate) fn mark_evicting(&mut self, pod: u32) {
+        self.set_evicting(pod, Mark::Evicting);
     }
 
-    fn spare(&mut self, pod: u32) {
-        self.set_evicting(pod, State::Staying);
-        if let Some(gang) = self.gang_of(Unit::Pod(pod)) {
-            self.unfile(pod);
+    fn unmark(&mut self, pod: u32) {
+        self.set_evicting(pod, Mark::Staying);
+        if let Some(gang) = self.gang_of(Workload::Pod(pod)) {
+            self.dequeue(pod);
             self.gangs[gang as usize].evicting = false;
-            self.file(pod);
+            self.enqueue(pod);
         }
     }
 
-    fn set_evicting(&mut self, pod: u32, state: State) {
+    fn set_evicting(&mut self, pod: u32, state: Mark) {
         self.withdraw(pod);
         if let Some(running) = self.pods.record_mut(pod).and_then(|record| record.running_mut()) {
-            running.evicting = state == State::Evicting;
+            running.evicting = state == Mark::Evicting;
         }
         self.enter(pod);
     }
@@ -324,66 +327,66 @@ impl Queue {
     pub(crate) fn restore_claim(&mut self, recorded: &RecordedClaim) {
         let first = recorded.claimant.iter().find_map(|&uid| self.pods.find(uid));
         let Some(record) = first.and_then(|pod| self.pods.record(pod)) else { return };
-        let unit = match (first, record.rank) {
-            (Some(first), Rank::Ordinary) => self.unit_of(first),
-            _ => first.map_or(Unit::Pod(u32::MAX), Unit::Pod),
+        let workload = match (first, record.rank) {
+            (Some(first), Rank::Ordinary) => self.workload_of(first),
+            _ => first.map_or(Workload::Pod(u32::MAX), Workload::Pod),
         };
-        let Some((_, ask, _)) = self.stands(unit) else { return };
-        let mut claim = Claim::new(unit, ask, 0);
+        let Some((_, request, _)) = self.stands(workload) else { return };
+        let mut claim = Claim::new(workload, request, 0);
         let mut names = recorded.nodes.iter();
-        for &(shape, count) in &self.shapes.ask_of(ask).members {
+        for &(shape, count) in &self.shapes.request_of(request).members {
             let here = names.by_ref().take(count as usize);
             claim.nodes.extend(here.map(|name| (shape, self.nodes.named(name))));
         }
         (claim.claimant, claim.victims) = (recorded.claimant.clone(), recorded.victims.clone());
-        claim.units = self.units_of(&claim.victims);
+        claim.victim_groups = self.victim_groups_of(&claim.victims);
         self.hold_again(claim);
     }
 
     /// What of these goes as a whole, as far as that can be told of those who are gone: of each gang all of them.
-    fn units_of(&self, victims: &[Uid]) -> Vec<Vec<Uid>> {
+    fn victim_groups_of(&self, victims: &[Uid]) -> Vec<Vec<Uid>> {
         let known = |uid: Uid| self.pods.find(uid).and_then(|pod| self.pods.record(pod));
         let gone: Vec<Uid> = victims.iter().copied().filter(|&uid| known(uid).is_none()).collect();
-        let (mut units, mut gangs) = (Vec::new(), BTreeMap::<u32, Vec<Uid>>::new());
+        let (mut victim_groups, mut gangs) = (Vec::new(), BTreeMap::<u32, Vec<Uid>>::new());
         for record in victims.iter().filter_map(|&uid| known(uid)) {
             match record.gang {
                 Some((gang, _)) => gangs.entry(gang).or_insert_with(|| gone.clone()).push(record.uid),
-                None => units.push(vec![record.uid]),
+                None => victim_groups.push(vec![record.uid]),
             }
         }
-        units.extend(gangs.into_values());
-        units
+        victim_groups.extend(gangs.into_values());
+        victim_groups
     }
 
-    /// The leaf, the bucket and the place of a unit that stands in a queue.
-    pub(crate) fn stands(&self, unit: Unit) -> Option<(PoolId, AskId, Place)> {
-        match unit {
-            Unit::Pod(pod) => {
+    /// The leaf, the bucket and the place of a workload that stands in a queue.
+    pub(crate) fn stands(&self, workload: Workload) -> Option<(PoolId, RequestId, QueueKey)> {
+        match workload {
+            Workload::Pod(pod) => {
                 let record = self.pods.record(pod).filter(|record| record.waits())?;
-                Some((self.leaf_of(record)?, record.ask?, place_of(record)))
+                Some((self.leaf_of(record)?, record.request?, queue_key(record)))
             }
-            Unit::Gang(gang) => {
-                let (pool, ask, place) = self.gangs[gang as usize].place()?;
-                Some((self.leaf_named(pool)?, *ask, *place))
+            Workload::Gang(gang) => {
+                let (pool, request, key) = self.gangs[gang as usize].queue_position()?;
+                Some((self.leaf_named(pool)?, *request, *key))
             }
-            Unit::Group(gang, first) => {
-                let (pool, ask, place) = self.gangs[gang as usize].place_of_group(first)?;
-                Some((self.leaf_named(pool)?, *ask, *place))
+            Workload::Group(gang, first) => {
+                let (pool, request, key) = self.gangs[gang as usize].group_position(first)?;
+                Some((self.leaf_named(pool)?, *request, *key))
             }
         }
     }
 
-    /// The gang that a unit is, or is a part of.
-    pub(crate) fn gang_of(&self, unit: Unit) -> Option<u32> {
-        match unit {
-            Unit::Pod(pod) => self.pods.record(pod)?.gang.map(|(gang, _)| gang),
-            Unit::Gang(gang) | Unit::Group(gang, _) => Some(gang),
+    /// The gang that a workload is, or is a part of.
+    pub(crate) fn gang_of(&self, workload: Workload) -> Option<u32> {
+        match workload {
+            Workload::Pod(pod) => self.pods.record(pod)?.gang.map(|(gang, _)| gang),
+            Workload::Gang(gang) | Workload::Group(gang, _) => Some(gang),
         }
     }
 
-    /// The UIDs of the waiting pods of a unit.
-    pub(crate) fn uids(&self, unit: Unit) -> Vec<Uid> {
-        let members = self.waiting_members(unit);
+    /// The UIDs of the waiting pods of a workload.
+    pub(crate) fn uids(&self, workload: Workload) -> Vec<Uid> {
+        let members = self.waiting_members(workload);
         members.into_iter().filter_map(|pod| self.pods.record(pod)).map(|record| record.uid).collect()
     }
 }
@@ -396,7 +399,7 @@ enum Begun {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Mark {
     Evicting,
     Staying,
 }

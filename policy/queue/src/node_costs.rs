@@ -1,6 +1,6 @@
 //! Where a plan puts the pods of a claimant: for each shape the nodes by what would be lost there.
 //!
-//! Looking at every node for every claimant would take most of a step. Claimants with one ask, for whom the
+//! Looking at every node for every claimant would take most of a step. Claimants with one request, for whom the
 //! same pools give, see the same nodes; they share one set of heaps, and nodes on which the plan changed
 //! something are looked at again. An entry may still be out of date, because a pool stopped or began to give;
 //! it is looked at again when its turn comes, and a claimant that finds no room in heaps that others used is
@@ -11,11 +11,11 @@ use std::collections::BinaryHeap;
 
 use weir_model::PoolId;
 
-use crate::admit::Case;
+use crate::admit::Candidate;
+use crate::candidates::Victim;
 use crate::nodes::{NodeId, Row};
 use crate::plan::{Plan, Served};
-use crate::shape::{AskId, ShapeId};
-use crate::victims::Victim;
+use crate::shapes::{RequestId, ShapeId};
 
 /// What is lost on a node; the smallest is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,24 +37,24 @@ impl Cost {
 /// Whose nodes look the same to a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Viewpoint {
-    pub(crate) ask: AskId,
+    pub(crate) request: RequestId,
     /// The pools above the claimant below which others give.
     pub(crate) givers: Vec<PoolId>,
     /// The claimant's own pool and priority, where it may take the place of lower ones.
     pub(crate) within: Option<(PoolId, i32)>,
 }
 
-/// The nodes for each shape of an ask.
-pub(crate) struct Sites<'a> {
+/// The nodes for each shape of a request.
+pub(crate) struct NodeCosts<'a> {
     open: Vec<Open<'a>>,
     /// Up to where [`Plan::touched`] was read.
     read: usize,
 }
 
-/// The nodes for one shape of an ask.
+/// The nodes for one shape of a request.
 struct Open<'a> {
     shape: ShapeId,
-    /// How many pods of it the ask has.
+    /// How many pods of it the request has.
     count: u32,
     /// Which nodes admit it, whatever is free: 1 or 0 for each.
     admits: &'a [u32],
@@ -64,24 +64,29 @@ struct Open<'a> {
 
 impl<'q> Plan<'q> {
     /// All nodes that might take a pod of a claimant.
-    pub(crate) fn sites(&mut self, case: Case) -> Sites<'q> {
-        let mut sites = Sites { open: Vec::new(), read: self.touched.len() };
-        for &(shape, count) in &self.queue.shapes.ask_of(case.ask).members {
+    pub(crate) fn node_costs(&mut self, candidate: Candidate) -> NodeCosts<'q> {
+        let mut node_costs = NodeCosts { open: Vec::new(), read: self.touched.len() };
+        for &(shape, count) in &self.queue.shapes.request_of(candidate.request).members {
             let admits = self.admits.get(&shape).map_or(&[][..], Vec::as_slice);
             let mut open = Open { shape, count, admits, heap: BinaryHeap::new() };
-            let entries = (0..admits.len() as u32).filter_map(|at| self.entry(case, &open, NodeId(at)));
+            let entries = (0..admits.len() as u32).filter_map(|at| self.entry(candidate, &open, NodeId(at)));
             open.heap = entries.collect();
-            sites.open.push(open);
+            node_costs.open.push(open);
         }
-        sites
+        node_costs
     }
 
     /// Finds a node for each pod of a claimant, and says whether there is one for all of them.
-    pub(crate) fn place_all(&mut self, case: Case, sites: &mut Sites<'_>, served: &mut Served) -> bool {
-        for at in 0..sites.open.len() {
-            for _ in 0..sites.open[at].count {
-                self.refresh(case, sites);
-                if !self.place_one(case, &mut sites.open[at], served) {
+    pub(crate) fn place_all(
+        &mut self,
+        candidate: Candidate,
+        node_costs: &mut NodeCosts<'_>,
+        served: &mut Served,
+    ) -> bool {
+        for at in 0..node_costs.open.len() {
+            for _ in 0..node_costs.open[at].count {
+                self.refresh(candidate, node_costs);
+                if !self.place_one(candidate, &mut node_costs.open[at], served) {
                     return false;
                 }
             }
@@ -90,27 +95,27 @@ impl<'q> Plan<'q> {
     }
 
     /// Looks again at the nodes on which something changed.
-    fn refresh(&mut self, case: Case, sites: &mut Sites<'_>) {
-        let Sites { open, read } = sites;
+    fn refresh(&mut self, candidate: Candidate, node_costs: &mut NodeCosts<'_>) {
+        let NodeCosts { open, read } = node_costs;
         let mut touched = self.touched[*read..].to_vec();
         *read = self.touched.len();
         touched.sort_unstable();
         touched.dedup();
         for open in open {
             for &node in &touched {
-                let entry = self.entry(case, open, node);
+                let entry = self.entry(candidate, open, node);
                 open.heap.extend(entry);
             }
         }
     }
 
     /// Takes the node on which the least is lost for one pod.
-    fn place_one(&mut self, case: Case, open: &mut Open<'_>, served: &mut Served) -> bool {
+    fn place_one(&mut self, candidate: Candidate, open: &mut Open<'_>, served: &mut Served) -> bool {
         let shape = open.shape;
         while let Some(Reverse((cost, _, node))) = open.heap.pop() {
-            let Some((now, victims)) = self.look(case, shape, node) else { continue };
+            let Some((now, victims)) = self.look(candidate, shape, node) else { continue };
             if now != cost {
-                let again = self.entry(case, open, node);
+                let again = self.entry(candidate, open, node);
                 open.heap.extend(again);
                 continue;
             }
@@ -124,17 +129,17 @@ impl<'q> Plan<'q> {
         false
     }
 
-    fn entry(&mut self, case: Case, open: &Open<'_>, node: NodeId) -> Option<Reverse<(Cost, i64, NodeId)>> {
+    fn entry(&mut self, candidate: Candidate, open: &Open<'_>, node: NodeId) -> Option<Reverse<(Cost, i64, NodeId)>> {
         if open.admits.get(node.index()).is_none_or(|&admits| admits == 0) {
             return None;
         }
-        let (cost, _) = self.look(case, open.shape, node)?;
+        let (cost, _) = self.look(candidate, open.shape, node)?;
         let main = self.queue.shapes.shape_of(open.shape).main;
         Some(Reverse((cost, self.rows[node.index()].at(main), node)))
     }
 
     /// What would have to go for one more pod on a node, and what is lost with it.
-    fn look(&mut self, case: Case, shape: ShapeId, node: NodeId) -> Option<(Cost, Vec<usize>)> {
+    fn look(&mut self, candidate: Candidate, shape: ShapeId, node: NodeId) -> Option<(Cost, Vec<usize>)> {
         let shape = self.queue.shapes.shape_of(shape);
         if !shape.spec.ports.is_empty() && !self.queue.nodes.ports_free(node, shape) {
             return None;
@@ -146,7 +151,7 @@ impl<'q> Plan<'q> {
             return None;
         }
         let mut row = self.rows[node.index()].clone();
-        let mut chosen = self.enough_of(case, &shape.needs, node, &mut row)?;
+        let mut chosen = self.enough_of(candidate, &shape.needs, node, &mut row)?;
         for at in (0..chosen.len()).rev() {
             self.part(chosen[at], node, -1, &mut row);
             if row.fits(&shape.needs) {
@@ -164,14 +169,20 @@ impl<'q> Plan<'q> {
     }
 
     /// The cheapest victims on a node one after another, until a pod fits on what they leave.
-    fn enough_of(&mut self, case: Case, needs: &[(usize, i64)], node: NodeId, row: &mut Row) -> Option<Vec<usize>> {
+    fn enough_of(
+        &mut self,
+        candidate: Candidate,
+        needs: &[(usize, i64)],
+        node: NodeId,
+        row: &mut Row,
+    ) -> Option<Vec<usize>> {
         let mut chosen: Vec<usize> = Vec::new();
         for at in 0..self.on[node.index()].len() {
             let victim = self.on[node.index()][at];
             if row.fits(needs) {
                 break;
             }
-            if !self.gone[victim] && self.may_take(case, victim) {
+            if !self.gone[victim] && self.may_take(candidate, victim) {
                 self.part(victim, node, 1, row);
                 self.count(victim, -1);
                 chosen.push(victim);

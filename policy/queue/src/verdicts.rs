@@ -8,16 +8,16 @@ use std::collections::BTreeMap;
 
 use weir_model::{Amount, Dimensions, PoolId};
 
-use crate::admit::{Blocked, Case, Open};
+use crate::admit::{Candidate, Open, Refused};
 use crate::ledger::Ledger;
-use crate::order::{Place, Unit};
 use crate::pools::Pools;
-use crate::shape::AskId;
+use crate::queues::{QueueKey, Workload};
+use crate::refusal::Refusal;
+use crate::shapes::RequestId;
 use crate::state::Queue;
-use crate::why::Why;
 
 /// The first of those in a leaf that may go at all, and why numbers say no to it, if they do.
-pub(crate) type Head = (Place, AskId, Option<Why>);
+pub(crate) type Head = (QueueKey, RequestId, Option<Refusal>);
 
 /// What was found when a leaf was opened.
 #[derive(Clone, Debug, Default)]
@@ -25,10 +25,10 @@ pub(crate) struct Opened {
     /// The heads of the buckets that numbers do not stop.
     pub(crate) open: Open,
     /// The buckets that something stops.
-    pub(crate) blocked: Vec<Blocked>,
+    pub(crate) refused: Vec<Refused>,
     pub(crate) head: Option<Head>,
     /// Who had a claim and was left out.
-    claimed: Vec<Unit>,
+    claimed: Vec<Workload>,
     /// On how many pools the answers depend, from the leaf upwards.
     reach: usize,
 }
@@ -42,16 +42,16 @@ struct Basis {
 
 /// The answers of the last round, and what they were made of.
 #[derive(Debug, Default)]
-pub(crate) struct Answers {
+pub(crate) struct Verdicts {
     /// By pool.
     basis: Vec<Basis>,
     /// By leaf.
     opened: Vec<Option<Opened>>,
 }
 
-impl Answers {
+impl Verdicts {
     /// Forgets on what the answers were based, because that changed while they were given.
-    pub(crate) fn doubt(&mut self) {
+    pub(crate) fn invalidate(&mut self) {
         self.basis.clear();
     }
 
@@ -62,13 +62,16 @@ impl Answers {
             self.basis = vec![Basis::default(); count];
             self.opened = vec![None; count];
         }
-        let Ledger { usage, fixed, held, beyond, leaving: _, demand: _ } = ledger;
+        let Ledger { usage, non_preemptible, claimed, over_entitlement, terminating: _, demand: _ } = ledger;
         let mut changed = Vec::with_capacity(count);
         for (pool, Basis { sums, entitled }) in pools.tree.iter().zip(&mut self.basis) {
             let mut new = false;
-            for (known, row) in
-                sums.iter_mut().zip([usage.row(pool), fixed.row(pool), held.row(pool), beyond.row(pool)])
-            {
+            for (known, row) in sums.iter_mut().zip([
+                usage.row(pool),
+                non_preemptible.row(pool),
+                claimed.row(pool),
+                over_entitlement.row(pool),
+            ]) {
                 if known != row {
                     new = true;
                     *known = row.to_vec();
@@ -87,8 +90,8 @@ impl Answers {
 impl Queue {
     /// What numbers say of every leaf in which somebody waits.
     pub(crate) fn open_leaves(&mut self) -> Vec<PoolId> {
-        let mut answers = std::mem::take(&mut self.answers);
-        let changed = answers.renew(&self.pools, &self.ledger, &self.dims);
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        let changed = verdicts.renew(&self.pools, &self.ledger, &self.dims);
         let claimed = self.claimed();
         let tree = &self.pools.tree;
         let waits = |leaf: &PoolId| !self.eligible.alone[leaf.index()].is_empty();
@@ -100,61 +103,61 @@ impl Queue {
                 let moved = || tree.path(leaf).take(opened.reach).any(|pool| changed[pool.index()]);
                 !touched && opened.claimed == claimed && !moved()
             };
-            let known = &mut answers.opened[leaf.index()];
+            let known = &mut verdicts.opened[leaf.index()];
             match known.as_mut().filter(same) {
-                Some(opened) => opened.blocked.iter_mut().for_each(|blocked| blocked.again = claimed.is_empty()),
+                Some(opened) => opened.refused.iter_mut().for_each(|refused| refused.again = claimed.is_empty()),
                 None => *known = Some(self.open_leaf(leaf, claimed)),
             }
         }
-        self.answers = answers;
+        self.verdicts = verdicts;
         leaves
     }
 
     /// What was found in a leaf.
     pub(crate) fn opened(&self, leaf: PoolId) -> Option<&Opened> {
-        self.answers.opened.get(leaf.index())?.as_ref()
+        self.verdicts.opened.get(leaf.index())?.as_ref()
     }
 
     /// Finds the buckets of a leaf that numbers alone do not stop; in a full cluster these are few.
-    fn open_leaf(&self, leaf: PoolId, claimed: &[Unit]) -> Opened {
+    fn open_leaf(&self, leaf: PoolId, claimed: &[Workload]) -> Opened {
         let mut opened = Opened { claimed: claimed.to_vec(), ..Opened::default() };
-        for &(ask, answer) in &self.eligible.alone[leaf.index()] {
-            if let Err(why) = answer {
-                opened.blocked.push(Blocked { leaf, ask, why, again: false });
+        for &(request, verdict) in &self.eligible.alone[leaf.index()] {
+            if let Err(refusal) = verdict {
+                opened.refused.push(Refused { leaf, request, refusal, again: false });
                 continue;
             }
-            let Some(bucket) = self.lines[leaf.index()].buckets.get(&ask) else { continue };
-            let mut free = bucket.order.iter().filter(|(_, entry)| !claimed.contains(&entry.unit));
-            let Some((&place, _)) = free.next() else { continue };
-            let no = self.numbers_allow(Case { leaf, ask, priority: None }).err();
+            let Some(bucket) = self.leaf_queues[leaf.index()].buckets.get(&request) else { continue };
+            let mut free = bucket.order.iter().filter(|(_, queued)| !claimed.contains(&queued.workload));
+            let Some((&key, _)) = free.next() else { continue };
+            let no = self.numbers_allow(Candidate { leaf, request, priority: None }).err();
             opened.reach = opened.reach.max(self.reach(leaf, no));
             match no {
-                Some(why) => opened.blocked.push(Blocked { leaf, ask, why, again: false }),
-                None => drop(opened.open.insert(place, ask)),
+                Some(refusal) => opened.refused.push(Refused { leaf, request, refusal, again: false }),
+                None => drop(opened.open.insert(key, request)),
             }
-            if opened.head.is_none_or(|(first, _, _)| place < first) {
-                opened.head = Some((place, ask, no));
+            if opened.head.is_none_or(|(first, _, _)| key < first) {
+                opened.head = Some((key, request, no));
             }
         }
         opened
     }
 
     /// On how many pools an answer depends: pools are asked from the leaf upwards, and entitlements first.
-    fn reach(&self, leaf: PoolId, no: Option<Why>) -> usize {
+    fn reach(&self, leaf: PoolId, no: Option<Refusal>) -> usize {
         let tree = &self.pools.tree;
         let last = match no {
-            Some(Why::Quota { pool, .. } | Why::Entitlement { pool, .. }) => pool,
+            Some(Refusal::Quota { pool, .. } | Refusal::Entitlement { pool, .. }) => pool,
             _ => PoolId::ROOT,
         };
         1 + tree.depth(leaf) - tree.depth(last)
     }
 
     /// Who has a claim, by leaf.
-    fn claimed(&self) -> BTreeMap<PoolId, Vec<Unit>> {
-        let mut claimed: BTreeMap<PoolId, Vec<Unit>> = BTreeMap::new();
+    fn claimed(&self) -> BTreeMap<PoolId, Vec<Workload>> {
+        let mut claimed: BTreeMap<PoolId, Vec<Workload>> = BTreeMap::new();
         for claim in &self.claims {
-            if let Some((leaf, _, _)) = self.stands(claim.unit) {
-                claimed.entry(leaf).or_default().push(claim.unit);
+            if let Some((leaf, _, _)) = self.stands(claim.workload) {
+                claimed.entry(leaf).or_default().push(claim.workload);
             }
         }
         claimed
@@ -162,9 +165,9 @@ impl Queue {
 
     /// Forgets all that is only remembered to be quick; the next step finds it out again. Decisions do not
     /// depend on it.
-    pub fn forget_answers(&mut self) {
-        self.answers = Answers::default();
+    pub fn forget_verdicts(&mut self) {
+        self.verdicts = Verdicts::default();
         self.eligible = crate::eligibility::Eligible::default();
-        self.places = crate::place::Places::default();
+        self.fit_index = crate::fit::FitIndex::default();
     }
 }
