@@ -115,7 +115,7 @@ impl Budgets {
 fn allowed(budget: &PodDisruptionBudget) -> u32 {
     let Some(status) = &budget.status else { return 0 };
     let seen = status.observed_generation.unwrap_or(0) >= budget.metadata.generation.unwrap_or(0);
-    if seen { u32::try_from(status.disruptions_allowed).unwrap_or(0) } else { 0 }
+    if seen { u32::try_from(status.disruptions_allowed.unwrap_or(0)).unwrap_or(0) } else { 0 }
 }
 
 /// Whether a budget covers a pod; one without a selector covers nobody, one with an empty selector everybody.

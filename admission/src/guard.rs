@@ -173,11 +173,11 @@ pub fn policy(config: &Config) -> ValidatingAdmissionPolicy {
 pub fn binding() -> ValidatingAdmissionPolicyBinding {
     ValidatingAdmissionPolicyBinding {
         metadata: named(),
-        spec: Some(ValidatingAdmissionPolicyBindingSpec {
-            policy_name: Some(NAME.to_owned()),
-            validation_actions: Some(vec!["Deny".to_owned()]),
+        spec: ValidatingAdmissionPolicyBindingSpec {
+            policy_name: NAME.to_owned(),
+            validation_actions: vec!["Deny".to_owned()],
             ..ValidatingAdmissionPolicyBindingSpec::default()
-        }),
+        },
     }
 }
 

@@ -81,7 +81,7 @@ impl Row<'_> {
             "spec": { "minAvailable": min_available, "selector": { "matchLabels": { "app": label } } } });
         budgets.create(&PostParams::default(), &serde_json::from_value(budget).unwrap()).await.unwrap();
         let allows = move |budget: Option<&PodDisruptionBudget>| {
-            budget.and_then(|budget| budget.status.as_ref()).is_some_and(|it| it.disruptions_allowed == expected)
+            budget.and_then(|budget| budget.status.as_ref()).is_some_and(|it| it.disruptions_allowed == Some(expected))
         };
         await_condition(budgets, name, allows).await.unwrap();
     }

@@ -211,7 +211,9 @@ impl Stage<'_> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), objects::NAMESPACE);
         let budgets: Api<PodDisruptionBudget> = Api::namespaced(self.client.clone(), objects::NAMESPACE);
         let allows = |budget: Option<&PodDisruptionBudget>| {
-            budget.and_then(|budget| budget.status.as_ref()).is_some_and(|status| status.disruptions_allowed > 0)
+            budget
+                .and_then(|budget| budget.status.as_ref())
+                .is_some_and(|status| status.disruptions_allowed.is_some_and(|allowed| allowed > 0))
         };
         let budget = cast::budget(1).name_any();
         let evicted = tokio::time::timeout(PATIENCE, async {

@@ -67,7 +67,7 @@ impl Row<'_> {
             let Some(budget) = budget else { return false };
             let seen = budget.status.as_ref().and_then(|status| status.observed_generation);
             seen == budget.metadata.generation
-                && budget.status.as_ref().is_some_and(|status| status.disruptions_allowed == expected)
+                && budget.status.as_ref().is_some_and(|status| status.disruptions_allowed == Some(expected))
         };
         await_condition(budgets, name, allows).await.unwrap();
     }
