@@ -33,7 +33,7 @@ fn verdict(point: &str, pod: &Pod, saw: impl FnOnce() -> String) -> Status {
     }
 }
 
-/// Tells the world what nobody asks for.
+/// Records an event about a pod, with text that Go and Rust must spell alike.
 fn tell(what: &str, pod: &Pod, node: &Node) {
     let zone = node.labels().get("zone").unwrap_or_default();
     let (event_type, note) = (EventType::Warning, format!("{what} {} on {} in {zone}, 100 %", pod.name(), node.name()));

@@ -77,8 +77,8 @@ pub trait Permit {
 pub enum Permission {
     /// The pod is bound.
     Allow,
-    /// The pod waits for somebody to allow or reject it, and is rejected after this time. The host counts
-    /// whole milliseconds, up to 49 days.
+    /// The pod waits until another plugin allows or rejects it, and is rejected after this time. The host
+    /// counts whole milliseconds, up to 49 days.
     Wait(Duration),
     /// The pod is not bound, with this status.
     Reject(Status),

@@ -164,7 +164,7 @@ pub enum EventType {
     /// Good to know.
     #[default]
     Normal,
-    /// Somebody should look.
+    /// An administrator should look.
     Warning,
 }
 

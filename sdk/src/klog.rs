@@ -15,7 +15,7 @@ use crate::host;
 pub enum Severity {
     /// Good to know.
     Info = 0,
-    /// Somebody has to do something.
+    /// An administrator has to act.
     Error = 2,
 }
 
@@ -39,7 +39,7 @@ pub fn info(message: &str, pairs: &[(&str, &str)]) {
     log(Severity::Info, message, pairs);
 }
 
-/// Writes a line that somebody has to act on, with pairs of key and value behind it.
+/// Writes a line that calls for an administrator, with pairs of key and value behind it.
 ///
 /// ```
 /// # use kube_scheduler_guest::{klog::Severity, testing::FakeHost, *};

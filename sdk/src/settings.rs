@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::tree;
 
-/// The settings of a plugin that has none. Anything but nothing or `{}` is refused, so that somebody who
-/// sets something learns that it has no effect.
+/// The settings of a plugin that has none. Anything but nothing or `{}` is refused, so that a setting
+/// without effect does not go unnoticed.
 ///
 /// ```
 /// use kube_scheduler_guest::{NoSettings, settings};

@@ -58,7 +58,7 @@ fn name_of(declared: &str) -> Option<&str> {
     name.filter(|_| kinds.contains(&kind))
 }
 
-/// Whose items follow a line: those of `pub trait T` or of `impl T`, none of `impl Trait for T`.
+/// The type or trait that owns the items behind a line: of `pub trait T` and `impl T`, not of `impl Trait for T`.
 fn owner_of(line: &str) -> Option<String> {
     let header = line.split(" {").next().unwrap_or_default();
     let named = match header.strip_prefix("impl") {

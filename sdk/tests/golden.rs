@@ -80,7 +80,7 @@ fn what_is_requested_and_used_on_a_node_is_what_the_golden_files_say() {
             } else if key == node_state::REQUESTED_PODS {
                 assert_eq!(node.requested_pods().map(|pods| pods.units()), units.ok(), "{}", path.display());
             } else {
-                assert!(!key.starts_with(node_state::PREFIX), "{}: nobody reads {key}", path.display());
+                assert!(!key.starts_with(node_state::PREFIX), "{}: no accessor reads {key}", path.display());
             }
         }
     }

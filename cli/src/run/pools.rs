@@ -376,7 +376,7 @@ mod tests {
     fn reservations_fit_the_nodes_and_children_fit_their_parent() {
         let pools = tree(&nodes());
         assert_eq!(pools.len(), 9);
-        // 5696 general GPUs, 312 G3, 204 V100M32, 18,496 cores of CPU hosts
+        // 5696 general GPUs, 312 `G3`, 204 `V100M32`, 18,496 cores of CPU hosts
         let of = |pool: &str, dimension: &str| reserved(&pools, pool, dimension);
         assert_eq!(["vision", "speech", "ranking"].map(|pool| of(pool, "nvidia.com/gpu")), [2847, 1708, 568]);
         assert_eq!([of("vision-production", "nvidia.com/gpu"), of("vision-research", "nvidia.com/gpu")], [1708, 1139]);

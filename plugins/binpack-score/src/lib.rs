@@ -1,4 +1,4 @@
-//! BinPackScore: GPU pods sit close together, so that whole hosts stay free for those who need whole hosts.
+//! BinPackScore: GPU pods sit close together, so that whole hosts stay free for pods that need whole hosts.
 //!
 //! The two ways to score are `policy/placement/src/binpack.rs`; this file reads pod and node, asks and
 //! answers. Pods without GPUs are not scored. README.md says what it means for operators.

@@ -244,7 +244,7 @@ fn nul_terminated<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 }
 
 pub(crate) fn set_plugin_name(name: &'static str) {
-    // SAFETY: one thread, and nobody holds a reference to the static itself.
+    // SAFETY: one thread, and nothing holds a reference to the static itself.
     unsafe { *PLUGIN_NAME.0.get() = name }
 }
 

@@ -21,7 +21,7 @@ struct Slice {
 
 const STDERR: u32 = 2;
 
-/// Writes to standard error; there is nobody to tell if that fails.
+/// Writes to standard error. A failure is ignored: there is no other place to report it.
 pub(crate) fn write_stderr(text: &str) {
     let slice = Slice { start: text.as_ptr(), len: text.len() };
     let mut written = 0;

@@ -69,7 +69,7 @@ impl Node {
         Self { object: Object::behind(told, start).into(), ..Self::default() }
     }
 
-    /// A node as the host answers who asks for it by its name.
+    /// A node as the host returns it for a name.
     pub(crate) fn answered(bytes: Vec<u8>) -> Self {
         Self { object: Object::new(bytes).unpacked(PACKED).into(), ..Self::default() }
     }
@@ -126,7 +126,7 @@ impl Node {
         self.object().annotations()
     }
 
-    /// `spec.unschedulable`: somebody has cordoned the node.
+    /// `spec.unschedulable`: the node is cordoned.
     #[must_use]
     pub fn unschedulable(&self) -> bool {
         self.object().spec().int(4) != 0

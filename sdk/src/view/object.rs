@@ -92,7 +92,7 @@ impl Object {
         index.part(&self.bytes, of, position, || self.spec())
     }
 
-    /// The same for what mostly stands in front: as long as nobody needs the index, it is not made.
+    /// The same for what mostly stands in front: the index is not made before something else needs it.
     pub(crate) fn front_of_spec<const N: usize>(&self, index: &Index<N>, position: usize) -> Message<'_> {
         index.known_part(&self.bytes, position).unwrap_or_else(|| self.spec())
     }
@@ -102,7 +102,7 @@ impl Object {
         index.part(&self.bytes, of, position, || self.message().message(STATUS))
     }
 
-    /// The same for what mostly stands in front: as long as nobody needs the index, it is not made.
+    /// The same for what mostly stands in front: the index is not made before something else needs it.
     pub(crate) fn front_of_status<const N: usize>(&self, index: &Index<N>, position: usize) -> Message<'_> {
         index.known_part(&self.bytes, position).unwrap_or_else(|| self.message().message(STATUS))
     }

@@ -35,8 +35,8 @@ pub struct Pod {
     requests: RefCell<Vec<(String, Amount)>>,
 }
 
-/// The annotation in which a host hands over the pod as it made it before. Whoever creates a pod can write it
-/// too, and is not believed: a pod that exists has a name, the wrapping has none.
+/// The annotation in which a host hands over the pod as it made it before. A tenant can write it to a
+/// pod too, and is not believed: a pod that exists has a name, the wrapping has none.
 const PACKED: &str = "pod.weir.dev/packed";
 
 /// Fields of PodSpec and their positions in the index.

@@ -178,7 +178,7 @@ impl<const N: usize> Index<N> {
         cut(bytes, stretches, position)
     }
 
-    /// The same, if anybody has asked for a part before.
+    /// The same, if a part was asked for before.
     pub(crate) fn known_part<'a>(&self, bytes: &'a [u8], position: usize) -> Option<Message<'a>> {
         self.stretches.get().map(|stretches| cut(bytes, stretches, position))
     }

@@ -59,7 +59,7 @@ async fn a_pod_that_names_an_alias_is_admitted_and_runs_on_that_model_only() {
     let without = placed(&row, "without", pod("without")).await;
     assert_eq!(host(&without), Some("cpu"));
 
-    // Its host is full; 4 general GPUs and 8 of G3 are free, and nothing for it.
+    // Its host is full; 4 general GPUs and 8 of `G3` are free, and nothing for it.
     row.create(pod("one-more").pool("research").model("V100_32GB")).await;
     row.waits("one-more", "WaitingForQuota", "sku.weir.dev/V100M32").await;
     row.delete("by-selector").await;

@@ -48,7 +48,7 @@ async fn every_decision_about_ray_clusters_is_the_native_one() -> Result<()> {
         scene.add_pod(pod).await?;
         bound += usize::from(matches!(scene.decided(pod.name()).await?, Verdict::Bound(_)));
     }
-    // small and large leave 4 of the 24 general GPUs; the third G3 pod and the last worker of late find none.
+    // small and large leave 4 of the 24 general GPUs; the third `G3` pod and the last worker of late find none.
     assert_eq!((pods.len(), bound), (23, 21));
     let record = scene.record();
     for host in ["cpu-1", "cpu-2", "restarting"] {
@@ -59,7 +59,7 @@ async fn every_decision_about_ray_clusters_is_the_native_one() -> Result<()> {
     let native = Native::shipped()?.with(Scores::default());
     let compared = native.compare(&scene.record())?;
     assert!(compared.decisions >= pods.len(), "{} decisions about {} pods", compared.decisions, pods.len());
-    // The comparison would tell: had T4 been special and not G3, half of the decisions were wrong.
+    // The comparison would tell: had `T4` been special and not `G3`, half of the decisions were wrong.
     let other = Native::shipped()?.keeping(&["T4"])?.compare(&scene.record())?;
     assert_eq!(other.decisions, compared.decisions);
     assert!(other.differences.len() >= 9, "{:?}", other.differences);

@@ -1,4 +1,4 @@
-//! Special hardware is kept for the pods that name it; general pods avoid it. G3 and V100M32 are special here,
+//! Special hardware is kept for the pods that name it; general pods avoid it. `G3` and `V100M32` are special here,
 //! as in the list that is shipped, and `V100_32GB` is an alias.
 
 use anyhow::Result;
