@@ -18,12 +18,13 @@
 pub mod condition;
 pub mod gang;
 pub mod metrics;
-pub mod names;
 pub mod node_load;
 pub mod pool;
 pub mod requests;
 pub mod round;
 mod schema;
+
+pub use weir_model::names;
 
 pub use gang::{Gang, GangSpec, GangStatus};
 pub use node_load::{NodeLoad, NodeLoadSpec};

@@ -86,20 +86,3 @@ pub fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a 
     match_labels.iter().flatten().all(|(key, value)| label(key) == Some(value))
         && match_expressions.iter().flatten().all(holds)
 }
-
-#[cfg(test)]
-mod tests {
-    use weir_api::condition::{Admitted, Waiting};
-    use weir_queue::{Grounds, Reason};
-
-    /// The queue does not know the objects of the API and the API not the queue, so both spell the words.
-    #[test]
-    fn the_words_of_the_queue_are_those_of_the_conditions() {
-        let words = |all: &[Reason]| all.iter().map(|reason| reason.as_str()).collect::<Vec<_>>();
-        let written: Vec<_> = Waiting::ALL.iter().map(|reason| reason.as_str()).collect();
-        assert_eq!(words(Reason::ALL), written);
-        let grounds: Vec<_> = Grounds::ALL.iter().map(|grounds| grounds.as_str()).collect();
-        let written: Vec<_> = Admitted::ALL.iter().map(|reason| reason.as_str()).collect();
-        assert_eq!(grounds, written);
-    }
-}

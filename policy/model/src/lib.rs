@@ -1,4 +1,5 @@
-//! The words that every part of Weir shares: quantities, dimensions, resource vectors, pools.
+//! The words that every part of Weir shares: quantities, dimensions, resource vectors, pools, well-known keys
+//! and reasons.
 //!
 //! Nothing here does I/O, reads a clock, logs or knows a Kubernetes client. The crate is `no_std` with
 //! `alloc` because the scheduler plugins, which are WebAssembly modules of a few kilobytes, use it too.
@@ -11,9 +12,11 @@ extern crate std;
 
 pub mod amount;
 pub mod dimension;
+pub mod names;
 pub mod node_state;
 pub mod pool;
 pub mod quantity;
+pub mod reason;
 pub mod requests;
 pub mod vector;
 pub mod view;

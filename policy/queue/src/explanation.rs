@@ -6,75 +6,9 @@
 use std::fmt;
 
 use weir_model::Amount;
+use weir_model::reason::Waiting;
 
 use crate::pod::Uid;
-
-/// Why a pod waits; each name is a reason of the condition `weir.dev/Admitted`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(
-    missing_docs,
-    reason = "the words are those of the contract and each is explained by the Explanation that has it"
-)]
-pub enum Reason {
-    WaitingForQuota,
-    WaitingForGang,
-    WaitingForPlacement,
-    WaitingForPreemption,
-    ExceedsEntitlement,
-    ExceedsMaxQuota,
-    ExceedsReservation,
-    PoolNotFound,
-    PoolNotLeaf,
-    PoolHeld,
-    PoolNotAllowed,
-    UnknownModel,
-    Misconfigured,
-    PlacementTimeout,
-    BackingOff,
-}
-
-impl Reason {
-    /// Every reason, in the order of the contract.
-    pub const ALL: &[Self] = &[
-        Self::WaitingForQuota,
-        Self::WaitingForGang,
-        Self::WaitingForPlacement,
-        Self::WaitingForPreemption,
-        Self::ExceedsEntitlement,
-        Self::ExceedsMaxQuota,
-        Self::ExceedsReservation,
-        Self::PoolNotFound,
-        Self::PoolNotLeaf,
-        Self::PoolHeld,
-        Self::PoolNotAllowed,
-        Self::UnknownModel,
-        Self::Misconfigured,
-        Self::PlacementTimeout,
-        Self::BackingOff,
-    ];
-
-    /// The word that stands in the condition.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WaitingForQuota => "WaitingForQuota",
-            Self::WaitingForGang => "WaitingForGang",
-            Self::WaitingForPlacement => "WaitingForPlacement",
-            Self::WaitingForPreemption => "WaitingForPreemption",
-            Self::ExceedsEntitlement => "ExceedsEntitlement",
-            Self::ExceedsMaxQuota => "ExceedsMaxQuota",
-            Self::ExceedsReservation => "ExceedsReservation",
-            Self::PoolNotFound => "PoolNotFound",
-            Self::PoolNotLeaf => "PoolNotLeaf",
-            Self::PoolHeld => "PoolHeld",
-            Self::PoolNotAllowed => "PoolNotAllowed",
-            Self::UnknownModel => "UnknownModel",
-            Self::Misconfigured => "Misconfigured",
-            Self::PlacementTimeout => "PlacementTimeout",
-            Self::BackingOff => "BackingOff",
-        }
-    }
-}
 
 /// A pool as it is written in sentences: its name, or "the cluster" for the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,27 +190,27 @@ pub enum Explanation {
 }
 
 impl Explanation {
-    /// The word for it.
+    /// The reason of the condition.
     #[must_use]
-    pub const fn reason(&self) -> Reason {
+    pub const fn reason(&self) -> Waiting {
         match self {
-            Self::Quota { .. } | Self::Reserved { .. } | Self::Behind { .. } => Reason::WaitingForQuota,
-            Self::Entitlement { .. } => Reason::ExceedsEntitlement,
-            Self::Reservation { .. } => Reason::ExceedsReservation,
-            Self::Limit { .. } | Self::MaxWorkload { .. } => Reason::ExceedsMaxQuota,
-            Self::Placement { .. } | Self::NeverPlaced { .. } | Self::OtherGate { .. } => Reason::WaitingForPlacement,
-            Self::Preemption { .. } => Reason::WaitingForPreemption,
+            Self::Quota { .. } | Self::Reserved { .. } | Self::Behind { .. } => Waiting::WaitingForQuota,
+            Self::Entitlement { .. } => Waiting::ExceedsEntitlement,
+            Self::Reservation { .. } => Waiting::ExceedsReservation,
+            Self::Limit { .. } | Self::MaxWorkload { .. } => Waiting::ExceedsMaxQuota,
+            Self::Placement { .. } | Self::NeverPlaced { .. } | Self::OtherGate { .. } => Waiting::WaitingForPlacement,
+            Self::Preemption { .. } => Waiting::WaitingForPreemption,
             Self::Gang { .. } | Self::GangLeaving { .. } | Self::GangUnknown { .. } | Self::Elastic { .. } => {
-                Reason::WaitingForGang
+                Waiting::WaitingForGang
             }
-            Self::PoolNotFound { .. } => Reason::PoolNotFound,
-            Self::PoolNotLeaf { .. } => Reason::PoolNotLeaf,
-            Self::PoolHeld { .. } => Reason::PoolHeld,
-            Self::PoolNotAllowed { .. } => Reason::PoolNotAllowed,
-            Self::UnknownModel { .. } => Reason::UnknownModel,
-            Self::Misconfigured { .. } => Reason::Misconfigured,
-            Self::BackingOff { times: 0 | 1, .. } => Reason::PlacementTimeout,
-            Self::BackingOff { .. } => Reason::BackingOff,
+            Self::PoolNotFound { .. } => Waiting::PoolNotFound,
+            Self::PoolNotLeaf { .. } => Waiting::PoolNotLeaf,
+            Self::PoolHeld { .. } => Waiting::PoolHeld,
+            Self::PoolNotAllowed { .. } => Waiting::PoolNotAllowed,
+            Self::UnknownModel { .. } => Waiting::UnknownModel,
+            Self::Misconfigured { .. } => Waiting::Misconfigured,
+            Self::BackingOff { times: 0 | 1, .. } => Waiting::PlacementTimeout,
+            Self::BackingOff { .. } => Waiting::BackingOff,
         }
     }
 }

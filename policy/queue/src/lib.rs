@@ -131,7 +131,7 @@ mod verdicts;
 
 pub use decision::*;
 pub use event::*;
-pub use explanation::{Explanation, PoolName, Reason};
+pub use explanation::{Explanation, PoolName};
 pub use filters::{FilterHosts, ShapeView};
 pub use hosts::{Hosts, Node};
 pub use pod::*;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use weir_model::Amount;
+pub use weir_model::reason::Grounds;
 
 use crate::Time;
 use crate::selector::{Term, Toleration};
@@ -160,42 +161,6 @@ pub struct Admitted {
     pub started: Option<Time>,
     /// Whether it is being deleted.
     pub terminating: bool,
-}
-
-/// On what grounds a pod was admitted; each name is a reason of the condition `weir.dev/Admitted`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Grounds {
-    /// Within the entitlement of its pool and every ancestor.
-    WithinEntitlement,
-    /// Beyond it, on what nobody else can use now.
-    OnLoan,
-    /// In place of a member of its gang, which had been admitted whole.
-    Replacement,
-    /// It was running before Weir was.
-    Adopted,
-    /// Weir only watches.
-    NotEnforced,
-    /// Somebody with the right to do so released it.
-    Released,
-}
-
-impl Grounds {
-    /// All of them, in the order of the contract.
-    pub const ALL: &[Self] =
-        &[Self::WithinEntitlement, Self::OnLoan, Self::Replacement, Self::Adopted, Self::NotEnforced, Self::Released];
-
-    /// The reason that stands in the condition.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WithinEntitlement => "WithinEntitlement",
-            Self::OnLoan => "OnLoan",
-            Self::Replacement => "Replacement",
-            Self::Adopted => "Adopted",
-            Self::NotEnforced => "NotEnforced",
-            Self::Released => "Released",
-        }
-    }
 }
 
 /// What the reader of the object found to be in the way.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use weir_model::ResourceVec;
 
 use crate::Time;
-use crate::explanation::Reason;
 use crate::nodes::NodeId;
 use crate::pod::{BackOff, Grounds, Obstacle, Part, Uid};
 use crate::queues::Rank;
 use crate::shapes::{RequestId, ShapeId};
+use weir_model::reason::Waiting;
 
 /// What is remembered of a pod; small, because there are a hundred thousand of them.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct PodRecord {
     /// Since when it stands there; kept while it is written anew.
     pub(crate) since: Option<Time>,
     /// The reason it was last told.
-    pub(crate) told: Option<Reason>,
+    pub(crate) told: Option<Waiting>,
     pub(crate) obstacle: Option<Box<Obstacle>>,
     pub(crate) back_off: Option<BackOff>,
     pub(crate) state: State,

@@ -8,10 +8,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Time;
-use crate::explanation::Reason;
 use crate::pod::Uid;
 use crate::refusal::Refusal;
 use crate::shapes::RequestId;
+use weir_model::reason::Waiting;
 
 /// What is admitted in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,7 +54,7 @@ pub(crate) struct QueuedWorkload {
 pub(crate) struct Bucket {
     pub(crate) order: BTreeMap<QueueKey, QueuedWorkload>,
     /// The reason that all but the fresh ones were told.
-    pub(crate) told: Option<Reason>,
+    pub(crate) told: Option<Waiting>,
     /// Why they wait, as of the last round.
     pub(crate) refusal: Option<Refusal>,
     /// The round in which they were last told.

@@ -2,10 +2,11 @@
 
 use weir_model::{Amount, Dim, PoolId};
 
-use crate::explanation::{Explanation, Reason};
+use crate::explanation::Explanation;
 use crate::fit::Shortfall;
 use crate::pod::Uid;
 use crate::state::Queue;
+use weir_model::reason::Waiting;
 
 /// Why a request is not admitted, small enough to be made for every bucket of every round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,14 +25,14 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The word for it.
-    pub(crate) const fn reason(self) -> Reason {
+    pub(crate) const fn reason(self) -> Waiting {
         match self {
-            Self::Held { .. } => Reason::PoolHeld,
-            Self::MaxWorkload { .. } | Self::Limit { .. } => Reason::ExceedsMaxQuota,
-            Self::Reservation { .. } => Reason::ExceedsReservation,
-            Self::Never(_) | Self::Placement(_) => Reason::WaitingForPlacement,
-            Self::Quota { .. } | Self::Reserved { .. } | Self::Behind { .. } => Reason::WaitingForQuota,
-            Self::Entitlement { .. } => Reason::ExceedsEntitlement,
+            Self::Held { .. } => Waiting::PoolHeld,
+            Self::MaxWorkload { .. } | Self::Limit { .. } => Waiting::ExceedsMaxQuota,
+            Self::Reservation { .. } => Waiting::ExceedsReservation,
+            Self::Never(_) | Self::Placement(_) => Waiting::WaitingForPlacement,
+            Self::Quota { .. } | Self::Reserved { .. } | Self::Behind { .. } => Waiting::WaitingForQuota,
+            Self::Entitlement { .. } => Waiting::ExceedsEntitlement,
         }
     }
 }

@@ -3,7 +3,8 @@
 //! Ours are qualified with `weir.dev/`. The plain keys beside them are those that users of the system that
 //! Weir follows already write; both are accepted, and where both stand on one pod and differ the pod stays
 //! gated with a condition that says so. Nothing else in the workspace spells such a string out: a test
-//! refuses it.
+//! refuses it. The names of dimensions are in [`dimension`](crate::dimension), reasons in
+//! [`reason`](crate::reason).
 
 /// The prefix of every key of ours.
 pub const PREFIX: &str = "weir.dev/";
@@ -72,11 +73,10 @@ pub const GPU_MODEL: &str = "gpu-node-label-model";
 /// The same as labelled by NVIDIA's GPU feature discovery; accepted as a configured key.
 pub const GPU_PRODUCT: &str = "nvidia.com/gpu.product";
 
-/// Annotation: the round that admitted the pod, its pool's entitlement and usage then, as JSON; see
-/// [`DecidedOn`](crate::gang::DecidedOn). Written with the removal of the gate, so that there is no
-/// admission without it.
+/// Annotation: the round that admitted the pod, its pool's entitlement and usage then, as JSON (`DecidedOn` of
+/// `weir_api`). Written with the removal of the gate, so that there is no admission without it.
 pub const DECIDED_ON: &str = "weir.dev/decided-on";
-/// Annotation: why the gate was removed, one of [`Admitted`](crate::condition::Admitted). Written with the
+/// Annotation: why the gate was removed, one of [`Grounds`](crate::reason::Grounds). Written with the
 /// removal of the gate; the condition follows.
 pub const ADMITTED_AS: &str = "weir.dev/admitted-as";
 
@@ -94,7 +94,7 @@ pub const POOL_FINALIZER: &str = "weir.dev/pool-in-use";
 pub const ADMISSION: &str = "weir-admission";
 /// Field manager of what people do with the command line.
 pub const CLI: &str = "weir-cli";
-/// The name of the one [`AdmissionRound`](crate::AdmissionRound).
+/// The name of the one `AdmissionRound`.
 pub const ROUND: &str = "weir";
 /// The pool of pods that name none, in a fresh install.
 pub const DEFAULT_POOL: &str = "default";
