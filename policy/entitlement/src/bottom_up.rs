@@ -2,7 +2,7 @@
 
 use weir_model::Amount;
 
-use crate::entitler::Column;
+use crate::column::Column;
 use crate::shape::{Shape, Terms};
 
 /// An inner pool uses and asks for what its children use and ask for together.

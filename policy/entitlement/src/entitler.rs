@@ -1,6 +1,6 @@
 //! From usage and demand to entitlements: the order of the passes, and the memory they share.
 //!
-//! What each pass does is in `bottom_up` and `family`. Here is decided only what need not be done: a
+//! What each pass does is in `bottom_up` and `family`, the memory in `column`. Here is decided only what need not be done: a
 //! dimension in which no number changed keeps its result.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use weir_model::{Amount, Dim, Dimensions, PoolId, PoolTree, ResourceVec};
 
 use crate::bottom_up;
-use crate::condition::Fraction;
+use crate::column::{Column, Given};
 use crate::family::Family;
 use crate::fill::Divider;
 use crate::shape::Shape;
@@ -65,29 +65,6 @@ pub struct Entitlements {
     pub(crate) shape: Arc<Shape>,
     /// One for each dimension.
     pub(crate) columns: Vec<Column>,
-}
-
-/// All numbers of one dimension, pool by pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Column {
-    /// What the cluster has to give.
-    pub(crate) capacity: Amount,
-    /// As given for leaves, the sum of the children for inner pools; so are the next two.
-    pub(crate) usage: Vec<Amount>,
-    pub(crate) non_preemptible: Vec<Amount>,
-    pub(crate) demand: Vec<Amount>,
-    /// What the pool may have at most; [`Amount::MAX`] where nothing caps it.
-    pub(crate) cap: Vec<Amount>,
-    /// What it uses and asks for, of an inner pool within its children's caps.
-    pub(crate) requirement: Vec<Amount>,
-    /// What it has after steps 0 and 1.
-    pub(crate) guaranteed: Vec<Amount>,
-    /// What step 2 gave.
-    pub(crate) borrowed: Vec<Amount>,
-    /// What it has after step 3.
-    pub(crate) entitlement: Vec<Amount>,
-    /// The pools whose children's reservations were cut, by position, with λ.
-    pub(crate) scaled: Vec<(usize, Fraction)>,
 }
 
 /// Computes entitlements again and again for one tree, without new memory and without doing again what did
@@ -161,14 +138,6 @@ impl Entitler {
     }
 }
 
-/// What the caller gives of one dimension; a slice is empty where nothing was ever set.
-struct Given<'a> {
-    capacity: Amount,
-    usage: &'a [Amount],
-    non_preemptible: &'a [Amount],
-    demand: &'a [Amount],
-}
-
 fn input_columns(input: &Input, count: usize) -> impl Iterator<Item = Given<'_>> {
     let Input { capacity, usage, non_preemptible, demand } = input;
     Dimensions::first(count).map(move |dim| Given {
@@ -177,32 +146,6 @@ fn input_columns(input: &Input, count: usize) -> impl Iterator<Item = Given<'_>>
         non_preemptible: non_preemptible.column(dim),
         demand: demand.column(dim),
     })
-}
-
-impl Column {
-    /// Copies what is given, and says whether any of it is new.
-    fn take(&mut self, shape: &Shape, given: &Given<'_>) -> bool {
-        let fresh = self.entitlement.len() != shape.len();
-        if fresh {
-            let all = [&mut self.usage, &mut self.non_preemptible, &mut self.demand, &mut self.cap];
-            let rest = [&mut self.requirement, &mut self.guaranteed, &mut self.borrowed, &mut self.entitlement];
-            all.into_iter().chain(rest).for_each(|amounts| amounts.resize(shape.len(), Amount::ZERO));
-        }
-        let mut changed = fresh || self.capacity != given.capacity;
-        self.capacity = given.capacity;
-        for &leaf in &shape.leaves {
-            let at = |amounts: &[Amount]| amounts.get(leaf).copied().unwrap_or_default();
-            let usage = at(given.usage);
-            let new = (usage, at(given.non_preemptible).min(usage), at(given.demand));
-            changed |= new != (self.usage[leaf], self.non_preemptible[leaf], self.demand[leaf]);
-            (self.usage[leaf], self.non_preemptible[leaf], self.demand[leaf]) = new;
-        }
-        changed
-    }
-
-    fn at(amounts: &[Amount], pool: PoolId) -> Amount {
-        amounts.get(pool.index()).copied().unwrap_or_default()
-    }
 }
 
 impl Entitlements {

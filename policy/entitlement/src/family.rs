@@ -12,9 +12,9 @@ use std::ops::Range;
 
 use weir_model::Amount;
 
-use crate::condition::Fraction;
-use crate::entitler::Column;
+use crate::column::Column;
 use crate::fill::Divider;
+use crate::fraction::Fraction;
 use crate::shape::Terms;
 
 /// The children of one parent in one dimension; all slices run over them in name order.

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 use weir_model::Amount;
 
-use crate::condition::Fraction;
+use crate::fraction::Fraction;
 
 /// One who wants a part.
 #[derive(Clone, Copy, Debug)]

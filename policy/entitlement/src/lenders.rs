@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 
 use weir_model::{Amount, Dim, PoolId};
 
-use crate::Entitlements;
-use crate::entitler::Column;
+use crate::column::Column;
+use crate::entitler::Entitlements;
 use crate::shape::Terms;
 
 /// Who reserves what another pool has borrowed.

@@ -21,13 +21,16 @@ pub mod table;
 pub mod trace;
 
 mod bottom_up;
+mod column;
 mod family;
 mod fill;
+mod fraction;
 mod shape;
 
 pub use capacity::{Capacity, Exclusion, Maintenance, NodeUse, capacity};
-pub use condition::{Condition, Fraction};
+pub use condition::Condition;
 pub use entitler::{Entitlements, Entitler, Input, entitle};
+pub use fraction::Fraction;
 pub use lenders::{Borrowing, Lender};
 pub use table::PoolTable;
 pub use trace::{CappedBy, Trace};

@@ -2,8 +2,8 @@
 
 use weir_model::{Amount, Dim, PoolId};
 
-use crate::Entitlements;
-use crate::entitler::Column;
+use crate::column::Column;
+use crate::entitler::Entitlements;
 
 /// What kept an entitlement from being more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
