@@ -5,9 +5,9 @@
 //! from it when the gate is seen to be gone: whoever leads then says it, also where the leader that decided it
 //! has ended in between.
 
-use serde::Deserialize;
 use serde_json::json;
 use weir_api::gang;
+use weir_api::pod::{Decision, Figure};
 use weir_model::Amount;
 use weir_queue::{Admission, DecidedOn, Grounds, Time};
 
@@ -49,9 +49,9 @@ pub fn finishing(epoch: i64, now: Time) -> String {
 /// ```
 #[must_use]
 pub fn decided_on(pool: &str, record: &str) -> Option<gang::DecidedOn> {
-    let Record { epoch, at, figures, would_have: _ } = serde_json::from_str(record).ok()?;
+    let Decision { epoch, at, figures, .. } = serde_json::from_str(record).ok()?;
     let own = figures.into_iter().filter(|figure| figure.pool == pool);
-    let resource = |Figure { pool: _, resource, entitlement, usage, asked }: Figure| {
+    let resource = |Figure { pool: _, resource, entitlement, usage, beyond: _, asked }: Figure| {
         let [entitlement, usage, requested] =
             [entitlement, usage, asked].map(|units| written(&resource, Amount::new(units)));
         gang::DecidedResource { name: resource, entitlement, usage, requested }
@@ -59,25 +59,6 @@ pub fn decided_on(pool: &str, record: &str) -> Option<gang::DecidedOn> {
     let resources: Vec<gang::DecidedResource> = own.map(resource).collect();
     let time = Some(moment(Time::from_millis(at)));
     (!resources.is_empty()).then_some(gang::DecidedOn { epoch, time, resources })
-}
-
-/// The part of a record that is read again.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Record {
-    epoch: i64,
-    at: u64,
-    figures: Vec<Figure>,
-    would_have: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Figure {
-    pool: String,
-    resource: String,
-    entitlement: i64,
-    usage: i64,
-    asked: i64,
 }
 
 /// Why somebody was admitted to a pool, in numbers where the record has some.
@@ -100,7 +81,7 @@ pub fn sentence(grounds: Grounds, pool: &str, record: Option<&str>) -> String {
         Grounds::WithinEntitlement | Grounds::OnLoan | Grounds::Replacement | Grounds::NotEnforced => {}
     }
     // Only the sidecar writes a record; one that cannot be read says nothing.
-    let Record { figures, would_have, .. } =
+    let Decision { figures, would_have, .. } =
         record.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     if let Some(would_have) = would_have {
         return format!("not enforced; it would have {would_have}");
@@ -108,7 +89,7 @@ pub fn sentence(grounds: Grounds, pool: &str, record: Option<&str>) -> String {
     let own = figures.into_iter().find(|figure| figure.pool == pool);
     own.map_or_else(
         || format!("admitted to pool {pool:?}"),
-        |Figure { pool, resource, entitlement, usage, asked }| {
+        |Figure { pool, resource, entitlement, usage, beyond: _, asked }| {
             let [usage, asked, entitlement] =
                 [usage, asked, entitlement].map(|units| written(&resource, Amount::new(units)).0);
             format!("{pool} used {usage} {resource}, {asked} came on top, and {entitlement} are what it is entitled to")

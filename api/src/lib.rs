@@ -12,6 +12,8 @@
 //! | [`AdmissionRound`] | cluster, one | the sidecar | what is about to be admitted or evicted |
 //! | [`NodeLoad`] | cluster, one per node | the node's agent | how busy a node is |
 //!
+//! What a Pod says of its admission is read by [`PodInfo`], here and nowhere else.
+//!
 //! Every label, annotation, condition and metric that Weir reads or writes is a constant of [`names`],
 //! [`condition`] or [`metrics`], with a sentence; a test of the workspace refuses the literal elsewhere.
 
@@ -19,7 +21,9 @@ pub mod condition;
 pub mod gang;
 pub mod metrics;
 pub mod node_load;
+pub mod pod;
 pub mod pool;
+pub mod quantity;
 pub mod requests;
 pub mod round;
 mod schema;
@@ -28,6 +32,7 @@ pub use weir_model::names;
 
 pub use gang::{Gang, GangSpec, GangStatus};
 pub use node_load::{NodeLoad, NodeLoadSpec};
+pub use pod::PodInfo;
 pub use pool::{ResourcePool, ResourcePoolSpec, ResourcePoolStatus};
 pub use round::{AdmissionRound, AdmissionRoundSpec};
 

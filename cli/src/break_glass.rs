@@ -21,10 +21,9 @@ use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde::Serialize;
-use weir_api::{GROUP, names};
+use weir_api::{GROUP, PodInfo, names};
 
 use crate::cluster::{Cluster, ClusterArgs, Format, print_json, say};
-use crate::pods::Said;
 use plan::{Release, Selection};
 
 const EXAMPLES: &str = "Examples:
@@ -170,7 +169,8 @@ async fn whoami(cluster: &Cluster) -> Result<String> {
 async fn release_all(cluster: &Cluster, pods: &[Pod], release: &Release, outcome: &mut Outcome) {
     let (began, mut shown) = (Instant::now(), Instant::now());
     let watched = io::stderr().is_terminal();
-    let each = pods.iter().map(|pod| async move { (Said::of(pod).called(), one(cluster, pod.clone(), release).await) });
+    let each =
+        pods.iter().map(|pod| async move { (PodInfo::of(pod).full_name(), one(cluster, pod.clone(), release).await) });
     let mut all = stream::iter(each).buffer_unordered(AT_A_TIME);
     while let Some((pod, result)) = all.next().await {
         match result {
@@ -209,7 +209,7 @@ async fn one(cluster: &Cluster, mut pod: Pod, release: &Release) -> Result<bool>
             }
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
             Err(kube::Error::Api(status)) if status.code == 409 => match pods.get_opt(&name).await? {
-                Some(fresh) if fresh.uid() == uid && Said::of(&fresh).waits() => pod = fresh,
+                Some(fresh) if fresh.uid() == uid && PodInfo::of(&fresh).waits() => pod = fresh,
                 _ => return Ok(false),
             },
             Err(error) => return Err(cluster.explain("patch", "pods", &error)),

@@ -15,13 +15,11 @@ use clap::Args;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::Api;
 use kube::api::ListParams;
-use weir_api::{Gang, names};
+use weir_api::{Gang, PodInfo, names};
 
 use crate::amounts::special_models;
 use crate::cluster::{Cluster, ClusterArgs, Format, print_json, say};
 use crate::draw::Paint;
-use crate::gangs::ray_cluster;
-use crate::pods::Said;
 use crate::pools::{self, Tree};
 use facts::{Explained, Seen};
 
@@ -71,8 +69,7 @@ async fn look(cluster: &Cluster, namespace: &str, name: &str) -> Result<Seen> {
         && let Some(pod) = cluster.find(&pods, "pods", name).await?
     {
         let (mut gang, mut siblings) = (None, Vec::new());
-        let announced = Said::of(&pod).gang().map(|(name, _)| name);
-        if let Some(name) = announced.or_else(|| ray_cluster(&pod)) {
+        if let Some(name) = gang_of(&pod) {
             gang = gang_object(cluster, namespace, name).await?;
             siblings = members_of(cluster, namespace, name).await?;
         }
@@ -92,14 +89,17 @@ async fn look(cluster: &Cluster, namespace: &str, name: &str) -> Result<Seen> {
     Ok(Seen::Gang { namespace: namespace.to_owned(), name: name.to_owned(), object, members, events })
 }
 
+/// The gang that a pod announces, or that its RayCluster may be.
+fn gang_of(pod: &Pod) -> Option<&str> {
+    let info = PodInfo::of(pod);
+    info.gang().map(|gang| gang.name).or_else(|| info.ray_cluster())
+}
+
 /// A gang's label may be written with any of the accepted keys, and a selector cannot say "or".
 async fn members_of(cluster: &Cluster, namespace: &str, gang: &str) -> Result<Vec<Pod>> {
     let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), namespace);
     let mut managed = cluster.list(pods, "pods", ListParams::default().labels(names::POOL)).await?;
-    managed.retain(|pod| {
-        let announced = Said::of(pod).gang().map(|(name, _)| name);
-        announced.or_else(|| ray_cluster(pod)) == Some(gang)
-    });
+    managed.retain(|pod| gang_of(pod) == Some(gang));
     Ok(managed)
 }
 

@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use weir_api::Gang;
-
-use crate::pods::Said;
+use weir_api::{Gang, PodInfo};
 
 /// The Gang objects, by namespace and name.
 #[derive(Debug, Default)]
@@ -28,15 +26,9 @@ impl Gangs {
 
     /// The name of the gang that a pod belongs to.
     pub(crate) fn name_of<'a>(&self, pod: &'a Pod) -> Option<&'a str> {
-        let announced = Said::of(pod).gang().map(|(name, _)| name);
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-        announced.or_else(|| ray_cluster(pod).filter(|name| self.find(namespace, name).is_some()))
+        let info = PodInfo::of(pod);
+        let announced = info.gang().map(|gang| gang.name);
+        announced.or_else(|| info.ray_cluster().filter(|name| self.find(namespace, name).is_some()))
     }
-}
-
-/// The RayCluster that controls a pod.
-pub(crate) fn ray_cluster(pod: &Pod) -> Option<&str> {
-    let mut owners = pod.metadata.owner_references.iter().flatten();
-    let owner = owners.find(|owner| owner.controller == Some(true))?;
-    (owner.kind == "RayCluster" && owner.api_version.starts_with("ray.io/")).then_some(&owner.name)
 }

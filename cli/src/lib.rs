@@ -3,6 +3,7 @@
 //! Both are one program, and so is `kubectl_complete-weir`; by which name it was called decides what it calls
 //! itself.
 
+mod age;
 mod amounts;
 mod break_glass;
 mod cluster;
@@ -15,7 +16,6 @@ mod explain;
 mod gangs;
 mod plugin;
 mod plugins;
-mod pods;
 mod pools;
 mod queue;
 pub mod run;

@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::{
     NodeSelectorRequirement, NodeSelectorTerm, Pod as Written, PodSpec, Toleration as WrittenToleration,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use weir_api::pod::{Grounds as Recorded, PodInfo};
 use weir_api::pool::ResourcePool;
 use weir_api::{condition, names};
 use weir_queue::{
@@ -22,7 +23,7 @@ use super::hosts::Rules;
 use super::node::effect_of;
 use super::{selects, time};
 use crate::config::Config;
-use crate::keys::{self, Compat, GangHints};
+use crate::keys::{self, GangHints};
 use crate::managed::{Request, managed};
 
 /// What has to be known beside the pod to understand it.
@@ -99,8 +100,7 @@ pub fn uid(meta: &ObjectMeta) -> Option<Uid> {
 /// Whether the pod carries our gate.
 #[must_use]
 pub fn is_gated(pod: &Written) -> bool {
-    let gates = pod.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_ref());
-    gates.is_some_and(|gates| gates.iter().any(|gate| gate.name == names::GATE))
+    PodInfo::of(pod).is_gated()
 }
 
 /// What a pod is to us; none for an object without a UID.
@@ -123,7 +123,7 @@ pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Opt
         });
     }
     let meta = &written.metadata;
-    let named = keys::pool(meta, Compat::of(context.config));
+    let named = keys::pool(meta, keys::compat(context.config));
     let by_namespace = context.namespace.annotations.as_ref().and_then(|annotations| annotations.get(names::POOL));
     let fallback = by_namespace.map_or(context.config.pods.default_pool.as_str(), String::as_str);
     let pool = named.as_ref().ok().copied().flatten().unwrap_or(fallback);
@@ -143,7 +143,7 @@ pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Opt
     let membership = gang.ok().flatten().map(|wish| Membership {
         gang: Arc::new(GangKey {
             namespace: meta.namespace.clone().unwrap_or_default(),
-            name: wish.name,
+            name: wish.name.to_owned(),
             owner: owner_uid,
         }),
         size: wish.size,
@@ -192,15 +192,17 @@ fn is_ours(written: &Written, context: &Context<'_>) -> bool {
 /// How an admitted pod is, read from what was recorded with the removal of its gate.
 fn admitted(written: &Written, spec: &PodSpec, shared: &mut Shared) -> Admitted {
     let meta = &written.metadata;
-    let recorded = meta.annotations.as_ref().and_then(|annotations| annotations.get(names::ADMITTED_AS));
-    let grounds = match recorded.and_then(|word| word.parse().ok()) {
-        Some(condition::Admitted::WithinEntitlement) => Grounds::WithinEntitlement,
-        Some(condition::Admitted::OnLoan) => Grounds::OnLoan,
-        Some(condition::Admitted::Replacement) => Grounds::Replacement,
-        Some(condition::Admitted::NotEnforced) => Grounds::NotEnforced,
-        Some(condition::Admitted::Released) => Grounds::Released,
-        Some(condition::Admitted::Adopted) | None => Grounds::Adopted,
+    let info = PodInfo::of(written);
+    let grounds = match info.grounds() {
+        Recorded::Known(condition::Admitted::WithinEntitlement) => Grounds::WithinEntitlement,
+        Recorded::Known(condition::Admitted::OnLoan) => Grounds::OnLoan,
+        Recorded::Known(condition::Admitted::Replacement) => Grounds::Replacement,
+        Recorded::Known(condition::Admitted::NotEnforced) => Grounds::NotEnforced,
+        Recorded::Known(condition::Admitted::Released) => Grounds::Released,
+        Recorded::Known(condition::Admitted::Adopted) | Recorded::Unknown(_) | Recorded::Silent => Grounds::Adopted,
     };
+    // A pod that was released by hand has a record without a time.
+    let decided = info.decision().filter(|decision| decision.at > 0).map(|decision| Time::from_millis(decision.at));
     let status = written.status.as_ref();
     let began = |condition_type: &str| {
         let conditions = status.and_then(|status| status.conditions.as_ref())?;
@@ -211,19 +213,12 @@ fn admitted(written: &Written, spec: &PodSpec, shared: &mut Shared) -> Admitted 
     let runs = status.and_then(|status| status.phase.as_deref()) == Some("Running");
     let started = status.filter(|_| runs).and_then(|status| status.start_time.as_ref().map(time));
     Admitted {
-        at: began(condition::ADMITTED).or(began("PodScheduled")).or(decided_at(meta)).unwrap_or(created),
+        at: began(condition::ADMITTED).or(began("PodScheduled")).or(decided).unwrap_or(created),
         grounds,
         node: spec.node_name.as_deref().map(|node| shared.name(node)),
         started,
         terminating: meta.deletion_timestamp.is_some(),
     }
-}
-
-/// When the removal of its gate was decided, as was recorded with it.
-fn decided_at(meta: &ObjectMeta) -> Option<Time> {
-    let record = meta.annotations.as_ref()?.get(names::DECIDED_ON)?;
-    let record: serde_json::Value = serde_json::from_str(record).ok()?;
-    Some(Time::from_millis(record.get("at")?.as_u64()?))
 }
 
 /// What keeps a waiting pod from being considered, if anything does.

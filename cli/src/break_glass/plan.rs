@@ -10,9 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use weir_api::condition::{ADMITTED, Admitted};
-use weir_api::names;
-
-use crate::pods::Said;
+use weir_api::{PodInfo, names};
 
 /// Which pods are meant.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +24,7 @@ pub(super) struct Selection {
 impl Selection {
     /// Whether the pod waits and is meant.
     pub(super) fn takes(&self, pod: &Pod) -> bool {
-        let said = Said::of(pod);
+        let said = PodInfo::of(pod);
         let namespace = self.namespace.as_ref().is_none_or(|wanted| pod.namespace().as_ref() == Some(wanted));
         let pool =
             self.pools.is_empty() || said.pool().is_some_and(|pool| self.pools.iter().any(|wanted| wanted == pool));
@@ -41,7 +39,7 @@ pub(super) fn summary(pods: &[Pod], cluster: &str) -> String {
     }
     let mut by_pool: BTreeMap<&str, usize> = BTreeMap::new();
     for pod in pods {
-        *by_pool.entry(Said::of(pod).pool().unwrap_or("(names none)")).or_default() += 1;
+        *by_pool.entry(PodInfo::of(pod).pool().unwrap_or("(names none)")).or_default() += 1;
     }
     let mut text = format!("{} pods wait for admission in cluster {cluster}:\n", pods.len());
     for (pool, count) in by_pool {
@@ -61,12 +59,8 @@ pub(super) struct Release {
 impl Release {
     /// The merge patch that removes our gate and leaves others; it fails where the pod is another or changed.
     pub(super) fn gate_removal(&self, pod: &Pod) -> Value {
-        let left: Vec<Value> = Said::of(pod)
-            .gates()
-            .into_iter()
-            .filter(|gate| *gate != names::GATE)
-            .map(|gate| json!({ "name": gate }))
-            .collect();
+        let others = PodInfo::of(pod).gates().filter(|gate| *gate != names::GATE);
+        let left: Vec<Value> = others.map(|gate| json!({ "name": gate })).collect();
         let left = if left.is_empty() { Value::Null } else { left.into() };
         let mut record = json!({ "releasedBy": self.who });
         if let Some(because) = &self.because {

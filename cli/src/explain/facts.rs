@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Pod, PodCondition};
 use kube::ResourceExt as _;
 use serde::Serialize;
+use weir_api::pod::{self, AnnouncedGang, Decision};
 use weir_api::pool::PoolState;
-use weir_api::{Gang, condition};
+use weir_api::requests::{Amounts, by_dimension};
+use weir_api::{Gang, PodInfo, condition};
 use weir_model::Amount;
 
 use super::advice;
-use crate::amounts::{Amounts, add, asked};
-use crate::pods::{Record, RecordedFigure, Said};
+use crate::amounts::add;
 use crate::pools::Tree;
 
 /// What was found.
@@ -129,7 +130,7 @@ pub(super) struct Said1 {
 pub(super) struct Decided {
     pub(super) epoch: i64,
     /// How many pods were admitted together.
-    pub(super) pods: u64,
+    pub(super) pods: usize,
     pub(super) figures: Vec<Figure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) released_by: Option<String>,
@@ -185,30 +186,30 @@ impl Explained {
             Seen::Pod { siblings, .. } => siblings.as_slice(),
             Seen::Gang { members, .. } => members.as_slice(),
         };
-        let said = speaker(members).map(Said::of);
-        let pool = said.as_ref().and_then(Said::pool).map(str::to_owned);
+        let info = speaker(members).map(PodInfo::of);
+        let pool = info.as_ref().and_then(PodInfo::pool).map(str::to_owned);
         let pool = pool.or_else(|| object.map(|gang| gang.spec.pool.clone()).filter(|pool| !pool.is_empty()));
         let stands = stands(members);
         // Of a gang it is asked whether all go; what is admitted of it is usage already.
-        let waits = members.iter().filter(|pod| Said::of(pod).waits());
+        let waits = members.iter().filter(|pod| PodInfo::of(pod).waits());
         let mut asks = Amounts::new();
-        members.iter().for_each(|pod| add(&mut asks, asked(pod, special)));
+        members.iter().for_each(|pod| add(&mut asks, by_dimension(pod, special)));
         let mut missing = Amounts::new();
-        waits.for_each(|pod| add(&mut missing, asked(pod, special)));
+        waits.for_each(|pod| add(&mut missing, by_dimension(pod, special)));
         let mut explained = Self {
             kind,
             namespace,
             name,
             stands,
-            priority: said.as_ref().map_or(0, Said::priority),
-            preemptible: said.as_ref().is_some_and(Said::preemptible),
-            gang: gang_seen(object, said.as_ref(), gang_members),
+            priority: info.as_ref().map_or(0, PodInfo::priority),
+            preemptible: info.as_ref().is_some_and(PodInfo::preemptible),
+            gang: gang_seen(object, info.as_ref(), gang_members),
             path: pool.as_deref().map(|pool| path(tree, pool, &asks, &missing)).unwrap_or_default(),
-            gates: said.as_ref().map(Said::gates).unwrap_or_default().into_iter().map(str::to_owned).collect(),
-            conditions: said.as_ref().map(conditions).unwrap_or_default(),
-            admitted_as: said.as_ref().and_then(Said::admitted_as).map(str::to_owned),
-            placed_by: said.as_ref().map(Said::placed_by).unwrap_or_default(),
-            decided_on: said.as_ref().and_then(Said::record).map(decided),
+            gates: info.iter().flat_map(PodInfo::gates).map(str::to_owned).collect(),
+            conditions: info.as_ref().map(conditions).unwrap_or_default(),
+            admitted_as: info.as_ref().and_then(|info| info.grounds().as_str()).map(str::to_owned),
+            placed_by: info.as_ref().map(PodInfo::placed_by).unwrap_or_default(),
+            decided_on: info.as_ref().and_then(PodInfo::decision).map(decided),
             events: events_seen(events),
             what_to_do: Vec::new(),
             pool,
@@ -226,21 +227,20 @@ impl Explained {
 
 /// Who speaks for a gang: one that waits, or one that has no node, where there is one.
 pub(super) fn speaker(members: &[Pod]) -> Option<&Pod> {
-    let waits = members.iter().find(|pod| Said::of(pod).waits());
-    waits.or_else(|| members.iter().find(|pod| Said::of(pod).node().is_none())).or_else(|| members.first())
+    let waits = members.iter().find(|pod| PodInfo::of(pod).waits());
+    waits.or_else(|| members.iter().find(|pod| PodInfo::of(pod).node().is_none())).or_else(|| members.first())
 }
 
 /// The one of a gang that has come least far stands for it.
 fn stands(members: &[Pod]) -> Stands {
     let of = |pod: &Pod| {
-        let said = Said::of(pod);
-        let phase = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
-        match said.node() {
-            _ if pod.metadata.deletion_timestamp.is_some() => Stands::Terminating,
-            _ if phase == "Succeeded" || phase == "Failed" => Stands::Ended { phase },
-            _ if said.waits() => Stands::Waiting,
+        let info = PodInfo::of(pod);
+        match info.node() {
+            _ if info.is_terminating() => Stands::Terminating,
+            _ if info.has_ended() => Stands::Ended { phase: info.phase().to_owned() },
+            _ if info.waits() => Stands::Waiting,
             Some(node) => Stands::Placed { nodes: vec![node.to_owned()] },
-            None if said.pool().is_none() => Stands::NotManaged,
+            None if info.pool().is_none() => Stands::NotManaged,
             None => Stands::Admitted,
         }
     };
@@ -255,8 +255,8 @@ fn stands(members: &[Pod]) -> Stands {
     early.or_else(|| all.first().cloned()).unwrap_or(Stands::Waiting)
 }
 
-fn gang_seen(object: Option<&Gang>, said: Option<&Said<'_>>, members: &[Pod]) -> Option<GangSeen> {
-    let unplaced = members.iter().filter(|pod| !Said::of(pod).waits() && Said::of(pod).node().is_none());
+fn gang_seen(object: Option<&Gang>, info: Option<&PodInfo<'_>>, members: &[Pod]) -> Option<GangSeen> {
+    let unplaced = members.iter().filter(|pod| !PodInfo::of(pod).waits() && PodInfo::of(pod).node().is_none());
     let without_node: Vec<String> = unplaced.map(Pod::name_any).collect();
     if let Some(gang) = object {
         let status = gang.status.clone().unwrap_or_default();
@@ -270,14 +270,14 @@ fn gang_seen(object: Option<&Gang>, said: Option<&Said<'_>>, members: &[Pod]) ->
         });
     }
     // The sidecar has not written it yet.
-    let (name, size) = said?.gang()?;
-    let count = |holds: fn(&Said<'_>) -> bool| members.iter().filter(|pod| holds(&Said::of(pod))).count() as i64;
+    let AnnouncedGang { name, size } = info?.gang()?;
+    let count = |holds: fn(&PodInfo<'_>) -> bool| members.iter().filter(|pod| holds(&PodInfo::of(pod))).count() as i64;
     Some(GangSeen {
         name: name.to_owned(),
-        size: size.try_into().unwrap_or(i64::MAX),
+        size: size.into(),
         created: members.len() as i64,
-        admitted: count(|said| !said.waits()),
-        placed: count(|said| said.node().is_some()),
+        admitted: count(|info| !info.waits()),
+        placed: count(|info| info.node().is_some()),
         without_node,
     })
 }
@@ -309,9 +309,9 @@ fn path(tree: &Tree, pool: &str, asks: &Amounts, missing: &Amounts) -> Vec<OnPat
     rows.collect()
 }
 
-fn conditions(said: &Said<'_>) -> Vec<Said1> {
+fn conditions(info: &PodInfo<'_>) -> Vec<Said1> {
     let wanted = [condition::ADMITTED, condition::PREEMPTED, condition::REFUSED, "PodScheduled", "DisruptionTarget"];
-    wanted.iter().filter_map(|type_| said.condition(type_)).map(said_1).collect()
+    wanted.iter().filter_map(|type_| info.condition(type_)).map(said_1).collect()
 }
 
 fn said_1(condition: &PodCondition) -> Said1 {
@@ -324,8 +324,9 @@ fn said_1(condition: &PodCondition) -> Said1 {
     }
 }
 
-fn decided(Record { epoch, pods, figures, released_by, because }: Record) -> Decided {
-    let figure = |RecordedFigure { pool, resource, entitlement, usage, beyond, asked }| {
+fn decided(decision: Decision) -> Decided {
+    let Decision { epoch, pods, figures, released_by, because, .. } = decision;
+    let figure = |pod::Figure { pool, resource, entitlement, usage, beyond, asked }| {
         let pool = if pool.is_empty() { "the cluster".to_owned() } else { pool };
         Figure { pool, resource, entitlement, usage, beyond, asked }
     };

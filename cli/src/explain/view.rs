@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use weir_model::Amount;
 
 use super::facts::{Decided, Explained, Figure, GangSeen, OnPath, Said1, Stands};
+use crate::age::age;
 use crate::amounts::line;
 use crate::digest::short;
 use crate::draw::{Paint, listed, quantity};
-use crate::pods::age;
 
 /// The page.
 pub(super) fn draw(explained: &Explained, now: Timestamp, paint: Paint) -> String {

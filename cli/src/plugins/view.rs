@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::report::{Candidate, Entry, Plugin, Point, REFUSED, Report};
+use crate::age::age;
 use crate::digest::short;
 use crate::draw::{Line, Paint, Section};
-use crate::pods::age;
 
 /// Where nobody reports.
 pub(super) const NOBODY: &str =

@@ -11,9 +11,8 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 use weir_api::ResourcePool;
 use weir_api::pool::{PoolResource, PoolResourceStatus, PoolState};
+use weir_api::quantity::amount;
 use weir_model::Amount;
-
-use crate::amounts::amount;
 
 /// All pools, each after its parent.
 #[derive(Clone, Debug, Serialize)]

@@ -7,12 +7,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde::Serialize;
-use weir_api::Gang;
+use weir_api::pod::AnnouncedGang;
+use weir_api::requests::{Amounts, by_dimension};
+use weir_api::{Gang, PodInfo};
 use weir_model::Amount;
 
-use crate::amounts::{Amounts, add, asked};
+use crate::amounts::add;
 use crate::gangs::Gangs;
-use crate::pods::Said;
 
 /// Every queue, by pool.
 #[derive(Debug, Serialize)]
@@ -72,8 +73,8 @@ impl Progress {
     fn of(object: Option<&Gang>, waiting: &[&Pod]) -> Option<Self> {
         let count = |number: i32| u64::try_from(number).unwrap_or(0);
         let Some(gang) = object else {
-            let (_, size) = Said::of(waiting.first()?).gang()?;
-            return Some(Self { created: waiting.len() as u64, size, admitted: 0, placed: 0 });
+            let AnnouncedGang { name: _, size } = PodInfo::of(waiting.first()?).gang()?;
+            return Some(Self { created: waiting.len() as u64, size: size.into(), admitted: 0, placed: 0 });
         };
         let status = gang.status.clone().unwrap_or_default();
         Some(Self {
@@ -104,11 +105,11 @@ impl Queues {
     pub(crate) fn of(pods: &[Pod], gangs: &Gangs, special: &BTreeSet<String>) -> Self {
         let mut queues: BTreeMap<&str, Units<'_>> = BTreeMap::new();
         for pod in pods {
-            let said = Said::of(pod);
+            let said = PodInfo::of(pod);
             let Some(pool) = said.pool().filter(|_| said.waits()) else { continue };
             let unit = match gangs.name_of(pod) {
                 Some(gang) => (pod.namespace().unwrap_or_default(), Some(gang)),
-                None => (pod.uid().unwrap_or_else(|| said.called()), None),
+                None => (pod.uid().unwrap_or_else(|| said.full_name()), None),
             };
             queues.entry(pool).or_default().entry(unit).or_default().push(pod);
         }
@@ -132,19 +133,19 @@ impl Queues {
 /// Pods that go together, with their place.
 fn entry(mut pods: Vec<&Pod>, gangs: &Gangs, special: &BTreeSet<String>) -> Option<(Place, Entry)> {
     let place = |pod: &Pod| {
-        let said = Said::of(pod);
+        let said = PodInfo::of(pod);
         (Reverse(said.priority()), said.created(), pod.uid().unwrap_or_default())
     };
     pods.sort_by_cached_key(|pod| place(pod));
     let first = *pods.first()?;
-    let said = Said::of(first);
+    let said = PodInfo::of(first);
     // All of a gang are told the same, some of them a moment later.
     let told =
-        pods.iter().filter_map(|pod| Said::of(pod).admitted()).max_by_key(|told| told.last_transition_time.clone());
+        pods.iter().filter_map(|pod| PodInfo::of(pod).admitted()).max_by_key(|told| told.last_transition_time.clone());
     let (namespace, gang) = (first.namespace().unwrap_or_default(), gangs.name_of(first));
     let progress = gang.and_then(|gang| Progress::of(gangs.find(&namespace, gang), &pods));
     let mut asks = Amounts::new();
-    pods.iter().for_each(|pod| add(&mut asks, asked(pod, special)));
+    pods.iter().for_each(|pod| add(&mut asks, by_dimension(pod, special)));
     let entry = Entry {
         position: 0,
         namespace,

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use super::rows::{Entry, Progress, Queue, Queues};
+use crate::age::age;
 use crate::amounts::line;
 use crate::draw::Paint;
-use crate::pods::age;
 
 /// The first so many of each queue; 0 shows all.
 pub(super) fn draw(queues: &Queues, first: usize, now: Timestamp, paint: Paint) -> String {

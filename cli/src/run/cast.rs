@@ -139,8 +139,10 @@ fn pod(part: Part, number: usize, gpus: i64, models: Vec<String>, member: Member
 mod tests {
     use std::collections::BTreeMap;
 
+    use weir_api::PodInfo;
+    use weir_api::pod::AnnouncedGang;
+
     use super::*;
-    use crate::pods::Said;
 
     fn gpus(pod: &Pod) -> String {
         let resources = pod.spec.as_ref().unwrap().containers[0].resources.as_ref().unwrap();
@@ -155,12 +157,12 @@ mod tests {
     fn research_asks_for_what_each_host_has_left_and_some_of_it_comes_in_gangs() {
         let pods = research(&holes(&[8, 2, 8, 8, 8, 8, 3, 8, 8]), 0);
         assert_eq!(pods.iter().map(gpus).collect::<Vec<_>>(), ["8", "8", "8", "8", "8", "8", "8", "3", "2"]);
-        let mut gangs: BTreeMap<&str, (u64, usize)> = BTreeMap::new();
-        for (name, size) in pods.iter().filter_map(|pod| Said::of(pod).gang()) {
+        let mut gangs: BTreeMap<&str, (u32, usize)> = BTreeMap::new();
+        for AnnouncedGang { name, size } in pods.iter().filter_map(|pod| PodInfo::of(pod).gang()) {
             gangs.entry(name).or_insert((size, 0)).1 += 1;
         }
         assert_eq!(gangs, BTreeMap::from([("vision-research-story-0", (4, 4))]));
-        assert!(pods.iter().all(|pod| Said::of(pod).preemptible() && Part::of(pod) == Some(Part::Research)));
+        assert!(pods.iter().all(|pod| PodInfo::of(pod).preemptible() && Part::of(pod) == Some(Part::Research)));
         assert_eq!(pods[0].name_any(), "research-0000");
         let selector = pods[0].spec.as_ref().unwrap().node_selector.clone();
         assert_eq!(selector, Some([("gpu-node-label-model".to_owned(), "T4".to_owned())].into()));
@@ -170,7 +172,7 @@ mod tests {
     fn what_opens_later_is_asked_for_by_pods_alone_under_names_of_their_own() {
         let pods = research(&holes(&[2, 2, 2]), 9);
         assert_eq!(pods.iter().map(|pod| pod.name_any()).collect::<Vec<_>>()[2], "research-0011");
-        assert!(pods.iter().all(|pod| Said::of(pod).gang().is_none()));
+        assert!(pods.iter().all(|pod| PodInfo::of(pod).gang().is_none()));
     }
 
     #[test]
@@ -182,7 +184,9 @@ mod tests {
         assert_eq!(asked(0, 8), [""; 0]);
         assert_eq!(asked(5000, 8).len(), 48);
         let pods = production(50, 8);
-        assert!(pods.iter().all(|pod| !Said::of(pod).preemptible() && Said::of(pod).pool() == Some(PRODUCTION_POOL)));
+        assert!(
+            pods.iter().all(|pod| !PodInfo::of(pod).preemptible() && PodInfo::of(pod).pool() == Some(PRODUCTION_POOL))
+        );
         assert_eq!(Part::of(&pods[0]), Some(Part::Production));
     }
 

@@ -12,9 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
-use weir_api::{AdmissionRound, ResourcePool, names};
+use weir_api::{AdmissionRound, PodInfo, ResourcePool};
 
-use crate::pods::Said;
 use admission::Admission;
 
 pub use hosts::{GpuHosts, GpuRule};
@@ -177,7 +176,7 @@ impl Checker {
 
     /// Takes in that a pod is gone.
     pub fn pod_gone(&mut self, pod: &Pod) {
-        self.asking.remove(&identity(pod));
+        self.asking.remove(&PodInfo::of(pod).key());
         self.invariants.iter_mut().for_each(|invariant| invariant.pod_gone(pod));
     }
 
@@ -214,10 +213,10 @@ impl Checker {
     }
 
     fn judge_admission(&mut self, pod: &Pod) -> Vec<Violation> {
-        let (said, key) = (Said::of(pod), identity(pod));
-        let gated = said.gates().contains(&names::GATE);
+        let info = PodInfo::of(pod);
+        let (key, gated) = (info.key(), info.is_gated());
         let before = self.asking.get(&key).copied();
-        let asks = gated || before.is_some() || said.admitted_as().is_some() || is_marked(pod);
+        let asks = gated || before.is_some() || info.grounds().as_str().is_some() || info.is_mirrored();
         if !asks || before == Some(Stage::Admitted) {
             return Vec::new();
         }
@@ -236,7 +235,7 @@ impl Checker {
 
     fn judge_placement(&mut self, pod: &Pod) -> Vec<Violation> {
         let Some(name) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { return Vec::new() };
-        if !self.judged.insert(identity(pod)) {
+        if !self.judged.insert(PodInfo::of(pod).key()) {
             return Vec::new();
         }
         match self.nodes.get(&name).cloned() {
@@ -252,30 +251,14 @@ impl Checker {
         let broken = self.invariants.iter_mut().filter_map(|invariant| {
             let sentence = invariant.placed(pod, node).err()?;
             let node = node.metadata.name.clone().unwrap_or_default();
-            Some(Violation { invariant: invariant.name(), pod: called(pod), node, sentence })
+            Some(Violation { invariant: invariant.name(), pod: PodInfo::of(pod).full_name(), node, sentence })
         });
         broken.collect()
     }
 }
 
 fn about(invariant: &dyn Invariant, pod: &Pod, sentence: String) -> Violation {
-    Violation { invariant: invariant.name(), pod: called(pod), node: String::new(), sentence }
-}
-
-/// Whether the webhook saw it: the annotation together with the mirrored label.
-fn is_marked(pod: &Pod) -> bool {
-    let has = |map: &Option<BTreeMap<String, String>>| map.as_ref().is_some_and(|map| map.contains_key(names::POOL));
-    has(&pod.metadata.labels) && has(&pod.metadata.annotations)
-}
-
-/// The UID, or the name where a test or an odd server gives none.
-fn identity(pod: &Pod) -> String {
-    pod.metadata.uid.clone().unwrap_or_else(|| called(pod))
-}
-
-fn called(pod: &Pod) -> String {
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
-    format!("{namespace}/{}", pod.metadata.name.as_deref().unwrap_or("?"))
+    Violation { invariant: invariant.name(), pod: PodInfo::of(pod).full_name(), node: String::new(), sentence }
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch::Receiver;
-use weir_api::{NodeLoad, names};
+use weir_api::{NodeLoad, PodInfo, names};
 use weir_local::{
     Cluster, Death, Identity, KubeRay, Options, Program, Programs, Scheduler, SchedulerSettings, Sidecar,
     SidecarSettings,
@@ -33,7 +33,6 @@ use super::observe::Observer;
 use super::story::{Counts, Event, Step, StepState};
 use super::workload::Workload;
 use super::{objects, pools};
-use crate::pods::Said;
 use owners::Owners;
 pub(super) use ray::Ray;
 use watch::Watch;
@@ -191,7 +190,7 @@ impl Run {
         loop {
             tick.tick().await;
             match api.create(&only_try, &objects::pod(first)).await {
-                Ok(pod) if Said::of(&pod).waits() => return Ok(()),
+                Ok(pod) if PodInfo::of(&pod).waits() => return Ok(()),
                 // Refused by the policy because the webhook was not asked yet.
                 Ok(_) | Err(kube::Error::Api(_)) => {}
                 Err(error) => return Err(error).context("try to create a pod"),

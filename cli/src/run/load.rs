@@ -11,12 +11,10 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
-use weir_api::{NodeLoad, NodeLoadSpec};
+use weir_api::{NodeLoad, NodeLoadSpec, PodInfo};
 use weir_model::Amount;
 use weir_model::dimension::{CPU, MEMORY};
 use weir_simulator::openb::TraceNode;
-
-use crate::pods::Said;
 
 /// The window that the figures stand for, and how often an agent writes; in seconds.
 pub(super) const WINDOW: i32 = 30;
@@ -54,8 +52,7 @@ impl Loads {
 
     /// Takes in a pod that is new or changed.
     pub(super) fn pod_seen(&mut self, pod: &Pod) {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        let node = Said::of(pod).node().filter(|_| !matches!(phase, Some("Succeeded" | "Failed")));
+        let node = PodInfo::of(pod).node().filter(|_| !PodInfo::of(pod).has_ended());
         match node.and_then(|node| Some((node, self.hosts.get_mut(node)?))) {
             Some((node, host)) => {
                 host.insert(key(pod), used_by(pod));

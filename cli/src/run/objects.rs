@@ -104,12 +104,6 @@ pub(super) fn pod(arrival: &Arrival) -> Pod {
     made
 }
 
-/// Whether a pod succeeded or failed.
-pub(super) fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
 /// Takes from what a pod is to run what one before it ran already: its work was saved.
 pub(super) fn shorten(pod: &mut Pod, before: &Pod, now: Timestamp) {
     let Some(annotation) = pod.annotations_mut().get_mut(RUN_FOR_ANNOTATION) else { return };

@@ -9,7 +9,9 @@ use kube::ResourceExt as _;
 use kube::runtime::watcher;
 use weir_api::condition::{self, Waiting};
 use weir_api::pool::PoolResourceStatus;
-use weir_api::{AdmissionRound, NodeLoad, ResourcePool, names};
+use weir_api::quantity::amount;
+use weir_api::requests::models;
+use weir_api::{AdmissionRound, NodeLoad, PodInfo, ResourcePool};
 use weir_local::RUN_FOR_ANNOTATION;
 use weir_model::{Amount, Quantity};
 
@@ -20,8 +22,6 @@ use super::objects::{GPU, MAINTENANCE, MODEL_LABEL, NAMESPACE};
 use super::sight::{self, Player, Sight};
 use super::special::SpecialModels;
 use super::story::{self, Event, Eviction, GangOf, Gate, Origin, Outlook, PoolFigures, PoolLevel};
-use crate::amounts::amount as amount_in;
-use crate::pods::Said;
 
 /// What the sidecar says of somebody whom no node takes even when it is empty. It is the same word as for one
 /// whom none takes now, so the sentence tells the two apart.
@@ -121,11 +121,10 @@ impl Observer {
     fn pod_events(&self, pod: &Pod) -> Vec<Event> {
         let spec = pod.spec.as_ref();
         let node = spec.and_then(|spec| spec.node_name.clone());
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let refused = if node.is_none() { refusal(pod) } else { None };
-        let said = Said::of(pod);
+        let said = PodInfo::of(pod);
         // One that is being deleted while it waits was not admitted.
-        let gate = match (said.waits(), said.gates().contains(&names::GATE)) {
+        let gate = match (said.waits(), said.is_gated()) {
             (true, _) => Some(Event::PodQueued { pod: key(pod), gate: gate(&said) }),
             (false, false) => Some(Event::PodAdmitted { pod: key(pod) }),
             (false, true) => None,
@@ -136,7 +135,7 @@ impl Observer {
             refused.map(|message| Event::PodUnschedulable { pod: key(pod), message }),
             node.map(|node| Event::PodBound { pod: key(pod), node }),
             doom(pod, &said),
-            matches!(phase, Some("Succeeded" | "Failed")).then(|| Event::PodFinished { pod: key(pod) }),
+            said.has_ended().then(|| Event::PodFinished { pod: key(pod) }),
         ]
         .into_iter()
         .flatten()
@@ -148,11 +147,11 @@ impl Observer {
         let mut player = Player {
             name: pod.name_any(),
             part: Part::of(pod),
-            ray_cluster: ray_cluster(pod),
+            ray_cluster: PodInfo::of(pod).ray_cluster().map(str::to_owned),
             counts_in: None,
             gpus: Amount::ZERO,
-            model: models(pod).pop(),
-            alone: Said::of(pod).gang().is_none(),
+            model: models(pod).pop().map(str::to_owned),
+            alone: PodInfo::of(pod).gang().is_none(),
             node: None,
             told: false,
         };
@@ -204,18 +203,18 @@ impl Observer {
             origin: origin(pod),
             gpus: amount(GPU),
             cpu_milli: amount("cpu"),
-            models: models(pod),
+            models: models(pod).into_iter().map(str::to_owned).collect(),
             special: self.special.named_by(pod).map(str::to_owned),
-            pool: Said::of(pod).pool().map(str::to_owned),
-            preemptible: Said::of(pod).preemptible(),
-            ray_cluster: ray_cluster(pod),
+            pool: PodInfo::of(pod).pool().map(str::to_owned),
+            preemptible: PodInfo::of(pod).preemptible(),
+            ray_cluster: PodInfo::of(pod).ray_cluster().map(str::to_owned),
             ends: pod.annotations().contains_key(RUN_FOR_ANNOTATION),
         }
     }
 }
 
 /// Why a pod waits for admission, and whether that can change by waiting.
-fn gate(said: &Said<'_>) -> Gate {
+fn gate(said: &PodInfo<'_>) -> Gate {
     let told = said.admitted().filter(|told| told.status == "False");
     let reason = told.and_then(|told| told.reason.clone());
     let no_node_ever = told.and_then(|told| told.message.as_ref()).is_some_and(|text| text.contains(NO_NODE_EVER));
@@ -236,7 +235,7 @@ fn gate(said: &Said<'_>) -> Gate {
     };
     let gang = said
         .gang()
-        .map(|(name, size)| GangOf { name: name.to_owned(), size: usize::try_from(size).unwrap_or(usize::MAX) });
+        .map(|gang| GangOf { name: gang.name.to_owned(), size: usize::try_from(gang.size).unwrap_or(usize::MAX) });
     Gate { reason, outlook, gang, pool: said.pool().map(str::to_owned) }
 }
 
@@ -244,10 +243,6 @@ fn gate(said: &Said<'_>) -> Gate {
 fn origin(pod: &Pod) -> Origin {
     let of_trace = Part::of(pod).is_none() && pod.namespace().is_none_or(|namespace| namespace == NAMESPACE);
     if of_trace { Origin::Trace(pod.name_any()) } else { Origin::Added }
-}
-
-fn ray_cluster(pod: &Pod) -> Option<String> {
-    pod.labels().get(names::RAY_CLUSTER).cloned()
 }
 
 /// Whether nobody new comes to a node: somebody cordoned it, or it is under maintenance.
@@ -258,7 +253,7 @@ fn is_cordoned(node: &Node) -> bool {
 
 /// That a pod has to go, or stays after all: what the sidecar says, and where that says nothing, what the API
 /// server does when somebody else evicts it.
-fn doom(pod: &Pod, said: &Said<'_>) -> Option<Event> {
+fn doom(pod: &Pod, said: &PodInfo<'_>) -> Option<Event> {
     let eviction = |found: &PodCondition| Eviction {
         reason: found.reason.clone().unwrap_or_default(),
         message: found.message.clone().unwrap_or_default(),
@@ -276,7 +271,7 @@ fn doom(pod: &Pod, said: &Said<'_>) -> Option<Event> {
 /// What a pool's status says, and what it reserves where nobody has looked at it yet.
 fn figures(pool: &ResourcePool) -> PoolFigures {
     let listed = pool.spec.resources.iter().map(|resource| {
-        let reserved = resource.reservation.as_ref().map_or(Amount::ZERO, |it| amount_in(&resource.name, it));
+        let reserved = resource.reservation.as_ref().map_or(Amount::ZERO, |it| amount(&resource.name, it));
         (resource.name.clone(), PoolLevel { reserved, ..PoolLevel::default() })
     });
     let mut figures =
@@ -285,7 +280,7 @@ fn figures(pool: &ResourcePool) -> PoolFigures {
         let PoolResourceStatus { name, entitlement, usage, demand, borrowed, trace: _, over_since: _ } = status;
         let level = figures.resources.entry(name.clone()).or_default();
         let [entitlement, usage, demand, borrowed] =
-            [entitlement, usage, demand, borrowed].map(|written| amount_in(name, written));
+            [entitlement, usage, demand, borrowed].map(|written| amount(name, written));
         *level = PoolLevel { reserved: level.reserved, entitlement, usage, demand, borrowed };
     }
     figures
@@ -305,22 +300,6 @@ fn refusal(pod: &Pod) -> Option<String> {
 /// The API server took the quantity, so it is one.
 fn amount_of(text: Option<&String>, resource: &str) -> Amount {
     text.and_then(|text| Quantity::parse(text).ok()).map_or(Amount::ZERO, |quantity| quantity.amount(resource))
-}
-
-/// The models that the pod may run on, from its selector or its affinity.
-fn models(pod: &Pod) -> Vec<String> {
-    let Some(spec) = &pod.spec else { return Vec::new() };
-    if let Some(model) = spec.node_selector.as_ref().and_then(|selector| selector.get(MODEL_LABEL)) {
-        return vec![model.clone()];
-    }
-    let required = spec
-        .affinity
-        .as_ref()
-        .and_then(|affinity| affinity.node_affinity.as_ref())
-        .and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
-    let expressions = required.into_iter().flat_map(|required| &required.node_selector_terms);
-    let expressions = expressions.flat_map(|term| term.match_expressions.iter().flatten());
-    expressions.filter(|it| it.key == MODEL_LABEL).flat_map(|it| it.values.clone().unwrap_or_default()).collect()
 }
 
 fn key(pod: &Pod) -> String {
@@ -441,17 +420,6 @@ mod tests {
         assert!(matches!(&told_of[0], Event::NodeSeen(node) if node.special), "{told_of:?}");
         let events = told(pod(json!({"nodeSelector": {"gpu-node-label-model": "G3"}}), json!({})));
         assert!(matches!(&events[0], Event::PodCreated(pod) if pod.special.as_deref() == Some("G3")), "{events:?}");
-    }
-
-    #[test]
-    fn models_are_read_from_the_selector_and_from_the_affinity() {
-        let of = |spec| models(&pod(spec, json!({})));
-        assert_eq!(of(json!({"nodeSelector": {"gpu-node-label-model": "T4"}})), ["T4"]);
-        let affinity = json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{"matchExpressions": [
-                {"key": "gpu-node-label-model", "operator": "In", "values": ["V100M16", "V100M32"]}]}]}}}});
-        assert_eq!(of(affinity), ["V100M16", "V100M32"]);
-        assert_eq!(of(json!({})), [""; 0]);
     }
 
     #[test]

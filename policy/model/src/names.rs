@@ -110,6 +110,10 @@ pub const NAMESPACE: &str = "weir-system";
 /// `kubectl diff`, which shows no binary data; the scheduler computes its own.
 pub const PLUGIN_DIGESTS: &str = "weir.dev/plugin-digests";
 
+/// What the API version of every object of KubeRay begins with.
+pub const RAY_API: &str = "ray.io/";
+/// The kind of the object that makes the pods of a Ray cluster.
+pub const RAY_CLUSTER_KIND: &str = "RayCluster";
 /// Label of KubeRay: the RayCluster that a pod belongs to.
 pub const RAY_CLUSTER: &str = "ray.io/cluster";
 /// Label of KubeRay: `head` or `worker`.

@@ -32,7 +32,7 @@ mod shown;
 
 pub use counted::Counted;
 pub use evictions::{EvictedOnce, ForSomebody, ReasonFirst, is_evicted, says_why};
-pub use facts::{Admission, Figure, Grounds, Record};
+pub use facts::Admission;
 pub use gangs::{AdmittedOnce, WholeGangs};
 pub use numbers::{GivenOnce, Grounded, WithinEntitlement};
 pub use recomputed::{Recomputed, Unequal, recomputed};

@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
+use weir_api::PodInfo;
 
 use crate::run::objects;
 
@@ -43,7 +44,7 @@ impl Owners {
 
     fn next_of(&self, gone: &Pod) -> Option<Pod> {
         let templates = self.templates.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = gone.namespace().as_deref() == Some(objects::NAMESPACE) && !objects::has_ended(gone);
+        let ours = gone.namespace().as_deref() == Some(objects::NAMESPACE) && !PodInfo::of(gone).has_ended();
         templates.get(&gone.name_any()).filter(|_| ours).map(|template| {
             let mut next = template.clone();
             objects::shorten(&mut next, gone, Timestamp::now());

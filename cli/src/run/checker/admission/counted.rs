@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use k8s_openapi::api::core::v1::Pod;
+use weir_api::PodInfo;
 use weir_api::condition::Admitted;
+use weir_api::pod::{Figure, Grounds};
+use weir_api::requests::{Amounts, by_dimension};
 use weir_model::Amount;
 
 use super::super::Invariant;
-use super::facts::{Admission, Figure, Grounds, ended, uid};
-use crate::amounts::{Amounts, asked};
-use crate::pods::Said;
+use super::facts::Admission;
 
 /// B5a over rounds: the usage that a later round was decided on holds at least what earlier ones admitted to
 /// the same pool and what is still there. Two leaders that do not know of each other break it first.
@@ -73,7 +74,7 @@ impl Invariant for Counted {
             )
         );
         let Some(record) = admission.record.as_ref().filter(|_| by_sidecar) else { return Ok(()) };
-        let (at, pool) = ((record.epoch, record.round), Said::of(admission.pod).pool().unwrap_or_default());
+        let (at, pool) = ((record.epoch, record.round), PodInfo::of(admission.pod).pool().unwrap_or_default());
         let mut broken = None;
         let mut judge = |place: &Place, at: Moment, Decision { usage, counted }: &Decision| {
             if counted > usage {
@@ -96,10 +97,10 @@ impl Invariant for Counted {
             decision.usage = decision.usage.min(*usage);
             judge(&place, at, decision);
         }
-        if ended(admission.pod) {
+        if PodInfo::of(admission.pod).has_ended() {
             return broken.map_or(Ok(()), Err);
         }
-        let asks = asked(admission.pod, &self.special);
+        let asks = by_dimension(admission.pod, &self.special);
         for (resource, amount) in &asks {
             let place = (pool.to_owned(), resource.clone());
             let later = self.decisions.get_mut(&place).into_iter();
@@ -108,16 +109,16 @@ impl Invariant for Counted {
                 judge(&place, at, decision);
             }
         }
-        self.live.insert(uid(admission.pod), Live { at, pool: pool.to_owned(), asks });
+        self.live.insert(PodInfo::of(admission.pod).key(), Live { at, pool: pool.to_owned(), asks });
         broken.map_or(Ok(()), Err)
     }
 
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
-        if ended(pod) {
-            self.live.remove(&uid(pod));
-        } else if let Some(live) = self.live.get_mut(&uid(pod)) {
+        if PodInfo::of(pod).has_ended() {
+            self.live.remove(&PodInfo::of(pod).key());
+        } else if let Some(live) = self.live.get_mut(&PodInfo::of(pod).key()) {
             // One that was made smaller in place uses less from then on.
-            let now = asked(pod, &self.special);
+            let now = by_dimension(pod, &self.special);
             live.asks
                 .iter_mut()
                 .for_each(|(resource, asks)| *asks = now.get(resource).map_or(*asks, |now| *now.min(asks)));
@@ -126,6 +127,6 @@ impl Invariant for Counted {
     }
 
     fn pod_gone(&mut self, pod: &Pod) {
-        self.live.remove(&uid(pod));
+        self.live.remove(&PodInfo::of(pod).key());
     }
 }

@@ -8,24 +8,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use weir_api::condition::{self, Preempted, Spared};
-use weir_api::{AdmissionRound, ResourcePool};
+use weir_api::{AdmissionRound, PodInfo, ResourcePool};
 use weir_model::Quantity;
 
 use super::super::{Breach, Invariant};
-use super::facts::{Admission, uid};
-use crate::pods::Said;
+use super::facts::Admission;
 
 /// Whether the API server has taken an eviction of it, whoever asked for that.
 #[must_use]
 pub fn is_evicted(pod: &Pod) -> bool {
-    let set = Said::of(pod).condition("DisruptionTarget");
+    let set = PodInfo::of(pod).condition("DisruptionTarget");
     set.is_some_and(|set| set.status == "True" && set.reason.as_deref() == Some("EvictionByEvictionAPI"))
 }
 
 /// Whether it says, in a word of the contract and a sentence, why it has to go.
 #[must_use]
 pub fn says_why(pod: &Pod) -> bool {
-    Said::of(pod).condition(condition::PREEMPTED).is_some_and(|said| {
+    PodInfo::of(pod).condition(condition::PREEMPTED).is_some_and(|said| {
         let word = said.reason.as_deref().unwrap_or_default().parse::<Preempted>();
         said.status == "True" && word.is_ok() && said.message.as_deref().is_some_and(|text| !text.is_empty())
     })
@@ -33,7 +32,7 @@ pub fn says_why(pod: &Pod) -> bool {
 
 /// Why it is not evicted after all, where it says so.
 fn spared(pod: &Pod) -> Option<Spared> {
-    let said = Said::of(pod).condition(condition::PREEMPTED).filter(|said| said.status == "False")?;
+    let said = PodInfo::of(pod).condition(condition::PREEMPTED).filter(|said| said.status == "False")?;
     said.reason.as_deref()?.parse().ok()
 }
 
@@ -57,8 +56,8 @@ impl Invariant for ReasonFirst {
 
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
         // One that was spared before may be evicted by somebody else, without a word of ours.
-        if is_evicted(pod) && self.evicted.insert(uid(pod)) && !says_why(pod) && spared(pod).is_none() {
-            self.silent.insert(uid(pod), Said::of(pod).called());
+        if is_evicted(pod) && self.evicted.insert(PodInfo::of(pod).key()) && !says_why(pod) && spared(pod).is_none() {
+            self.silent.insert(PodInfo::of(pod).key(), PodInfo::of(pod).full_name());
         }
         Ok(())
     }
@@ -96,7 +95,7 @@ impl Invariant for EvictedOnce {
 
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
         if is_evicted(pod) {
-            self.evicted.insert(uid(pod), Said::of(pod).called());
+            self.evicted.insert(PodInfo::of(pod).key(), PodInfo::of(pod).full_name());
         }
         Ok(())
     }
@@ -156,8 +155,10 @@ struct Fate {
 
 impl ForSomebody {
     fn note(&mut self, pod: &Pod) -> &mut Fate {
-        let fate =
-            self.pods.entry(uid(pod)).or_insert_with(|| Fate { called: Said::of(pod).called(), ..Fate::default() });
+        let fate = self
+            .pods
+            .entry(PodInfo::of(pod).key())
+            .or_insert_with(|| Fate { called: PodInfo::of(pod).full_name(), ..Fate::default() });
         fate.evicted |= is_evicted(pod);
         fate.node = fate.node.take().or_else(|| pod.spec.as_ref()?.node_name.clone());
         fate.refused |= spared(pod) == Some(Spared::Refused);
@@ -242,7 +243,7 @@ impl Invariant for ForSomebody {
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
         self.note(admission.pod).admitted = true;
-        if let Some(pool) = Said::of(admission.pod).pool() {
+        if let Some(pool) = PodInfo::of(admission.pod).pool() {
             *self.admitted.entry(pool.to_owned()).or_default() += 1;
         }
         Ok(())

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
+use weir_api::PodInfo;
 use weir_api::condition::Admitted;
+use weir_api::pod::{Decision, Grounds};
 
 use super::super::{Breach, Invariant};
-use super::facts::{Admission, GangKey, Grounds, Record, ended, gang_of, uid};
-use crate::pods::Said;
+use super::facts::{Admission, GangKey, gang_of};
 
 /// B5: whoever is admitted with a gang is admitted with all of it. A gang that was whole and lost members gets others
 /// for them one by one (C3).
@@ -65,10 +66,10 @@ impl Invariant for WholeGangs {
 
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
         let Some((key, _)) = gang_of(pod) else { return Ok(()) };
-        let (gang, uid) = (self.gangs.entry(key).or_default(), uid(pod));
-        if Said::of(pod).gates().contains(&weir_api::names::GATE) {
+        let (gang, uid) = (self.gangs.entry(key).or_default(), PodInfo::of(pod).key());
+        if PodInfo::of(pod).is_gated() {
             gang.waiting.insert(uid);
-        } else if ended(pod) {
+        } else if PodInfo::of(pod).has_ended() {
             gang.lose(&uid);
         }
         Ok(())
@@ -76,7 +77,7 @@ impl Invariant for WholeGangs {
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
         let Some((key, announced)) = gang_of(admission.pod) else { return Ok(()) };
-        let (gang, uid) = (self.gangs.entry(key).or_default(), uid(admission.pod));
+        let (gang, uid) = (self.gangs.entry(key).or_default(), PodInfo::of(admission.pod).key());
         gang.waiting.remove(&uid);
         let whole = matches!(admission.grounds, Grounds::Known(Admitted::WithinEntitlement | Admitted::OnLoan));
         let others = gang.live.len();
@@ -84,7 +85,7 @@ impl Invariant for WholeGangs {
         let new = |meant| Together { announced, meant, others, replaces, ..Together::default() };
         match admission.record.as_ref().filter(|_| whole) {
             // A new leader finishes what was begun; where nothing was, all of the gang goes by its hand.
-            Some(Record { finishes: Some(_), epoch, .. }) => {
+            Some(Decision { finishes: Some(_), epoch, .. }) => {
                 let open = gang.together.values_mut().find(|together| !together.is_done());
                 let meant = announced.saturating_sub(others);
                 let together = match open {
@@ -93,7 +94,7 @@ impl Invariant for WholeGangs {
                 };
                 together.admitted.insert(uid.clone());
             }
-            Some(Record { epoch, round, pods, .. }) => {
+            Some(Decision { epoch, round, pods, .. }) => {
                 let together = gang.together.entry((*epoch, *round)).or_insert_with(|| new(*pods));
                 together.admitted.insert(uid.clone());
             }
@@ -107,8 +108,8 @@ impl Invariant for WholeGangs {
     fn pod_gone(&mut self, pod: &Pod) {
         let Some((key, _)) = gang_of(pod) else { return };
         let Some(gang) = self.gangs.get_mut(&key) else { return };
-        gang.lose(&uid(pod));
-        if gang.waiting.remove(&uid(pod)) {
+        gang.lose(&PodInfo::of(pod).key());
+        if gang.waiting.remove(&PodInfo::of(pod).key()) {
             gang.together.values_mut().for_each(|together| together.vanished += 1);
         }
     }
@@ -146,9 +147,9 @@ impl Invariant for AdmittedOnce {
     }
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
-        let (pod, uid) = (admission.pod, uid(admission.pod));
+        let (pod, uid) = (admission.pod, PodInfo::of(admission.pod).key());
         self.admitted.insert(uid.clone(), recorded(pod));
-        let Some((key, size)) = gang_of(pod).filter(|_| !ended(pod)) else { return Ok(()) };
+        let Some((key, size)) = gang_of(pod).filter(|_| !PodInfo::of(pod).has_ended()) else { return Ok(()) };
         let live = self.gangs.entry(key).or_default();
         live.insert(uid);
         let by_sidecar = matches!(
@@ -162,31 +163,31 @@ impl Invariant for AdmittedOnce {
     }
 
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
-        let Some(before) = self.admitted.get(&uid(pod)) else { return Ok(()) };
-        if ended(pod)
+        let Some(before) = self.admitted.get(&PodInfo::of(pod).key()) else { return Ok(()) };
+        if PodInfo::of(pod).has_ended()
             && let Some((key, _)) = gang_of(pod)
         {
-            self.gangs.entry(key).or_default().remove(&uid(pod));
+            self.gangs.entry(key).or_default().remove(&PodInfo::of(pod).key());
         }
-        if Said::of(pod).gates().contains(&weir_api::names::GATE) {
+        if PodInfo::of(pod).is_gated() {
             return Err("it was admitted and has its gate again".to_owned());
         }
         let now = recorded(pod);
         if *before == now {
             return Ok(());
         }
-        self.admitted.insert(uid(pod), now);
+        self.admitted.insert(PodInfo::of(pod).key(), now);
         Err("what it was admitted on was written again after its gate had gone".to_owned())
     }
 
     fn pod_gone(&mut self, pod: &Pod) {
-        self.admitted.remove(&uid(pod));
+        self.admitted.remove(&PodInfo::of(pod).key());
         if let Some(live) = gang_of(pod).and_then(|(key, _)| self.gangs.get_mut(&key)) {
-            live.remove(&uid(pod));
+            live.remove(&PodInfo::of(pod).key());
         }
     }
 }
 
 fn recorded(pod: &Pod) -> Option<String> {
-    pod.metadata.annotations.as_ref()?.get(weir_api::names::DECIDED_ON).cloned()
+    PodInfo::of(pod).recorded().map(str::to_owned)
 }

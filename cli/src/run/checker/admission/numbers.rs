@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use weir_api::PodInfo;
 use weir_api::condition::Admitted;
+use weir_api::pod::{Figure, Grounds};
 
 use super::super::Invariant;
-use super::facts::{Admission, Figure, Grounds, gang_of, ray_cluster_of, uid};
-use crate::pods::Said;
+use super::facts::{Admission, gang_of, ray_cluster_of};
 
 /// B1a: a gate goes with a word that says on what grounds, and an admission by the sidecar with a record.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,7 +23,7 @@ impl Invariant for Grounded {
             // Whoever was never seen to wait may have been there before Weir.
             (Grounds::Silent, _) if !admission.waited => Ok(()),
             (Grounds::Silent, _) => Err("its gate went and nothing says on what grounds".to_owned()),
-            (Grounds::Unknown, _) => Err("its gate went on grounds that are none of the contract's".to_owned()),
+            (Grounds::Unknown(_), _) => Err("its gate went on grounds that are none of the contract's".to_owned()),
             (Grounds::Known(Admitted::Released | Admitted::Adopted | Admitted::NotEnforced), _) => Ok(()),
             (Grounds::Known(grounds), None) => Err(format!("{grounds}, and nothing says on what figures")),
             (Grounds::Known(_), Some(_)) => Ok(()),
@@ -45,7 +46,7 @@ impl Invariant for WithinEntitlement {
         if record.finishes.is_some() {
             return Ok(());
         }
-        let pool = Said::of(admission.pod).pool().unwrap_or_default();
+        let pool = PodInfo::of(admission.pod).pool().unwrap_or_default();
         let asks = weir_api::requests::of(admission.pod).is_ok_and(|asks| asks.iter().any(|(_, it)| !it.is_zero()));
         if asks && !record.figures.iter().any(|figure| figure.pool == pool) {
             return Err(format!("the record has no figure of its pool {pool:?}"));
@@ -89,7 +90,7 @@ impl Invariant for GivenOnce {
         let unit = |from: i64| match (&gang, &ray) {
             (Some(((namespace, name, _), _)), _) => format!("{namespace}/{name}"),
             (None, Some(cluster)) => format!("{cluster} (from {from} on)"),
-            (None, None) => uid(admission.pod),
+            (None, None) => PodInfo::of(admission.pod).key(),
         };
         let mut twice = None;
         for Figure { pool, resource, entitlement: _, usage, beyond: _, asked } in &record.figures {

@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use weir_api::{AdmissionRound, ResourcePool};
+use weir_api::pod::{Decision, Figure};
+use weir_api::{AdmissionRound, PodInfo, ResourcePool};
 use weir_entitlement::entitle;
 use weir_model::PoolId;
 
 use super::super::{Breach, Invariant};
-use super::facts::{Admission, Figure, Record};
+use super::facts::Admission;
 use crate::entitlement::Cluster;
-use crate::pods::Said;
 
 /// A6: the entitlement that an admission was decided on is what capacity, pools, usage and demand give.
 ///
@@ -48,7 +48,7 @@ impl Invariant for Recomputed {
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
         let Some(record) = admission.record.as_ref().filter(|record| !record.figures.is_empty()) else { return Ok(()) };
         let of_epoch = self.decided.entry(record.epoch).or_default();
-        of_epoch.entry(record.figures.clone()).or_insert_with(|| Said::of(admission.pod).called());
+        of_epoch.entry(record.figures.clone()).or_insert_with(|| PodInfo::of(admission.pod).full_name());
         Ok(())
     }
 
@@ -57,7 +57,7 @@ impl Invariant for Recomputed {
         let known = self.decided.iter().filter_map(|(epoch, records)| Some((epoch, self.inputs.get(epoch)?, records)));
         let breaches = known.flat_map(|(epoch, inputs, records)| {
             records.iter().filter_map(move |(figures, pod)| {
-                let record = Record { figures: figures.clone(), ..Record::default() };
+                let record = Decision { figures: figures.clone(), ..Decision::default() };
                 let sentence = match inputs.as_deref().map(|inputs| recomputed(inputs, &record)) {
                     None if !fit => return None,
                     None => format!("round {epoch} does not say what it was decided on"),
@@ -97,19 +97,20 @@ impl fmt::Display for Unequal {
 /// Every figure of a record that is not what the inputs give.
 ///
 /// ```
-/// use weir_cli::run::checker::admission::{Figure, Record, recomputed};
+/// use weir_api::pod::{Decision, Figure};
+/// use weir_cli::run::checker::admission::recomputed;
 /// let inputs = r#"{"capacity": {"nvidia.com/gpu": 100}, "pools": [
 ///     {"name": "labs", "resources": {"nvidia.com/gpu": {"reservation": 60}}, "demand": {"nvidia.com/gpu": 80}},
 ///     {"name": "web", "resources": {"nvidia.com/gpu": {"reservation": 40}}, "demand": {"nvidia.com/gpu": 40}}]}"#;
 /// let (pool, resource) = ("labs".to_owned(), "nvidia.com/gpu".to_owned());
 /// let figure = Figure { pool, resource, entitlement: 60, usage: 0, beyond: 0, asked: 8 };
-/// let record = Record { figures: vec![figure], ..Record::default() };
+/// let record = Decision { figures: vec![figure], ..Decision::default() };
 /// assert_eq!(recomputed(inputs, &record), Ok(vec![]));
 /// ```
 ///
 /// # Errors
 /// Inputs that cannot be read, with the field and what to do.
-pub fn recomputed(inputs: &str, record: &Record) -> Result<Vec<Unequal>, String> {
+pub fn recomputed(inputs: &str, record: &Decision) -> Result<Vec<Unequal>, String> {
     let Cluster { dims, tree, input } = Cluster::read(inputs.as_bytes()).map_err(|error| error.to_string())?;
     let entitlements = entitle(&tree, &dims, &input);
     let compared = record.figures.iter().filter_map(|Figure { pool, resource, entitlement, .. }| {

@@ -7,14 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
-use weir_api::ResourcePool;
 use weir_api::condition::Admitted;
+use weir_api::pod::Grounds;
+use weir_api::quantity::amount;
+use weir_api::requests::{Amounts, by_dimension};
+use weir_api::{PodInfo, ResourcePool};
 use weir_model::Amount;
 
 use super::super::Invariant;
-use super::facts::{Admission, Grounds, ended, uid};
-use crate::amounts::{Amounts, amount, asked};
-use crate::pods::Said;
+use super::facts::Admission;
 
 /// B4 by these special models.
 #[derive(Clone, Debug, Default)]
@@ -73,14 +74,14 @@ impl Invariant for WithinReservation {
     }
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
-        let (pod, said) = (admission.pod, Said::of(admission.pod));
-        if said.preemptible() || ended(pod) {
+        let (pod, said) = (admission.pod, PodInfo::of(admission.pod));
+        if said.preemptible() || PodInfo::of(pod).has_ended() {
             return Ok(());
         }
-        let (leaf, asks) = (said.pool().unwrap_or_default().to_owned(), asked(pod, &self.special));
+        let (leaf, asks) = (said.pool().unwrap_or_default().to_owned(), by_dimension(pod, &self.special));
         // Somebody who was released by hand a moment ago was not known when this one was decided on.
         if admission.counts_as_entitled() || admission.grounds == Grounds::Known(Admitted::NotEnforced) {
-            self.running.insert(uid(pod), (leaf.clone(), asks.clone()));
+            self.running.insert(PodInfo::of(pod).key(), (leaf.clone(), asks.clone()));
         }
         if !admission.counts_as_entitled() {
             return Ok(());
@@ -103,16 +104,16 @@ impl Invariant for WithinReservation {
     }
 
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
-        if ended(pod) {
-            self.running.remove(&uid(pod));
-        } else if let Some((_, asks)) = self.running.get_mut(&uid(pod)) {
+        if PodInfo::of(pod).has_ended() {
+            self.running.remove(&PodInfo::of(pod).key());
+        } else if let Some((_, asks)) = self.running.get_mut(&PodInfo::of(pod).key()) {
             // One that was made smaller in place keeps less from then on.
-            *asks = asked(pod, &self.special);
+            *asks = by_dimension(pod, &self.special);
         }
         Ok(())
     }
 
     fn pod_gone(&mut self, pod: &Pod) {
-        self.running.remove(&uid(pod));
+        self.running.remove(&PodInfo::of(pod).key());
     }
 }

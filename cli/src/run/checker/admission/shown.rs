@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Pod;
-use weir_api::AdmissionRound;
 use weir_api::condition::Admitted;
+use weir_api::pod::Grounds;
+use weir_api::{AdmissionRound, PodInfo};
 
 use super::super::{Breach, Invariant};
-use super::facts::{Admission, Grounds, ended, uid};
-use crate::pods::Said;
+use super::facts::Admission;
 
 /// B8: whoever was admitted otherwise than within an entitlement has a condition that says so. Conditions
 /// follow the gates, so this is judged when nothing more happens, of the pods that are still there.
@@ -20,9 +20,9 @@ pub struct ExceptionsShown {
 
 impl ExceptionsShown {
     fn note(&mut self, pod: &Pod, grounds: Admitted) {
-        let said = Said::of(pod);
+        let said = PodInfo::of(pod);
         let told = said.admitted().filter(|told| told.status == "True").and_then(|told| told.reason.clone());
-        self.pods.insert(uid(pod), (said.called(), grounds, told));
+        self.pods.insert(PodInfo::of(pod).key(), (said.full_name(), grounds, told));
     }
 }
 
@@ -33,7 +33,7 @@ impl Invariant for ExceptionsShown {
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
         let grounds = match admission.grounds {
-            Grounds::Known(Admitted::WithinEntitlement | Admitted::Replacement) | Grounds::Unknown => return Ok(()),
+            Grounds::Known(Admitted::WithinEntitlement | Admitted::Replacement) | Grounds::Unknown(_) => return Ok(()),
             Grounds::Known(exception) => exception,
             // It was there before Weir; what became of it since is judged by its condition.
             Grounds::Silent if !admission.waited => Admitted::Adopted,
@@ -44,14 +44,18 @@ impl Invariant for ExceptionsShown {
     }
 
     fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
-        if let Some(&(_, grounds, _)) = self.pods.get(&uid(pod)) {
-            if ended(pod) { drop(self.pods.remove(&uid(pod))) } else { self.note(pod, grounds) }
+        if let Some(&(_, grounds, _)) = self.pods.get(&PodInfo::of(pod).key()) {
+            if PodInfo::of(pod).has_ended() {
+                drop(self.pods.remove(&PodInfo::of(pod).key()))
+            } else {
+                self.note(pod, grounds)
+            }
         }
         Ok(())
     }
 
     fn pod_gone(&mut self, pod: &Pod) {
-        self.pods.remove(&uid(pod));
+        self.pods.remove(&PodInfo::of(pod).key());
     }
 
     fn settled(&mut self) -> Vec<Breach> {
@@ -86,11 +90,11 @@ impl Invariant for RecordedFirst {
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
         let by_sidecar = match admission.grounds {
-            Grounds::Known(Admitted::Released | Admitted::Adopted) | Grounds::Unknown | Grounds::Silent => false,
+            Grounds::Known(Admitted::Released | Admitted::Adopted) | Grounds::Unknown(_) | Grounds::Silent => false,
             Grounds::Known(_) => true,
         };
         if by_sidecar && admission.waited {
-            self.admitted.insert(uid(admission.pod), Said::of(admission.pod).called());
+            self.admitted.insert(PodInfo::of(admission.pod).key(), PodInfo::of(admission.pod).full_name());
         }
         Ok(())
     }

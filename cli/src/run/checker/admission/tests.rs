@@ -320,7 +320,7 @@ fn a_recorded_entitlement_that_its_inputs_do_not_give_is_found() {
             "\"gone\" was entitled to 1 nvidia.com/gpu; its inputs know no such pool"
         ]
     );
-    assert!(super::recomputed("{}", &super::Record::default()).unwrap_err().starts_with("capacity: "));
+    assert!(super::recomputed("{}", &weir_api::pod::Decision::default()).unwrap_err().starts_with("capacity: "));
 }
 
 #[test]
