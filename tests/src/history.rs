@@ -16,7 +16,7 @@ use weir_local::every_state;
 
 /// One thing that the watch told.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum WatchEvent {
     /// A node is new or changed.
     Node(Node),
     /// A node is gone; this is how it last was.
@@ -34,7 +34,7 @@ pub struct Record {
     pub pods: BTreeMap<String, Pod>,
     /// The nodes that exist, by name.
     pub nodes: BTreeMap<String, Node>,
-    told: Vec<Told>,
+    told: Vec<WatchEvent>,
     /// How many watches have told what was there when they began.
     begun: usize,
 }
@@ -55,8 +55,8 @@ impl History {
         let pods = watcher(Api::<Pod>::namespaced(client.clone(), namespace), every_state());
         let nodes = watcher(Api::<Node>::all(client.clone()), every_state());
         let mut events = stream::select(
-            pods.map_ok(|event| Told::of(event, Told::Pod, Told::PodGone)).boxed(),
-            nodes.map_ok(|event| Told::of(event, Told::Node, Told::NodeGone)).boxed(),
+            pods.map_ok(|event| WatchEvent::of(event, WatchEvent::Pod, WatchEvent::PodGone)).boxed(),
+            nodes.map_ok(|event| WatchEvent::of(event, WatchEvent::Node, WatchEvent::NodeGone)).boxed(),
         );
         let (tell, mut record) = watch::channel(Record::default());
         let feed = tokio::spawn(async move {
@@ -103,16 +103,16 @@ impl Drop for History {
 
 /// What an event of a watch comes to: something told, or that all that was there has been told.
 enum Event {
-    Told(Box<Told>),
+    Changed(Box<WatchEvent>),
     Begun,
     Nothing,
 }
 
-impl Told {
+impl WatchEvent {
     fn of<T>(event: watcher::Event<T>, seen: fn(T) -> Self, gone: fn(T) -> Self) -> Event {
         match event {
-            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => Event::Told(Box::new(seen(object))),
-            watcher::Event::Delete(object) => Event::Told(Box::new(gone(object))),
+            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => Event::Changed(Box::new(seen(object))),
+            watcher::Event::Delete(object) => Event::Changed(Box::new(gone(object))),
             watcher::Event::InitDone => Event::Begun,
             watcher::Event::Init => Event::Nothing,
         }
@@ -131,7 +131,7 @@ impl Told {
 impl Record {
     /// Everything that was told, in the order in which it happened.
     #[must_use]
-    pub fn in_order(&self) -> Vec<&Told> {
+    pub fn in_order(&self) -> Vec<&WatchEvent> {
         let mut told: Vec<_> = self.told.iter().collect();
         told.sort_by_key(|told| told.revision());
         told
@@ -151,15 +151,15 @@ impl Record {
 
     fn take(&mut self, event: Event) {
         let told = match event {
-            Event::Told(told) => *told,
+            Event::Changed(told) => *told,
             Event::Begun => return self.begun += 1,
             Event::Nothing => return,
         };
         match &told {
-            Told::Node(node) => drop(self.nodes.insert(node.name_any(), node.clone())),
-            Told::NodeGone(node) => drop(self.nodes.remove(&node.name_any())),
-            Told::Pod(pod) => drop(self.pods.insert(pod.name_any(), pod.clone())),
-            Told::PodGone(pod) => drop(self.pods.remove(&pod.name_any())),
+            WatchEvent::Node(node) => drop(self.nodes.insert(node.name_any(), node.clone())),
+            WatchEvent::NodeGone(node) => drop(self.nodes.remove(&node.name_any())),
+            WatchEvent::Pod(pod) => drop(self.pods.insert(pod.name_any(), pod.clone())),
+            WatchEvent::PodGone(pod) => drop(self.pods.remove(&pod.name_any())),
         }
         self.told.push(told);
     }

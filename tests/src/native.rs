@@ -21,7 +21,7 @@ use weir_placement::sku::{self, SpecialHardware, SpecialHardwareList, SpecialMod
 
 pub use scores::{Load, Scores};
 
-use crate::history::{Record, Told, bound_to, refusal};
+use crate::history::{Record, WatchEvent, bound_to, refusal};
 use crate::objects::GPU;
 use view::{SeenNode, SeenPod};
 use world::World;
@@ -85,10 +85,10 @@ impl Native {
         let mut comparison = Comparison::default();
         for told in record.in_order() {
             match told {
-                Told::Node(node) => drop(world.nodes.insert(node.name_any(), node)),
-                Told::NodeGone(node) => drop(world.nodes.remove(&node.name_any())),
-                Told::PodGone(pod) => drop(world.pods.remove(&pod.name_any())),
-                Told::Pod(pod) => {
+                WatchEvent::Node(node) => drop(world.nodes.insert(node.name_any(), node)),
+                WatchEvent::NodeGone(node) => drop(world.nodes.remove(&node.name_any())),
+                WatchEvent::PodGone(pod) => drop(world.pods.remove(&pod.name_any())),
+                WatchEvent::Pod(pod) => {
                     let before = world.pods.get(&pod.name_any()).copied();
                     if let Some(wrong) = self.decide_again(&world, before, pod)? {
                         comparison.decisions += 1;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use weir_cli::run::checker::{Checker, GpuHosts};
 use weir_local::{Cluster, Identity, Scheduler};
 
-use crate::history::{History, Record, Told, bound_to, refusal};
+use crate::history::{History, Record, WatchEvent, bound_to, refusal};
 use crate::install::apply_object;
 use crate::native::Native;
 use crate::objects::{NodeOf, PodOf};
@@ -313,9 +313,9 @@ fn differences(native: &Native, record: &Record) -> Result<Vec<String>> {
     let mut checker = Checker::new(vec![Box::new(GpuHosts::default())]);
     for told in record.in_order() {
         let violations = match told {
-            Told::Node(node) => checker.node_seen(node),
-            Told::Pod(pod) => checker.pod_seen(pod),
-            Told::NodeGone(_) | Told::PodGone(_) => Vec::new(),
+            WatchEvent::Node(node) => checker.node_seen(node),
+            WatchEvent::Pod(pod) => checker.pod_seen(pod),
+            WatchEvent::NodeGone(_) | WatchEvent::PodGone(_) => Vec::new(),
         };
         found.extend(violations.iter().map(|violation| format!("a promise was broken: {violation}")));
     }

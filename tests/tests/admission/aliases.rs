@@ -9,7 +9,7 @@ use weir_local::{Checkout, Scheduler};
 use weir_tests::install::apply;
 use weir_tests::setup::Setup;
 
-use crate::row::{PodOf, Row, grounds, pod};
+use crate::namespace::{PodOf, TestNamespace, grounds, pod};
 use crate::world::World;
 
 const LABEL: &str = "gpu-node-label-model";
@@ -34,9 +34,9 @@ async fn one_host_of_each() -> (World, Scheduler) {
 }
 
 /// Creates a pod and returns it once it was admitted within its pool's entitlement and placed.
-async fn placed(row: &Row<'_>, name: &str, pod: PodOf) -> Pod {
-    row.create(pod.pool("research")).await;
-    let placed = row.until_pod(name, "it is placed", |pod| host(pod).is_some()).await;
+async fn placed(ns: &TestNamespace<'_>, name: &str, pod: PodOf) -> Pod {
+    ns.create(pod.pool("research")).await;
+    let placed = ns.until_pod(name, "it is placed", |pod| host(pod).is_some()).await;
     assert_eq!(grounds(&placed), Some("WithinEntitlement"), "{name}");
     placed
 }
@@ -44,26 +44,26 @@ async fn placed(row: &Row<'_>, name: &str, pod: PodOf) -> Pod {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_names_an_alias_is_admitted_and_runs_on_that_model_only() {
     let (world, scheduler) = one_host_of_each().await;
-    let row = world.row("team").await;
+    let ns = world.namespace("team").await;
     let reserved = |name: &str| json!({ "name": name, "reservation": "8" });
     let resources = json!([reserved("cpu"), reserved(GPUS), reserved("sku.weir.dev/V100M32")]);
-    row.pool("research", json!({ "resources": resources })).await;
+    ns.pool("research", json!({ "resources": resources })).await;
 
-    let by_selector = placed(&row, "by-selector", pod("by-selector").model("V100_32GB").asks(GPUS, "4")).await;
+    let by_selector = placed(&ns, "by-selector", pod("by-selector").model("V100_32GB").asks(GPUS, "4")).await;
     assert_eq!((selected(&by_selector), host(&by_selector)), (Some("V100M32"), Some("v100")));
     // Packing would have it beside the other one.
-    let general = placed(&row, "general", pod("general").asks(GPUS, "4")).await;
+    let general = placed(&ns, "general", pod("general").asks(GPUS, "4")).await;
     assert_eq!((selected(&general), host(&general)), (None, Some("t4")));
-    let by_affinity = placed(&row, "by-affinity", accepting(pod("by-affinity").asks(GPUS, "4"), "V100_32GB")).await;
+    let by_affinity = placed(&ns, "by-affinity", accepting(pod("by-affinity").asks(GPUS, "4"), "V100_32GB")).await;
     assert_eq!((accepted(&by_affinity), host(&by_affinity)), (Some("V100M32"), Some("v100")));
-    let without = placed(&row, "without", pod("without")).await;
+    let without = placed(&ns, "without", pod("without")).await;
     assert_eq!(host(&without), Some("cpu"));
 
     // Its host is full; 4 general GPUs and 8 of `G3` are free, and nothing for it.
-    row.create(pod("one-more").pool("research").model("V100_32GB")).await;
-    row.waits("one-more", "WaitingForQuota", "sku.weir.dev/V100M32").await;
-    row.delete("by-selector").await;
-    let one_more = row.until_pod("one-more", "it is placed", |pod| host(pod).is_some()).await;
+    ns.create(pod("one-more").pool("research").model("V100_32GB")).await;
+    ns.waits("one-more", "WaitingForQuota", "sku.weir.dev/V100M32").await;
+    ns.delete("by-selector").await;
+    let one_more = ns.until_pod("one-more", "it is placed", |pod| host(pod).is_some()).await;
     assert_eq!((selected(&one_more), host(&one_more)), (Some("V100M32"), Some("v100")));
     scheduler.stop().await.unwrap();
     world.end().await;

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use weir_local::Identity;
 use weir_tests::program::to_its_end;
 
-use crate::row::pod;
+use crate::namespace::pod;
 use crate::world::World;
 
 /// A program that `make build` built beside the tests.
@@ -39,24 +39,24 @@ async fn ask(world: &World, user: &str, words: &[&str]) -> Value {
 async fn kubectl_weir_shows_pools_and_queue_and_explains_pods_and_gangs() {
     let world = World::private("").await;
     world.node("n1", json!({}), json!({ "cpu": "8" })).await;
-    let row = world.row("team").await;
+    let ns = world.namespace("team").await;
     let cores = |parent: Option<&str>, reservation: &str| json!({ "parent": parent, "resources": [{ "name": "cpu", "reservation": reservation }] });
-    row.pool("org", cores(None, "6")).await;
-    row.pool("labs", cores(Some("org"), "4")).await;
-    row.pool("web", cores(Some("org"), "2")).await;
-    row.create(pod("runs").pool("labs").asks("cpu", "3")).await;
-    row.admitted("runs").await;
-    row.create(pod("member").pool("labs").gang("g", "2")).await;
-    row.waits("member", "WaitingForGang", "1 of 2 members are there").await;
-    row.create(pod("waits").pool("web").asks("cpu", "3")).await;
-    row.waits("waits", "ExceedsReservation", "asks for 3000 cpu").await;
-    let figures = |record: &crate::chronicle::Record| {
+    ns.pool("org", cores(None, "6")).await;
+    ns.pool("labs", cores(Some("org"), "4")).await;
+    ns.pool("web", cores(Some("org"), "2")).await;
+    ns.create(pod("runs").pool("labs").asks("cpu", "3")).await;
+    ns.admitted("runs").await;
+    ns.create(pod("member").pool("labs").gang("g", "2")).await;
+    ns.waits("member", "WaitingForGang", "1 of 2 members are there").await;
+    ns.create(pod("waits").pool("web").asks("cpu", "3")).await;
+    ns.waits("waits", "ExceedsReservation", "asks for 3000 cpu").await;
+    let figures = |record: &crate::history::Record| {
         let labs = record.pools.get("labs")?.status.as_ref()?;
         let usage = &labs.resources.iter().find(|resource| resource.name == "cpu")?.usage.0;
         (usage == "3" && labs.pending == 1).then_some(())
     };
-    row.until("the figures of pool labs are written", figures).await;
-    viewer(&row).await;
+    ns.until("the figures of pool labs are written", figures).await;
+    viewer(&ns).await;
 
     let pools = ask(&world, "viewer", &["pools"]).await;
     let all = pools["pools"].as_array().unwrap();
@@ -92,11 +92,11 @@ async fn kubectl_weir_shows_pools_and_queue_and_explains_pods_and_gangs() {
 }
 
 /// Somebody who may look at pods and events, as the cluster role `view` lets people do.
-async fn viewer(row: &crate::row::Row<'_>) {
+async fn viewer(ns: &crate::namespace::TestNamespace<'_>) {
     let rules =
         json!([{ "apiGroups": ["", "events.k8s.io"], "resources": ["pods", "events"], "verbs": ["get", "list"] }]);
     let role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": { "name": "looker" }, "rules": rules });
-    weir_tests::install::apply_object(&row.client, &serde_json::from_value(role).unwrap()).await.unwrap();
-    row.grant("looker", "viewer").await;
+    weir_tests::install::apply_object(&ns.client, &serde_json::from_value(role).unwrap()).await.unwrap();
+    ns.grant("looker", "viewer").await;
 }

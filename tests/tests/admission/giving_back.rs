@@ -25,7 +25,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::row::{PodOf, Row, condition, is_gated, pod, said};
+use crate::namespace::{PodOf, TestNamespace, condition, is_gated, pod, said};
 use crate::world::World;
 
 /// Evictions begin at once, and after two seconds above the entitlement.
@@ -37,13 +37,13 @@ pub(crate) const EAGER: &str = "cycle: {adoptionGrace: 0s, reclaimAfter: 2s, evi
 /// ├─ production  reserves 4
 /// └─ research    borrows; this stands in its preemption
 /// ```
-pub(crate) async fn two_pools<'w>(world: &'w World, preemption: Value) -> Row<'w> {
+pub(crate) async fn two_pools<'w>(world: &'w World, preemption: Value) -> TestNamespace<'w> {
     world.node("n1", json!({}), json!({ "cpu": "4" })).await;
     world.node("n2", json!({}), json!({ "cpu": "4" })).await;
-    let row = world.row("team").await;
-    row.pool_of("production", "4").await;
-    row.pool("research", json!({ "preemption": preemption })).await;
-    row
+    let ns = world.namespace("team").await;
+    ns.pool_of("production", "4").await;
+    ns.pool("research", json!({ "preemption": preemption })).await;
+    ns
 }
 
 /// A preemptible pod of research that asks for this many cores.
@@ -51,7 +51,7 @@ pub(crate) fn research(name: &str, cores: &str) -> PodOf {
     pod(name).pool("research").preemptible().asks("cpu", cores).with("terminationGracePeriodSeconds", json!(0))
 }
 
-impl Row<'_> {
+impl TestNamespace<'_> {
     /// Creates a pod of research, and lets it run on a node.
     pub(crate) async fn runs(&self, name: &str, node: &str, cores: &str) {
         self.create(research(name, cores)).await;
@@ -126,7 +126,7 @@ impl Row<'_> {
     /// Waits until a condition of a gang says this.
     pub(crate) async fn gang_says(&self, gang: &str, condition: &str, reason: &str) {
         let key = (self.namespace.clone(), gang.to_owned());
-        let says = |record: &crate::chronicle::Record| {
+        let says = |record: &crate::history::Record| {
             let conditions = &record.gangs.get(&key)?.status.as_ref()?.conditions;
             conditions.iter().any(|one| one.type_ == condition && one.reason == reason).then_some(())
         };
@@ -153,51 +153,51 @@ pub(crate) fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claimant_gets_one_whole_host_from_a_pool_above_its_entitlement_and_then_evictions_end() {
     let world = World::private(EAGER).await;
-    let row = two_pools(&world, json!({})).await;
+    let ns = two_pools(&world, json!({})).await;
     for (name, node) in [("r1", "n1"), ("r2", "n1"), ("r3", "n2"), ("r4", "n2")] {
-        row.runs(name, node, "2").await;
+        ns.runs(name, node, "2").await;
     }
-    row.claims("prod", "4").await;
-    row.admitted("prod").await;
-    let left = row.staying().await;
+    ns.claims("prod", "4").await;
+    ns.admitted("prod").await;
+    let left = ns.staying().await;
     let (first, second) = (names(["r1", "r2"]), names(["r3", "r4"]));
     assert!(left == first || left == second, "one whole host, not one pod of each: {left:?}");
     for name in first.union(&second).filter(|name| !left.contains(*name)) {
-        let (reason, sentence) = row.goes(name).await;
+        let (reason, sentence) = ns.goes(name).await;
         assert_eq!(reason, "Reclaimed");
         let expected = "pool \"research\" uses 8000 cpu and is entitled to 4000; the room goes to pod team/prod";
         assert!(sentence.starts_with(expected), "{sentence}");
     }
     // The same demand again is above what production is entitled to: nobody goes for it.
-    row.claims("more", "4").await;
-    row.until_pod("more", "it waits for its own pool", |pod| condition(pod).is_some()).await;
-    assert_eq!(row.staying().await, left);
+    ns.claims("more", "4").await;
+    ns.until_pod("more", "it waits for its own pool", |pod| condition(pod).is_some()).await;
+    assert_eq!(ns.staying().await, left);
     world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notice_can_be_taken_back_and_a_leader_killed_between_reason_and_eviction_is_carried_on() {
     let world = World::private(EAGER).await;
-    let row = two_pools(&world, json!({ "notice": "6s" })).await;
-    row.runs("r1", "n1", "4").await;
-    row.runs("r2", "n2", "4").await;
-    row.claims("prod", "4").await;
-    let given = |record: &crate::chronicle::Record| record.past().any(|pod| preempted(pod).is_some()).then_some(());
-    row.until("somebody is given notice", given).await;
-    row.delete("prod").await;
-    row.somebody_stays("NotNeeded", "").await;
-    assert_eq!(row.staying().await.len(), 2);
+    let ns = two_pools(&world, json!({ "notice": "6s" })).await;
+    ns.runs("r1", "n1", "4").await;
+    ns.runs("r2", "n2", "4").await;
+    ns.claims("prod", "4").await;
+    let given = |record: &crate::history::Record| record.past().any(|pod| preempted(pod).is_some()).then_some(());
+    ns.until("somebody is given notice", given).await;
+    ns.delete("prod").await;
+    ns.somebody_stays("NotNeeded", "").await;
+    assert_eq!(ns.staying().await.len(), 2);
 
-    row.claims("again", "4").await;
-    row.is_served("again").await;
-    let first = |record: &crate::chronicle::Record| Some(record.round.as_ref()?.spec.victims.first()?.name.clone());
-    let recorded = row.until("a victim is recorded", first).await;
-    row.until_pod(&recorded, "the reason stands on it", |pod| preempted(pod).is_some_and(|it| it.0)).await;
+    ns.claims("again", "4").await;
+    ns.is_served("again").await;
+    let first = |record: &crate::history::Record| Some(record.round.as_ref()?.spec.victims.first()?.name.clone());
+    let recorded = ns.until("a victim is recorded", first).await;
+    ns.until_pod(&recorded, "the reason stands on it", |pod| preempted(pod).is_some_and(|it| it.0)).await;
     world.kill_sidecar("a").await;
-    assert_eq!(row.staying().await.len(), 2, "killed before the eviction");
+    assert_eq!(ns.staying().await.len(), 2, "killed before the eviction");
     world.run_sidecar("b", EAGER).await.unwrap();
-    row.admitted("again").await;
-    let left = row.staying().await;
+    ns.admitted("again").await;
+    let left = ns.staying().await;
     assert!(left.len() == 1 && !left.contains(&recorded), "{left:?} and not {recorded}");
     world.end().await;
 }
@@ -205,36 +205,36 @@ async fn a_notice_can_be_taken_back_and_a_leader_killed_between_reason_and_evict
 #[tokio::test(flavor = "multi_thread")]
 async fn budgets_hold_and_a_gang_goes_whole_or_not_at_all() {
     let world = World::private(EAGER).await;
-    let row = two_pools(&world, json!({})).await;
+    let ns = two_pools(&world, json!({})).await;
     // A gang that a budget keeps together on n1; on n2 one pod under two budgets and one under none.
     for name in ["g1", "g2"] {
-        row.create(research(name, "2").gang("train", "2").labelled("app", "train")).await;
+        ns.create(research(name, "2").gang("train", "2").labelled("app", "train")).await;
     }
-    row.bind("g1", "n1").await;
-    row.bind("g2", "n1").await;
-    row.create(research("twice", "2").labelled("app", "twice")).await;
-    row.bind("twice", "n2").await;
-    row.runs("free", "n2", "2").await;
-    row.budget("train", "train", 1, 1).await;
-    row.budget("twice-a", "twice", 0, 1).await;
-    row.budget("twice-b", "twice", 0, 1).await;
-    row.claims("half", "2").await;
-    row.admitted("half").await;
-    assert_eq!(row.staying().await, names(["g1", "g2", "twice"]));
-    row.bind("half", "n2").await;
+    ns.bind("g1", "n1").await;
+    ns.bind("g2", "n1").await;
+    ns.create(research("twice", "2").labelled("app", "twice")).await;
+    ns.bind("twice", "n2").await;
+    ns.runs("free", "n2", "2").await;
+    ns.budget("train", "train", 1, 1).await;
+    ns.budget("twice-a", "twice", 0, 1).await;
+    ns.budget("twice-b", "twice", 0, 1).await;
+    ns.claims("half", "2").await;
+    ns.admitted("half").await;
+    assert_eq!(ns.staying().await, names(["g1", "g2", "twice"]));
+    ns.bind("half", "n2").await;
 
     // Nobody is left whom all budgets allow to go.
-    row.claims("rest", "2").await;
-    row.until_pod("rest", "it waits", |pod| condition(pod).is_some()).await;
+    ns.claims("rest", "2").await;
+    ns.until_pod("rest", "it waits", |pod| condition(pod).is_some()).await;
     // The budget changes, and now all of the gang may go.
-    let budgets: Api<PodDisruptionBudget> = Api::namespaced(row.client.clone(), "team");
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(ns.client.clone(), "team");
     let loose = Patch::Merge(json!({ "spec": { "minAvailable": 0 } }));
     budgets.patch("train", &PatchParams::default(), &loose).await.unwrap();
-    row.admitted("rest").await;
+    ns.admitted("rest").await;
     // One of the two makes room enough; the other follows, because a gang goes whole.
-    row.gone("g1").await;
-    row.gone("g2").await;
-    assert_eq!(row.staying().await, names(["twice"]));
+    ns.gone("g1").await;
+    ns.gone("g2").await;
+    assert_eq!(ns.staying().await, names(["twice"]));
     world.end().await;
 }
 
@@ -242,35 +242,35 @@ async fn budgets_hold_and_a_gang_goes_whole_or_not_at_all() {
 async fn a_draining_pool_and_pods_without_a_place_lose_theirs_and_owners_back_off() {
     let shorter = "cycle: {placementTimeout: 4s, schedulerPatience: 6s, backOffFirst: 20s, ";
     let world = World::private(&EAGER.replace("cycle: {", shorter)).await;
-    let row = two_pools(&world, json!({})).await;
-    row.runs("drained", "n1", "1").await;
-    row.change_pool("research", json!({ "state": "Drain" })).await;
-    assert_eq!(row.goes("drained").await.0, "Drained");
+    let ns = two_pools(&world, json!({})).await;
+    ns.runs("drained", "n1", "1").await;
+    ns.change_pool("research", json!({ "state": "Drain" })).await;
+    assert_eq!(ns.goes("drained").await.0, "Drained");
 
     // A gang that is admitted and finds no place, while the scheduler shows signs of life.
-    let owners: Api<ConfigMap> = Api::namespaced(row.client.clone(), "team");
+    let owners: Api<ConfigMap> = Api::namespaced(ns.client.clone(), "team");
     let owner = serde_json::from_value(json!({ "metadata": { "name": "owner" } })).unwrap();
     let owner = owners.create(&PostParams::default(), &owner).await.unwrap();
-    row.scheduler_lives(&owner).await;
+    ns.scheduler_lives(&owner).await;
     let member = |name: &str| pod(name).pool("production").gang("late", "2").owned_by(&owner);
-    row.create(member("l1").with("terminationGracePeriodSeconds", json!(0))).await;
-    row.create(member("l2").with("terminationGracePeriodSeconds", json!(0))).await;
-    row.bind("l1", "n1").await;
-    let (word, sentence) = row.goes("l2").await;
+    ns.create(member("l1").with("terminationGracePeriodSeconds", json!(0))).await;
+    ns.create(member("l2").with("terminationGracePeriodSeconds", json!(0))).await;
+    ns.bind("l1", "n1").await;
+    let (word, sentence) = ns.goes("l2").await;
     assert_eq!(word, "PlacementTimeout");
     assert!(sentence.contains("1 of 2 placed"), "{sentence}");
-    assert_eq!(row.goes("l1").await.0, "PlacementTimeout", "it never ran whole, so it goes whole");
-    row.event("ConfigMap", "owner", "PlacementTimeout", "1 of 2 placed").await;
-    let gone = |record: &crate::chronicle::Record| {
+    assert_eq!(ns.goes("l1").await.0, "PlacementTimeout", "it never ran whole, so it goes whole");
+    ns.event("ConfigMap", "owner", "PlacementTimeout", "1 of 2 placed").await;
+    let gone = |record: &crate::history::Record| {
         (!record.gangs.contains_key(&("team".to_owned(), "late".to_owned()))).then_some(())
     };
-    row.until("the gang is gone", gone).await;
+    ns.until("the gang is gone", gone).await;
 
     // Its controller makes them again at once; they wait longer than it takes to see why.
-    row.create(member("l3")).await;
-    row.create(member("l4")).await;
+    ns.create(member("l3")).await;
+    ns.create(member("l4")).await;
     let backs_off = |pod: &Pod| condition(pod).is_some_and(|(_, reason, _)| reason == "PlacementTimeout");
-    let again = row.until_pod("l3", "its owner backs off", backs_off).await;
+    let again = ns.until_pod("l3", "its owner backs off", backs_off).await;
     assert!(is_gated(&again));
     world.end().await;
 }
@@ -278,12 +278,12 @@ async fn a_draining_pool_and_pods_without_a_place_lose_theirs_and_owners_back_of
 #[tokio::test(flavor = "multi_thread")]
 async fn without_enforcement_it_is_said_who_would_have_been_evicted_and_nobody_is() {
     let world = World::private(&format!("{EAGER}\nenforce: false")).await;
-    let row = two_pools(&world, json!({})).await;
-    row.runs("r1", "n1", "4").await;
-    row.runs("r2", "n2", "4").await;
-    row.claims("prod", "4").await;
-    row.admitted("prod").await;
-    row.somebody_stays("NotEnforced", "it would have been evicted: pool \"research\" uses 8000 cpu").await;
-    assert_eq!(row.staying().await.len(), 2);
+    let ns = two_pools(&world, json!({})).await;
+    ns.runs("r1", "n1", "4").await;
+    ns.runs("r2", "n2", "4").await;
+    ns.claims("prod", "4").await;
+    ns.admitted("prod").await;
+    ns.somebody_stays("NotEnforced", "it would have been evicted: pool \"research\" uses 8000 cpu").await;
+    assert_eq!(ns.staying().await.len(), 2);
     world.end().await;
 }

@@ -13,13 +13,13 @@ use tokio::sync::SemaphorePermit;
 use weir_local::{Checkout, Cluster, Identity, Options, Programs, Progress};
 use weir_tests::sidecar::{self, Sidecar};
 
-use crate::chronicle::{Chronicle, PATIENCE};
-use crate::row::Row;
+use crate::history::{History, PATIENCE};
+use crate::namespace::TestNamespace;
 
 /// A control plane, its sidecars, and what its watches told from the start.
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
-    pub(crate) chronicle: Chronicle,
+    pub(crate) history: History,
     sidecars: Mutex<BTreeMap<String, Arc<Sidecar>>>,
     /// As many private ones as the machine bears.
     _room: Option<SemaphorePermit<'static>>,
@@ -70,8 +70,8 @@ impl World {
         let cluster = Cluster::start(&programs, Options::default()).await.unwrap();
         let client = cluster.client();
         sidecar::install(&client).await.unwrap();
-        let chronicle = Chronicle::begin(&client).await;
-        Self { cluster, chronicle, sidecars: Mutex::default(), _room: room }
+        let history = History::begin(&client).await;
+        Self { cluster, history, sidecars: Mutex::default(), _room: room }
     }
 
     /// A client that may do anything, for one test: its connections end with the test's runtime.
@@ -113,8 +113,8 @@ impl World {
     }
 
     /// A namespace of the test's own, with the words that tests are written in.
-    pub(crate) async fn row(&self, namespace: &str) -> Row<'_> {
-        Row::begin(self, namespace).await
+    pub(crate) async fn namespace(&self, namespace: &str) -> TestNamespace<'_> {
+        TestNamespace::begin(self, namespace).await
     }
 
     /// A ready node that can allocate this.
@@ -172,9 +172,9 @@ impl World {
 
     /// Judges what was told of a namespace, or of all.
     pub(crate) async fn judge(&self, namespace: Option<&str>) {
-        let kept = self.chronicle.until(|record| record.broken(namespace).is_empty().then_some(()));
+        let kept = self.history.until(|record| record.broken(namespace).is_empty().then_some(()));
         if kept.await.is_none() {
-            let broken = self.chronicle.now(|record| record.broken(namespace));
+            let broken = self.history.now(|record| record.broken(namespace));
             panic!("promises were broken: {broken:#?}\n{}", self.logs());
         }
         for sidecar in self.sidecars() {

@@ -17,7 +17,7 @@ use tokio::process::Command;
 use weir_api::names;
 use weir_local::{Checkout, Identity};
 use weir_packer::{Settings, pack};
-use weir_tests::history::{Told, bound_to};
+use weir_tests::history::{WatchEvent, bound_to};
 use weir_tests::install::apply;
 use weir_tests::objects::{node, pod};
 use weir_tests::program::{Ended, Sandbox, to_its_end};
@@ -263,7 +263,7 @@ async fn swaps_and_changes_of_the_configuration_under_load_lose_no_pod_and_no_cy
     let mut bound = BTreeMap::new();
     let mut last = 0;
     for told in record.in_order() {
-        let Told::Pod(pod) = told else { continue };
+        let WatchEvent::Pod(pod) = told else { continue };
         let Some(node) = bound_to(pod) else { continue };
         let version = placed_by(pod, &digests)?;
         let name = pod.metadata.name.clone().unwrap_or_default();

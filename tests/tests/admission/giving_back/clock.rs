@@ -14,8 +14,8 @@ use weir_tests::install::apply;
 use weir_tests::setup::Setup;
 
 use super::preempted;
-use crate::chronicle::Record;
-use crate::row::{Row, condition, is_gated, pod};
+use crate::history::Record;
+use crate::namespace::{TestNamespace, condition, is_gated, pod};
 use crate::world::World;
 
 /// How long a pod may stay without a place here.
@@ -27,8 +27,8 @@ async fn scheduler(world: &World) -> Scheduler {
     Setup::shipped().unwrap().start(&world.cluster).await.unwrap()
 }
 
-async fn owner(row: &Row<'_>) -> ConfigMap {
-    let owners: Api<ConfigMap> = Api::namespaced(row.client.clone(), &row.namespace);
+async fn owner(ns: &TestNamespace<'_>) -> ConfigMap {
+    let owners: Api<ConfigMap> = Api::namespaced(ns.client.clone(), &ns.namespace);
     let owner = serde_json::from_value(json!({ "metadata": { "name": "owner" } })).unwrap();
     owners.create(&PostParams::default(), &owner).await.unwrap()
 }
@@ -42,12 +42,12 @@ async fn a_scheduler_that_stands_still_kills_nobody_and_one_that_works_gives_bac
     let world = World::private("cycle: {adoptionGrace: 0s, placementTimeout: 6s, schedulerPatience: 3s}").await;
     let scheduler = scheduler(&world).await;
     world.node("n1", json!({}), json!({ "cpu": "64" })).await;
-    let row = world.row("team").await;
-    row.pool_of("research", "64").await;
-    let owner = owner(&row).await;
+    let ns = world.namespace("team").await;
+    ns.pool_of("research", "64").await;
+    let owner = owner(&ns).await;
     let of = |name: &str| pod(name).pool("research").owned_by(&owner);
-    row.create(of("before")).await;
-    row.until_pod("before", "it is bound", is_bound).await;
+    ns.create(of("before")).await;
+    ns.until_pod("before", "it is bound", is_bound).await;
 
     let signal = |signal| {
         let id = Pid::from_raw(i32::try_from(scheduler.process().id()).unwrap()).unwrap();
@@ -56,40 +56,40 @@ async fn a_scheduler_that_stands_still_kills_nobody_and_one_that_works_gives_bac
     signal(Signal::STOP);
     // One that only waits for the scheduler, and one that no scheduler can place: it wants to be beside somebody
     // who is not there, which admission leaves to the scheduler (B6).
-    row.create(of("late")).await;
+    ns.create(of("late")).await;
     let beside = json!({ "podAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": [
         { "labelSelector": { "matchLabels": { "app": "nobody" } }, "topologyKey": "kubernetes.io/hostname" }] } });
-    row.create(of("nowhere").with("affinity", beside)).await;
-    row.admitted("late").await;
-    row.admitted("nowhere").await;
+    ns.create(of("nowhere").with("affinity", beside)).await;
+    ns.admitted("late").await;
+    ns.admitted("nowhere").await;
     // It is time itself that is waited for: twice what would kill both.
     tokio::time::sleep(PLACEMENT_TIMEOUT * 2).await;
-    row.create(of("proof")).await;
-    row.admitted("proof").await;
+    ns.create(of("proof")).await;
+    ns.admitted("proof").await;
     let spoken_of = |record: &Record| record.past().filter(|pod| preempted(pod).is_some()).count();
-    assert_eq!(world.chronicle.now(spoken_of), 0, "the sidecar decides, and has not thought of killing anybody");
+    assert_eq!(world.history.now(spoken_of), 0, "the sidecar decides, and has not thought of killing anybody");
 
     signal(Signal::CONT);
-    row.until_pod("late", "it is bound", is_bound).await;
-    row.until_pod("proof", "it is bound", is_bound).await;
+    ns.until_pod("late", "it is bound", is_bound).await;
+    ns.until_pod("proof", "it is bound", is_bound).await;
     // From here on the scheduler shows that it works: a pod that it places at each second.
-    let key = (row.namespace.clone(), "nowhere".to_owned());
+    let key = (ns.namespace.clone(), "nowhere".to_owned());
     for at in 0..60 {
-        if world.chronicle.now(|record| !record.pods.contains_key(&key)) {
+        if world.history.now(|record| !record.pods.contains_key(&key)) {
             break;
         }
         let name = format!("sign-{at}");
-        row.create(of(&name)).await;
-        row.until_pod(&name, "it is bound", is_bound).await;
+        ns.create(of(&name)).await;
+        ns.until_pod(&name, "it is bound", is_bound).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let (word, sentence) = row.goes("nowhere").await;
+    let (word, sentence) = ns.goes("nowhere").await;
     assert_eq!(word, "PlacementTimeout");
     assert!(sentence.ends_with("0 of 1 placed: killed to give the resources back"), "{sentence}");
-    row.event("ConfigMap", "owner", "PlacementTimeout", "pod nowhere: admitted and not placed for").await;
+    ns.event("ConfigMap", "owner", "PlacementTimeout", "pod nowhere: admitted and not placed for").await;
     let others =
         |record: &Record| record.past().filter(|pod| preempted(pod).is_some() && pod.name_any() != "nowhere").count();
-    assert_eq!(world.chronicle.now(others), 0);
+    assert_eq!(world.history.now(others), 0);
     world.end().await;
 }
 
@@ -98,8 +98,8 @@ async fn a_job_hears_that_its_gang_found_no_place_the_gang_says_so_and_its_new_p
     let shorter = "cycle: {adoptionGrace: 0s, placementTimeout: 2s, schedulerPatience: 6s, backOffFirst: 600s}";
     let world = World::private(shorter).await;
     world.node("n1", json!({}), json!({ "cpu": "4" })).await;
-    let row = world.row("team").await;
-    row.pool_of("research", "4").await;
+    let ns = world.namespace("team").await;
+    ns.pool_of("research", "4").await;
     let template = json!({
         "metadata": { "labels": { "gang-member": "train" },
             "annotations": { "weir.dev/pool": "research", "number-gang-members": "2" } },
@@ -107,28 +107,28 @@ async fn a_job_hears_that_its_gang_found_no_place_the_gang_says_so_and_its_new_p
             "resources": { "requests": { "cpu": "1" } } }] } });
     let job = json!({ "metadata": { "name": "nightly" }, "spec": { "parallelism": 2, "completions": 2,
         "backoffLimit": 6, "template": template } });
-    let jobs: Api<Job> = Api::namespaced(row.client.clone(), "team");
+    let jobs: Api<Job> = Api::namespaced(ns.client.clone(), "team");
     jobs.create(&PostParams::default(), &serde_json::from_value(job).unwrap()).await.unwrap();
     let of_job = |record: &Record, holds: fn(&Pod) -> bool| {
         let pods = record.pods.values().filter(|pod| pod.name_any().starts_with("nightly-") && holds(pod));
         pods.map(|pod| pod.uid().unwrap()).collect::<Vec<_>>()
     };
-    let admitted = |record: &Record| Some(of_job(record, crate::row::is_admitted)).filter(|pods| pods.len() == 2);
-    let first = row.until("both pods of the job are admitted", admitted).await;
-    row.scheduler_lives(&owner(&row).await).await;
-    row.event("Job", "nightly", "PlacementTimeout", "0 of 2 placed: killed to give the resources back").await;
+    let admitted = |record: &Record| Some(of_job(record, crate::namespace::is_admitted)).filter(|pods| pods.len() == 2);
+    let first = ns.until("both pods of the job are admitted", admitted).await;
+    ns.scheduler_lives(&owner(&ns).await).await;
+    ns.event("Job", "nightly", "PlacementTimeout", "0 of 2 placed: killed to give the resources back").await;
     // The Job makes both again, and they wait.
     let backs_off = |pod: &Pod| {
         is_gated(pod)
             && condition(pod)
                 .is_some_and(|(_, why, text)| why == "PlacementTimeout" && text.contains("its owner may try again"))
     };
-    let again = row
+    let again = ns
         .until("both are made again and back off", |record| {
             Some(of_job(record, backs_off)).filter(|pods| pods.len() == 2)
         })
         .await;
     assert!(again.iter().all(|uid| !first.contains(uid)));
-    row.gang_says("train", "weir.dev/Admitted", "PlacementTimeout").await;
+    ns.gang_says("train", "weir.dev/Admitted", "PlacementTimeout").await;
     world.end().await;
 }

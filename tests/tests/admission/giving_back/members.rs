@@ -13,8 +13,8 @@ use serde_json::json;
 use weir_cli::run::checker::admission::is_evicted;
 
 use super::{EAGER, preempted, research, two_pools};
-use crate::chronicle::Record;
-use crate::row::{Row, grounds};
+use crate::history::Record;
+use crate::namespace::{TestNamespace, grounds};
 use crate::world::World;
 
 /// So many that there is a middle to act in.
@@ -28,10 +28,10 @@ fn members() -> impl Iterator<Item = String> {
     (0..MEMBERS).map(member)
 }
 
-impl Row<'_> {
+impl TestNamespace<'_> {
     /// A gang that fills one host, each member under label `app: train` and as `shaped`; what runs on the other
     /// host may not go, so that a claimant of a whole host is a claimant of this one.
-    async fn gang_fills_a_host(&self, shaped: fn(crate::row::PodOf) -> crate::row::PodOf) {
+    async fn gang_fills_a_host(&self, shaped: fn(crate::namespace::PodOf) -> crate::namespace::PodOf) {
         self.create(research("other", "4").labelled("app", "other")).await;
         self.bind("other", "n2").await;
         self.budget("other", "other", 1, 0).await;
@@ -43,7 +43,7 @@ impl Row<'_> {
         }
     }
 
-    fn member(&self, name: &str) -> crate::row::PodOf {
+    fn member(&self, name: &str) -> crate::namespace::PodOf {
         research(name, "100m").gang("train", &MEMBERS.to_string()).labelled("app", "train")
     }
 
@@ -76,13 +76,13 @@ impl Row<'_> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_killed_between_the_evictions_of_two_members_evicts_nobody_twice_and_the_rest_follows() {
     let world = World::private(EAGER).await;
-    let row = two_pools(&world, json!({})).await;
+    let ns = two_pools(&world, json!({})).await;
     // Whoever was evicted stays to be seen, so that a second eviction would be one more that is taken.
-    row.gang_fills_a_host(|member| member.held()).await;
-    row.claims("prod", "4").await;
-    row.first_is_evicted().await;
+    ns.gang_fills_a_host(|member| member.held()).await;
+    ns.claims("prod", "4").await;
+    ns.first_is_evicted().await;
     world.kill_sidecar("a").await;
-    let stay = row.there().await.iter().filter(|(_, evicted)| !evicted).count();
+    let stay = ns.there().await.iter().filter(|(_, evicted)| !evicted).count();
     assert!(stay > 0, "it was killed too late to show anything");
     println!("killed when {stay} of {MEMBERS} members had still to go");
 
@@ -91,17 +91,17 @@ async fn a_leader_killed_between_the_evictions_of_two_members_evicts_nobody_twic
         let evicted: BTreeSet<Option<String>> = record.past().filter(|pod| is_evicted(pod)).map(Pod::uid).collect();
         (evicted.len() == MEMBERS).then_some(())
     };
-    row.until("all members are evicted", all).await;
-    row.gang_says("train", "weir.dev/Preempted", "Reclaimed").await;
+    ns.until("all members are evicted", all).await;
+    ns.gang_says("train", "weir.dev/Preempted", "Reclaimed").await;
     for name in members() {
-        row.change(&name, json!({ "metadata": { "finalizers": null } })).await;
+        ns.change(&name, json!({ "metadata": { "finalizers": null } })).await;
     }
-    row.admitted("prod").await;
+    ns.admitted("prod").await;
     let taken = ["apiserver_request_total{", "subresource=\"eviction\"", "code=\"201\""];
     // What was under way when its leader was killed may be carried out and count as a request that was given up.
     let counted = world.api_server_counts(&taken).await;
     assert!(counted <= 40.0, "{counted} evictions of 40 members");
-    assert_eq!(row.staying().await, super::names(["other"]));
+    assert_eq!(ns.staying().await, super::names(["other"]));
     world.end().await;
 }
 
@@ -109,45 +109,45 @@ async fn a_leader_killed_between_the_evictions_of_two_members_evicts_nobody_twic
 async fn a_budget_that_turns_tight_between_two_members_ends_the_plan_and_those_who_are_gone_rejoin_singly() {
     // The lease outlives the time for which the sidecar stands still here.
     let world = World::private("cycle: {adoptionGrace: 0s, reclaimAfter: 2s, evictionRetry: 4s}").await;
-    let row = two_pools(&world, json!({})).await;
-    row.gang_fills_a_host(|member| member).await;
-    row.budget("train", "train", 0, 40).await;
-    row.claims("prod", "4").await;
-    row.first_is_evicted().await;
+    let ns = two_pools(&world, json!({})).await;
+    ns.gang_fills_a_host(|member| member).await;
+    ns.budget("train", "train", 0, 40).await;
+    ns.claims("prod", "4").await;
+    ns.first_is_evicted().await;
     let sidecar = world.sidecar("a");
     let signal = |signal| {
         let id = Pid::from_raw(i32::try_from(sidecar.process().id()).unwrap()).unwrap();
         kill_process(id, signal).unwrap();
     };
     signal(Signal::STOP);
-    row.budget_allows("train", MEMBERS, 0).await;
-    let left: BTreeSet<String> = row.there().await.into_iter().map(|(name, _)| name).collect();
+    ns.budget_allows("train", MEMBERS, 0).await;
+    let left: BTreeSet<String> = ns.there().await.into_iter().map(|(name, _)| name).collect();
     let gone: Vec<String> = members().filter(|name| !left.contains(name)).collect();
     assert!(!gone.is_empty() && !left.is_empty(), "it stood still too late to show anything");
     println!("the budget turned tight when {} of {MEMBERS} members were gone", gone.len());
     signal(Signal::CONT);
 
     // Tried again for a while, one member is refused for good, and all the others need not go either.
-    row.somebody_stays("Refused", "it stays: Cannot evict pod as it would violate the pod's disruption budget").await;
+    ns.somebody_stays("Refused", "it stays: Cannot evict pod as it would violate the pod's disruption budget").await;
     let set_back = |record: &Record| {
         let stays = |name: &String| {
-            let pod = record.pods.get(&(row.namespace.clone(), name.clone()));
+            let pod = record.pods.get(&(ns.namespace.clone(), name.clone()));
             pod.and_then(preempted).is_some_and(|(yes, _, _)| !yes)
         };
         left.iter().all(stays).then_some(())
     };
-    row.until("the condition is set back on all who are left", set_back).await;
+    ns.until("the condition is set back on all who are left", set_back).await;
     // Whoever made the members makes those again that are gone.
     for name in &gone {
-        row.create(row.member(name)).await;
-        let back = row.admitted(name).await;
+        ns.create(ns.member(name)).await;
+        let back = ns.admitted(name).await;
         let record = back.annotations().get("weir.dev/decided-on").unwrap();
         assert!(record.contains("\"pods\":1,"), "{name} was admitted singly: {:?} {record}", grounds(&back));
-        row.bind(name, "n1").await;
+        ns.bind(name, "n1").await;
     }
     // The claimant has not lost its claim to the room for good.
-    row.budget_allows("train", 0, 40).await;
-    row.admitted("prod").await;
-    assert_eq!(row.staying().await, super::names(["other"]));
+    ns.budget_allows("train", 0, 40).await;
+    ns.admitted("prod").await;
+    assert_eq!(ns.staying().await, super::names(["other"]));
     world.end().await;
 }

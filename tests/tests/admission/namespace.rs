@@ -10,14 +10,14 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use weir_api::ResourcePool;
 
-use crate::chronicle::Record;
+use crate::history::Record;
 use crate::world::World;
 
 /// How often a pod is created before its refusal counts as one that lasts.
 const MOST_TRIES: u32 = 60;
 
 /// A namespace, and pools whose names begin with it.
-pub(crate) struct Row<'w> {
+pub(crate) struct TestNamespace<'w> {
     pub(crate) world: &'w World,
     pub(crate) client: Client,
     pub(crate) namespace: String,
@@ -92,11 +92,11 @@ impl PodOf {
     }
 }
 
-impl<'w> Row<'w> {
+impl<'w> TestNamespace<'w> {
     pub(crate) async fn begin(world: &'w World, namespace: &str) -> Self {
-        let row = Self { world, client: world.client().await, namespace: namespace.to_owned() };
-        row.namespace_with(namespace, json!({})).await;
-        row
+        let ns = Self { world, client: world.client().await, namespace: namespace.to_owned() };
+        ns.namespace_with(namespace, json!({})).await;
+        ns
     }
 
     /// The same words in another namespace.
@@ -154,7 +154,7 @@ impl<'w> Row<'w> {
         self.create_by(&self.client, pod).await
     }
 
-    /// [`Row::create`] as somebody.
+    /// [`TestNamespace::create`] as somebody.
     pub(crate) async fn create_by(&self, client: &Client, pod: PodOf) -> Pod {
         let mut back_off = tokio::time::interval(Duration::from_millis(250));
         for _ in 0..MOST_TRIES {
@@ -314,7 +314,7 @@ impl<'w> Row<'w> {
 
     /// Returns what `find` finds, as soon as it is there.
     pub(crate) async fn until<T>(&self, what: &str, find: impl FnMut(&Record) -> Option<T>) -> T {
-        match self.world.chronicle.until(find).await {
+        match self.world.history.until(find).await {
             Some(found) => found,
             None => panic!("waited in vain until {what}\n{}\n{}", self.report(), self.world.logs()),
         }
@@ -327,7 +327,7 @@ impl<'w> Row<'w> {
 
     /// What there is, for somebody who waited for something else.
     fn report(&self) -> String {
-        self.world.chronicle.now(|record| {
+        self.world.history.now(|record| {
             let pods = record.pods.iter().filter(|((namespace, _), _)| *namespace == self.namespace);
             let pods = pods.map(|((_, name), pod)| {
                 format!("pod {name}: gated {}, admitted as {:?}, {:?}", is_gated(pod), grounds(pod), condition(pod))

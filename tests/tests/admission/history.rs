@@ -24,7 +24,7 @@ const SPECIAL: [&str; 3] = ["SPECIAL", "G3", "V100M32"];
 
 /// One thing that a watch told.
 #[derive(Clone, Debug)]
-pub(crate) enum Told {
+pub(crate) enum WatchEvent {
     Pod(Box<Pod>),
     PodGone(Box<Pod>),
     Pool(Box<ResourcePool>),
@@ -45,24 +45,24 @@ pub(crate) struct Record {
     pub(crate) gangs: BTreeMap<(String, String), Gang>,
     pub(crate) events: Vec<Event>,
     pub(crate) round: Option<AdmissionRound>,
-    told: Vec<(u64, Told)>,
+    told: Vec<(u64, WatchEvent)>,
     begun: usize,
 }
 
 /// The watches of a world.
 #[derive(Clone, Debug)]
-pub(crate) struct Chronicle(watch::Receiver<Record>);
+pub(crate) struct History(watch::Receiver<Record>);
 
-impl Chronicle {
+impl History {
     /// Begins to watch and returns when it is known what was there before.
     pub(crate) async fn begin(client: &Client) -> Self {
         let mut all = stream::select_all([
-            told(client, Told::of(Told::Pod, Told::PodGone)),
-            told(client, Told::of(Told::Pool, Told::PoolGone)),
-            told(client, Told::of(Told::Round, Told::Round)),
-            told(client, Told::of(Told::Gang, Told::GangGone)),
+            told(client, WatchEvent::of(WatchEvent::Pod, WatchEvent::PodGone)),
+            told(client, WatchEvent::of(WatchEvent::Pool, WatchEvent::PoolGone)),
+            told(client, WatchEvent::of(WatchEvent::Round, WatchEvent::Round)),
+            told(client, WatchEvent::of(WatchEvent::Gang, WatchEvent::GangGone)),
             // An event that expired happened all the same.
-            told(client, Told::of(Told::Event, |_| Told::Begun)),
+            told(client, WatchEvent::of(WatchEvent::Event, |_| WatchEvent::Begun)),
         ]);
         let (tell, mut record) = watch::channel(Record::default());
         tokio::spawn(async move {
@@ -95,8 +95,8 @@ impl Chronicle {
 /// What a watch over all objects of a kind tells.
 fn told<K>(
     client: &Client,
-    of: impl Fn(watcher::Event<K>) -> Option<Told> + Send + 'static,
-) -> stream::BoxStream<'static, Told>
+    of: impl Fn(watcher::Event<K>) -> Option<WatchEvent> + Send + 'static,
+) -> stream::BoxStream<'static, WatchEvent>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
@@ -105,7 +105,7 @@ where
     events.filter_map(move |event| futures::future::ready(event.ok().and_then(&of))).boxed()
 }
 
-impl Told {
+impl WatchEvent {
     fn of<K>(seen: fn(Box<K>) -> Self, gone: fn(Box<K>) -> Self) -> impl Fn(watcher::Event<K>) -> Option<Self> {
         move |event| match event {
             watcher::Event::Apply(object) | watcher::Event::InitApply(object) => Some(seen(Box::new(object))),
@@ -130,20 +130,20 @@ impl Told {
 }
 
 impl Record {
-    fn take(&mut self, told: Told) {
+    fn take(&mut self, told: WatchEvent) {
         fn key<K: Resource>(object: &K) -> (String, String) {
             (object.namespace().unwrap_or_default(), object.name_any())
         }
         match &told {
-            Told::Pod(pod) => drop(self.pods.insert(key(&**pod), (**pod).clone())),
-            Told::PodGone(pod) => drop(self.pods.remove(&key(&**pod))),
-            Told::Pool(pool) => drop(self.pools.insert(pool.name_any(), (**pool).clone())),
-            Told::PoolGone(pool) => drop(self.pools.remove(&pool.name_any())),
-            Told::Round(round) => self.round = Some((**round).clone()),
-            Told::Gang(gang) => drop(self.gangs.insert(key(&**gang), (**gang).clone())),
-            Told::GangGone(gang) => drop(self.gangs.remove(&key(&**gang))),
-            Told::Event(event) => self.events.push((**event).clone()),
-            Told::Begun => return self.begun += 1,
+            WatchEvent::Pod(pod) => drop(self.pods.insert(key(&**pod), (**pod).clone())),
+            WatchEvent::PodGone(pod) => drop(self.pods.remove(&key(&**pod))),
+            WatchEvent::Pool(pool) => drop(self.pools.insert(pool.name_any(), (**pool).clone())),
+            WatchEvent::PoolGone(pool) => drop(self.pools.remove(&pool.name_any())),
+            WatchEvent::Round(round) => self.round = Some((**round).clone()),
+            WatchEvent::Gang(gang) => drop(self.gangs.insert(key(&**gang), (**gang).clone())),
+            WatchEvent::GangGone(gang) => drop(self.gangs.remove(&key(&**gang))),
+            WatchEvent::Event(event) => self.events.push((**event).clone()),
+            WatchEvent::Begun => return self.begun += 1,
         }
         self.told.push((told.revision(), told));
     }
@@ -151,7 +151,7 @@ impl Record {
     /// Every pod as it was at each of its changes, the last first.
     pub(crate) fn past(&self) -> impl Iterator<Item = &Pod> {
         self.told.iter().rev().filter_map(|(_, told)| match told {
-            Told::Pod(pod) => Some(&**pod),
+            WatchEvent::Pod(pod) => Some(&**pod),
             _ => None,
         })
     }
@@ -160,13 +160,13 @@ impl Record {
     /// may be told later, by another watch, and what looks broken without it is not: only what stays is a breach.
     pub(crate) fn broken(&self, namespace: Option<&str>) -> Vec<String> {
         let mut checker = Checker::new(admission::all(&SPECIAL));
-        let mut told: Vec<&(u64, Told)> = self.told.iter().collect();
+        let mut told: Vec<&(u64, WatchEvent)> = self.told.iter().collect();
         told.sort_by_key(|(revision, _)| *revision);
         let (mut broken, mut recorded) = (Vec::new(), BTreeSet::new());
         let (mut victims, mut evicted) = (BTreeSet::new(), BTreeSet::new());
         for (_, told) in told {
             match told {
-                Told::Pod(pod) => {
+                WatchEvent::Pod(pod) => {
                     broken.extend(checker.pod_seen(pod));
                     broken.extend(unrecorded(pod, &recorded));
                     broken.extend(too_early(pod));
@@ -174,14 +174,18 @@ impl Record {
                         broken.extend(unannounced(pod, &victims));
                     }
                 }
-                Told::PodGone(pod) => checker.pod_gone(pod),
-                Told::Pool(pool) => checker.pool_seen(pool),
-                Told::Round(round) => {
+                WatchEvent::PodGone(pod) => checker.pod_gone(pod),
+                WatchEvent::Pool(pool) => checker.pool_seen(pool),
+                WatchEvent::Round(round) => {
                     recorded.extend(round.spec.admissions.iter().map(|admission| admission.uid.clone()));
                     victims.extend(round.spec.victims.iter().map(|victim| victim.uid.clone()));
                     checker.round_seen(round);
                 }
-                Told::PoolGone(_) | Told::Gang(_) | Told::GangGone(_) | Told::Event(_) | Told::Begun => {}
+                WatchEvent::PoolGone(_)
+                | WatchEvent::Gang(_)
+                | WatchEvent::GangGone(_)
+                | WatchEvent::Event(_)
+                | WatchEvent::Begun => {}
             }
         }
         let ours = |one: &Violation| namespace.is_none_or(|namespace| one.pod.split('/').next() == Some(namespace));
@@ -205,8 +209,8 @@ fn unrecorded(pod: &Pod, recorded: &BTreeSet<String>) -> Option<Violation> {
 
 /// Nobody reads that a pod is admitted while its gate is there.
 fn too_early(pod: &Pod) -> Option<Violation> {
-    let says = crate::row::condition(pod).is_some_and(|(yes, _, _)| yes == "True");
-    (says && crate::row::is_gated(pod)).then(|| Violation {
+    let says = crate::namespace::condition(pod).is_some_and(|(yes, _, _)| yes == "True");
+    (says && crate::namespace::is_gated(pod)).then(|| Violation {
         invariant: "B8",
         pod: format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()),
         node: String::new(),
