@@ -95,20 +95,7 @@ fmt: ## Format everything
 
 .PHONY: new-plugin
 new-plugin: ## Begin a scheduler plugin: make new-plugin NAME=zone-filter
-	@[[ "$(NAME)" =~ ^[a-z][a-z0-9]*(-[a-z0-9]+)*$$ ]] || { echo "NAME: write small letters, digits and dashes, such as NAME=zone-filter" >&2; exit 2; }
-	@[[ ! -e plugins/$(NAME) ]] || { echo "plugins/$(NAME) is there already" >&2; exit 2; }
-	@type="$$(sed -E 's/(^|-)([a-z0-9])/\U\2/g' <<<'$(NAME)')"; \
-	mkdir -p plugins/$(NAME)/src; \
-	for file in Cargo.toml README.md src/lib.rs; do \
-		sed -e "s/plugin-template/$(NAME)/g; s/PluginTemplate/$$type/g" \
-			-e 's/^description = .*/description = "Say here what it is for"/' \
-			sdk/template/$$file > plugins/$(NAME)/$$file; done; \
-	printf '%s\n' "# How a scheduler's profile runs this plugin: its entry in pluginConfig. \`make run\` adds it to the profile" \
-		"# weir-scheduler; who ships the plugin copies it to scheduler-config/weir.yaml, and its name to \`enabled\`." \
-		"name: $$type" "args:" "  guestURL: file://\$${WEIR_PLUGINS}/$(NAME).wasm" \
-		"  guestConfig: '{\"zoneLabel\": \"topology.kubernetes.io/zone\"}'" > plugins/$(NAME)/profile.yaml; \
-	echo "plugins/$(NAME) is there. Test it:  cargo test -p $(NAME)"; \
-	echo "Run it:  make run builds it and takes it along as $$type, with the settings of plugins/$(NAME)/profile.yaml"
+	@cargo run --quiet --manifest-path $(CURDIR)/Cargo.toml -p new-plugin -- "$${NAME:-}"
 
 .PHONY: generate
 generate: ## Write what is made from code: the custom resources in api/crds

@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policy/bench", &["policy/"]),
     ("policy/queue", &["policy/model", "policy/placement", "policy/entitlement"]),
     ("sdk", &["policy/model"]),
+    ("sdk/new-plugin", &[]),
     ("sdk/template", &["sdk"]),
     ("plugins/", &["sdk", "policy/placement", "policy/model"]),
     ("api", &["policy/model"]),
