@@ -24,12 +24,19 @@ GO_MODULES := scheduler local/kube local/etcd
 help: ## Explain every target
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# What a build needs, found in the first second and installed where rustup can.
+.PHONY: ready ready-to-lint
+ready:
+	@$(CURDIR)/local/preflight
+ready-to-lint:
+	@$(CURDIR)/local/preflight lint
+
 .PHONY: build
 build: plugins ## Build every program to target/bin/ and the plugins to target/plugins/
 	@$(CARGO_TARGET_DIR)/bin/weir setup --into $(CARGO_TARGET_DIR)/bin
 
 .PHONY: weir
-weir:
+weir: ready
 	@echo 'build the programs in Rust (from nothing about 5 minutes)' >&2
 	@# The whole workspace, because a package alone gets other features of its dependencies than `make test` gives
 	@# them, and all of them would be compiled twice.
@@ -53,7 +60,7 @@ plugins: weir ## Build the scheduler plugins to target/plugins/NAME.wasm, and pa
 
 # The SDK's examples as modules, for the Go tests.
 .PHONY: guests
-guests:
+guests: ready
 	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_FLAGS)' \
 		cargo build --quiet --profile plugin --target wasm32-unknown-unknown -p kube-scheduler-guest --examples
 	@mkdir -p $(CARGO_TARGET_DIR)/guests
@@ -81,7 +88,7 @@ test: build guests ## Run every test: unit, property, doc, golden and end-to-end
 	@cd scheduler && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false -count=1 ./...
 
 .PHONY: lint
-lint: ## Check the form: rustfmt, clippy, gofmt, go vet
+lint: ready-to-lint ## Check the form: rustfmt, clippy, gofmt, go vet
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- -D warnings
 	@unformatted="$$(gofmt -l $(GO_MODULES))"; \
@@ -89,16 +96,16 @@ lint: ## Check the form: rustfmt, clippy, gofmt, go vet
 	@for module in $(GO_MODULES); do (cd $$module && go vet -buildvcs=false ./...); done
 
 .PHONY: fmt
-fmt: ## Format everything
+fmt: ready-to-lint ## Format everything
 	@cargo fmt --all
 	@gofmt -w $(GO_MODULES)
 
 .PHONY: new-plugin
-new-plugin: ## Begin a scheduler plugin: make new-plugin NAME=zone-filter
+new-plugin: ready ## Begin a scheduler plugin: make new-plugin NAME=zone-filter
 	@cargo run --quiet --manifest-path $(CURDIR)/Cargo.toml -p new-plugin -- "$${NAME:-}"
 
 .PHONY: generate
-generate: ## Write what is made from code: the custom resources in api/crds
+generate: ready ## Write what is made from code: the custom resources in api/crds
 	@cargo run --quiet -p weir-api --example crds -- api/crds
 
 .PHONY: verify
@@ -106,7 +113,7 @@ verify: generate ## Fail when something that is made from code was not made agai
 	@git diff --exit-code -- api/crds
 
 .PHONY: bench-policy
-bench-policy: ## Time the thinking: entitlement, admission, reclaim; ends with one line of JSON
+bench-policy: ready ## Time the thinking: entitlement, admission, reclaim; ends with one line of JSON
 	@cargo run --quiet --release -p weir-policy-bench
 
 .PHONY: bench-call
