@@ -1,7 +1,7 @@
-//! Who is who on a local cluster: its certificate authority, the keys of its servers, and kubeconfigs.
+//! The identities of a local cluster: its certificate authority, the keys of its servers, and kubeconfigs.
 //!
-//! Every user is a client certificate, so that a test can be anybody at any time, and RBAC
-//! is tried as it is in production. The authority exists for one cluster and never leaves its folder.
+//! Every user is a client certificate, so that a test can take any identity at any time, and RBAC
+//! applies as it does in production. The authority exists for one cluster and never leaves its folder.
 
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,7 +16,7 @@ use rcgen::{
 };
 use serde_json::json;
 
-/// Somebody who talks to the API server.
+/// A user of the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     user: String,
@@ -37,7 +37,7 @@ impl Identity {
         Self { group: Some(group.to_owned()), ..self }
     }
 
-    /// Who may do anything.
+    /// The user with all rights.
     #[must_use]
     pub fn admin() -> Self {
         Self::user("admin").in_group("system:masters")
@@ -130,7 +130,7 @@ impl Authority {
     }
 }
 
-/// Writes a file that only its owner may read, all at once: somebody who starts just now may be reading it.
+/// Writes a file that only its owner may read, all at once: a process that starts now may be reading it.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     let write = || -> std::io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;

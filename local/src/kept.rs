@@ -44,18 +44,18 @@ impl KeptCluster {
         let members: Vec<_> =
             self.members().into_iter().filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).collect();
         for member in &members {
-            // Gone since it was listed: all the better.
+            // The process may have ended since it was listed.
             let _ = pidfd_send_signal(member, Signal::KILL);
         }
-        // What is not dead yet may still write into the folder.
+        // A process that still runs may write into the folder.
         for member in &members {
             poll(&mut [PollFd::new(member, PollFlags::IN)], None).context("wait for the end of a process")?;
         }
         std::fs::remove_dir_all(&self.folder).with_context(|| format!("remove {}", self.folder.display()))
     }
 
-    /// The processes that are in the group and work in the folder: a group's number alone could by now be
-    /// somebody else's.
+    /// The processes that are in the group and work in the folder: the system may have given the group's number to
+    /// another one since.
     fn members(&self) -> Vec<Pid> {
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         processes

@@ -1,7 +1,7 @@
 //! KubeRay on a local cluster: its custom resources and its operator, as they are released.
 //!
 //! The custom resources come from the operator's own Go module, so that both are always of one version and
-//! twenty thousand lines of somebody else's schema need not be kept here.
+//! twenty thousand lines of KubeRay's schema need not be kept here.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ impl KubeRay {
         let arguments = [
             format!("--kubeconfig={}", cluster.kubeconfig_of(&identity)?.display()),
             "--enable-leader-election=false".into(),
-            // Nobody asks for either, and every port that is not taken is one that cannot be missing.
+            // No test reads either, and a port that is not needed cannot be in use.
             "--metrics-addr=0".into(),
             "--health-probe-bind-address=0".into(),
             // Without it a RayCluster with a suspended worker group is refused.

@@ -1,9 +1,9 @@
 //! Free ports without a race: the port stays bound, with `SO_REUSEPORT` and without listening, until the
 //! server that was told its number has bound it too.
 //!
-//! The usual way, to bind port 0, to close and to hope, loses against a second cluster that starts at the
-//! same moment. Kubernetes' servers can share a port (`--permit-port-sharing`); the kernel hands a port that
-//! is bound this way to nobody who asks for any port, and connections only to the socket that listens.
+//! Binding port 0, closing it and reusing its number races with a second cluster that starts at the same
+//! moment. Kubernetes' servers can share a port (`--permit-port-sharing`). The kernel never assigns a port that
+//! is bound this way to a process that asks for any port, and hands connections only to the socket that listens.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -20,7 +20,7 @@ pub enum Port {
     Fixed(u16),
 }
 
-/// A port of the loopback address that nobody else gets as long as this value lives.
+/// A port of the loopback address that no other process gets as long as this value lives.
 #[derive(Debug)]
 pub struct ReservedPort {
     number: u16,
@@ -28,11 +28,11 @@ pub struct ReservedPort {
 }
 
 impl ReservedPort {
-    /// Reserves a port for `whom`, which the error names.
+    /// Reserves a port for `server`, which the error names.
     ///
     /// # Errors
     /// When the port is in use.
-    pub fn reserve(port: Port, whom: &str) -> Result<Self> {
+    pub fn reserve(port: Port, server: &str) -> Result<Self> {
         let asked = match port {
             Port::Free => 0,
             Port::Fixed(number) => number,
@@ -40,7 +40,7 @@ impl ReservedPort {
         let socket = TcpSocket::new_v4().context("open a socket")?;
         socket.set_reuseport(true).context("share a port")?;
         socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, asked))).with_context(|| {
-            format!("{whom}: port {asked} of 127.0.0.1 cannot be had; choose another, or none to get a free one")
+            format!("{server}: port {asked} of 127.0.0.1 cannot be had; choose another, or none to get a free one")
         })?;
         let number = socket.local_addr().context("read the port's number")?.port();
         Ok(Self { number, _held: socket })

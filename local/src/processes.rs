@@ -21,8 +21,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
 
-/// Waits for the owner's end, ends the group `$1` and removes the folder `$2`. The folder may be filled by a
-/// process that is just dying, hence the retries; there is no event to wait for once nobody is the parent.
+/// Waits for the owner's end, ends the group `$1` and removes the folder `$2`. A process that is just dying may
+/// still write into the folder, hence the retries; a shell that is not its parent has no event to wait for.
 const WARDEN: &str = r#"
 trap '' INT TERM HUP
 read -r _
@@ -31,7 +31,7 @@ tries=100
 until rm -rf -- "$2" 2>/dev/null || [ $((tries -= 1)) = 0 ]; do sleep 0.05; done
 "#;
 
-/// Waits for the owner's end, deaf to the signals that a terminal or `kill` sends.
+/// Waits for the owner's end and ignores the signals that a terminal or `kill` sends.
 const ANCHOR: &str = "trap '' INT TERM HUP; read -r _";
 
 /// How much of a log an error shows.
@@ -46,17 +46,17 @@ pub(crate) struct ProcessGroup {
     folder: PathBuf,
     anchor: std::process::Child,
     warden: std::process::Child,
-    /// Closed when this value is dropped or this process ends: what anchor and warden wait for.
+    /// The pipe that anchor and warden read; closed when this value is dropped or this process ends.
     lifeline: Option<PipeWriter>,
     deaths: watch::Sender<Option<Death>>,
 }
 
-/// That a process ended which nobody stopped.
+/// The end of a process that was not stopped.
 #[derive(Clone, Debug)]
 pub struct Death {
     name: String,
     status: String,
-    /// Kept here because the log itself goes with the cluster.
+    /// The end of the log, because the file is removed with the cluster.
     tail: String,
 }
 
@@ -85,7 +85,7 @@ pub struct Process {
 struct End {
     /// `exit status: 1`, or why it is not known.
     status: String,
-    /// Whether it was told to.
+    /// Whether it was stopped.
     stopped: bool,
 }
 
@@ -140,7 +140,7 @@ impl ProcessGroup {
         Ok(process)
     }
 
-    /// As [`Self::start`], a process without which the cluster is of no use: see [`Self::death`].
+    /// Starts a process that the cluster cannot do without: see [`Self::death`].
     pub(crate) fn start_vital(&self, name: &str, program: &Path, arguments: &[String]) -> Result<()> {
         let process = self.start(name, program, arguments, &BTreeMap::new())?;
         let deaths = self.deaths.clone();
@@ -170,7 +170,7 @@ impl ProcessGroup {
         self.anchor.id()
     }
 
-    /// Lets the processes go on when this one ends; from now on their owner is whoever reads the folder.
+    /// Lets the processes go on when this one ends; from then on [`crate::kept_clusters`] finds them.
     pub(crate) fn release(mut self) -> Result<()> {
         self.warden.kill().context("dismiss the warden")?;
         self.warden.wait().context("dismiss the warden")?;
@@ -181,7 +181,7 @@ impl ProcessGroup {
     fn log_of(&self, name: &str) -> Result<PathBuf> {
         let logs = self.folder.join("logs");
         std::fs::create_dir_all(&logs).with_context(|| format!("create {}", logs.display()))?;
-        // A second process of one name, a scheduler started again, must not overwrite what the first said.
+        // A scheduler that is started again must not overwrite the log of the first one.
         let paths = (1..).map(|run| match run {
             1 => logs.join(format!("{name}.log")),
             run => logs.join(format!("{name}.{run}.log")),
@@ -194,7 +194,7 @@ impl Drop for ProcessGroup {
     /// Ends every process and returns when the folder is gone.
     fn drop(&mut self) {
         if self.lifeline.take().is_some() {
-            // Nothing is left to be done about an error here; the warden was started and does its work.
+            // An error leaves nothing to do: the warden runs by itself.
             let _ = self.warden.wait();
         }
         let _ = self.anchor.wait();
@@ -228,7 +228,7 @@ impl Process {
 
     /// Returns once it ended, by itself or not.
     pub async fn ended(&self) {
-        // An error means that nobody waits for the process any more, which happens when the runtime ends.
+        // An error means that the task that waits for the process is gone, which happens when the runtime ends.
         let _ = self.ended.clone().wait_for(Option::is_some).await;
     }
 
@@ -248,7 +248,7 @@ impl Process {
     /// When it ends before, or the time is over; the error has the end of its log.
     pub(crate) async fn until(&self, how: &str, answers: impl AsyncFn() -> bool) -> Result<()> {
         let asked = async {
-            // As with the API server: before it listens, nobody could tell.
+            // As with the API server: before it listens, no watch can report that it does.
             let mut tick = tokio::time::interval(Duration::from_millis(25));
             loop {
                 tick.tick().await;

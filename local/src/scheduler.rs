@@ -70,8 +70,8 @@ impl Scheduler {
             format!("--config={}", file.display()),
             format!("--authentication-kubeconfig={}", kubeconfig.display()),
             format!("--authorization-kubeconfig={}", kubeconfig.display()),
-            // Whoever the cluster knows may read the metrics that RBAC lets him read; looked up in the cluster,
-            // the authority would be known only some time after the start.
+            // Every user of the cluster may read the metrics that RBAC allows. Without this flag the scheduler learns the
+            // authority from the cluster, some time after its start.
             format!("--client-ca-file={}", cluster.authority_file().display()),
             "--bind-address=127.0.0.1".into(),
             format!("--secure-port={}", port.number()),

@@ -29,7 +29,7 @@ pub struct SidecarSettings<'a> {
     /// Its configuration, in which `${WEBHOOK_PORT}` and `${HTTP_PORT}` stand for two free ports of the loopback
     /// address.
     pub configuration: &'a str,
-    /// As whom it talks to the API server.
+    /// Its identity towards the API server.
     pub identity: &'a Identity,
 }
 

@@ -1,28 +1,29 @@
-//! Where a function pays: which instructions are always executed together.
+//! The basic blocks of a function: which instructions are always executed together, and where they are charged.
 //!
-//! A basic block begins where control may come from elsewhere or may not come at all: at the function's beginning, the
-//! head of a loop, both arms of an `if`, behind every branch, and behind the end of a block that something branches to.
-//! All of a block is paid for before its first instruction. A call does not end a block: it returns, or nothing goes on.
+//! A block begins where control may arrive from elsewhere or may not arrive at all: at the function's beginning, the
+//! head of a loop, both arms of an `if`, behind every branch, and behind the end of a block that a branch targets.
+//! All of a block is charged before its first instruction. A call does not end a block: it returns, or the instance
+//! traps.
 
 use wasmparser::Operator;
 
-/// What is paid before one of the instructions.
+/// The fuel that is charged before one of the instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Charge {
     /// The number of that instruction in the function.
     pub(crate) before: usize,
-    /// What the block costs that begins there.
+    /// The cost of the block that begins there.
     pub(crate) fuel: u64,
 }
 
-/// What control does at the end of an open block.
+/// How control reaches the end of an open block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Label {
-    /// It goes straight on: nobody jumps there. A loop's label is at its head.
+    /// From above only: no branch targets it. A loop's label is at its head.
     Straight,
-    /// It may come from elsewhere.
+    /// From above or by a branch.
     Meets,
-    /// A loop, whose end nobody can jump to.
+    /// A loop, whose end no branch can target.
     Loop,
 }
 
@@ -105,24 +106,24 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_nobody_jumps_out_of_divides_nothing() {
+    fn a_block_without_a_branch_out_of_it_divides_nothing() {
         assert_eq!(of("nop (block nop) nop"), [(0, 103)]);
     }
 
     #[test]
-    fn code_behind_a_block_that_somebody_jumps_out_of_is_paid_for_on_both_ways() {
+    fn code_behind_a_block_with_a_branch_out_of_it_is_charged_on_both_ways() {
         // nop block local.get br_if | nop end | nop
         assert_eq!(of("nop (block (br_if 0 (local.get 0)) nop) nop"), [(0, 103), (4, 1), (6, 1)]);
     }
 
     #[test]
-    fn a_loop_pays_for_each_time_round() {
+    fn each_iteration_of_a_loop_is_charged() {
         // nop loop | local.get br_if | end nop
         assert_eq!(of("nop (loop (br_if 0 (local.get 0))) nop"), [(0, 101), (2, 2), (4, 1)]);
     }
 
     #[test]
-    fn each_arm_of_an_if_is_paid_for_when_it_is_taken() {
+    fn each_arm_of_an_if_is_charged_when_it_is_taken() {
         // local.get if | nop else | nop nop end | nop
         assert_eq!(of("(if (local.get 0) (then nop) (else nop nop)) nop"), [(0, 102), (2, 1), (4, 2), (7, 1)]);
     }
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_reached_costs_nothing_before() {
+    fn unreachable_code_costs_nothing_before_it() {
         assert_eq!(of("return nop"), [(0, 101), (1, 1)]);
         assert_eq!(of("unreachable"), [(0, 101)]);
     }

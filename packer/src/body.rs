@@ -1,4 +1,4 @@
-//! A function with its charges: the same instructions, byte for byte, and between them what pays for them.
+//! A function with its charges: the same instructions, byte for byte, and between them the code that charges for them.
 
 use wasm_encoder::reencode::{Reencode as _, RoundtripReencoder};
 use wasm_encoder::{BlockType, Function, ValType};
@@ -7,37 +7,37 @@ use wasmparser::{FunctionBody, Operator};
 use crate::price::{self, BySize, Limits};
 use crate::{Error, blocks, invalid, unexpected};
 
-/// Where the things are that a packed module has and the module had not: behind all others of their kind, so that no
-/// number in the module changes.
+/// The indices of the items that packing adds. Each stands behind all others of its kind, so that no index in the
+/// module changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Added {
     /// The global with the fuel that is left; below 0 when it is used up.
     pub(crate) fuel: u32,
-    /// The global that says that it was used up.
+    /// The global that is 1 once the fuel is used up.
     pub(crate) out_of_fuel: u32,
-    /// The function that says so and traps.
+    /// The function that sets that global and traps.
     pub(crate) give_up: u32,
-    /// The function that charges by size and hands the size on.
+    /// The function that charges by size and returns the size.
     pub(crate) charge_by_size: u32,
     /// The first of the functions that are exported in place of the module's own.
     pub(crate) first_entry: u32,
 }
 
-/// What it takes to meter the functions of a module.
+/// Meters the functions of a module.
 pub(crate) struct Meter<'a> {
     /// The bytes of the module.
     pub(crate) module: &'a [u8],
     /// How many functions are the host's; they come first.
     pub(crate) host_functions: u32,
-    /// To what memory and tables may grow.
+    /// The sizes to which memory and tables may grow.
     pub(crate) limits: Limits,
-    /// What the packed module has on top.
+    /// The items that packing adds.
     pub(crate) added: Added,
 }
 
 impl Meter<'_> {
-    /// The function with this body and so many parameters. `refers_to` is asked about each function whose address it
-    /// takes.
+    /// Meters the function with this body and so many parameters. `refers_to` may refuse each function whose address
+    /// the body takes.
     pub(crate) fn metered(
         &self,
         body: &FunctionBody<'_>,
@@ -49,7 +49,7 @@ impl Meter<'_> {
         let entry = price::CALL + u64::from(own);
         let price = |operator: &Operator<'_>| price::fixed(operator, |function| function < self.host_functions);
         let mut charges = blocks::charges(&operators, entry, price).into_iter().peekable();
-        // One more local, for what is left while it is looked at.
+        // One more local, for the fuel that is left while it is compared.
         let left = params + own;
         locals.push((1, ValType::I64));
         let mut function = Function::new(locals);
@@ -69,9 +69,9 @@ impl Meter<'_> {
         Ok(function)
     }
 
-    /// Lowers the fuel by what a block costs, and gives up when there is not so much left.
+    /// Lowers the fuel by the cost of a block, and gives up when less than that is left.
     fn charge(&self, function: &mut Function, fuel: u64, left: u32) {
-        // What a block costs is bounded by the size of the module, far below what fits.
+        // The size of the module bounds the cost of a block, far below what fits.
         let fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
         let Added { fuel: global, give_up, .. } = self.added;
         let mut code = function.instructions();
@@ -79,8 +79,8 @@ impl Meter<'_> {
         code.local_get(left).i64_const(0).i64_lt_s().if_(BlockType::Empty).call(give_up).unreachable().end();
     }
 
-    /// `(how many, at most how many, weight) → how many`: charges for an instruction that moves so many things, unless
-    /// there are more than that and it does nothing.
+    /// `(count, maximum, weight) → count`: charges for an instruction that moves `count` items. Above the maximum the
+    /// instruction does nothing, so it is not charged.
     pub(crate) fn charge_by_size(&self) -> Function {
         const MANY: u32 = 0;
         const MOST: u32 = 1;
@@ -98,14 +98,14 @@ impl Meter<'_> {
         function
     }
 
-    /// Says that the fuel was used up, and traps.
+    /// The function that records that the fuel is used up, and traps.
     pub(crate) fn give_up(&self) -> Function {
         let mut function = Function::new([]);
         function.instructions().i32_const(1).global_set(self.added.out_of_fuel).unreachable().end();
         function
     }
 
-    /// What is exported in place of a function: fills up the fuel, and calls it.
+    /// The function that is exported in place of another: fills up the fuel, and calls that one.
     pub(crate) fn entry(&self, function: u32, params: u32, fuel_per_call: i64) -> Function {
         let Added { fuel, out_of_fuel, .. } = self.added;
         let mut entry = Function::new([]);

@@ -13,17 +13,17 @@
 //! | maximum of memory and table | at most those of [`Settings`] and [`TABLE_ENTRIES`] |
 //!
 //! # What is counted
-//! One for each instruction that is executed; see `price` for the exceptions: calls, host functions, and what moves
-//! many bytes at once. A block is paid for before it begins, so what has run is never more than what was paid.
+//! One for each instruction that is executed; `price` has the exceptions: calls, host functions, and instructions that
+//! move many bytes at once. A block is charged before it begins, so a call never executes more than it was charged for.
 //!
-//! A host calls an export and is called back by host functions, which do not call exports again: none of
-//! kube-scheduler-wasm-extension does. If one did, its call would get N fuel anew and leave what it did not use to
-//! the call around it, so the sum would be bounded by the number of such calls only.
+//! A host calls an export, which calls host functions; none of kube-scheduler-wasm-extension's calls an export again. If
+//! one did, the inner call would get N fuel anew and leave the rest of it to the call around it, so only the number of
+//! such calls would bound the sum.
 //!
 //! # What is not bounded here
-//! The stack of a recursion belongs to the runtime, which ends it: wazero at 400 MB. What calls and locals cost lets the
-//! fuel run out long before, at some 4 bytes of stack for each (80 MiB were seen for 20 million). The time that a host
-//! function takes is the host's.
+//! The stack of a recursion belongs to the runtime, which limits it: wazero to 400 MB. The price of calls and locals lets
+//! the fuel run out long before, at some 4 bytes of stack for each (80 MiB were measured for 20 million). The time of a
+//! host function is the host's.
 //!
 //! ```
 //! let module = wat::parse_str(r#"(module (func (export "filter") (result i32) (loop (br 0)) (i32.const 0)))"#)?;
@@ -40,10 +40,10 @@ mod write;
 
 use read::Parts;
 
-/// The custom section by which a host knows a packed module.
+/// The custom section by which a host recognizes a packed module.
 pub const SECTION: &str = "weir.metering";
 
-/// The exported global that says whether the last call was ended because its fuel was used up.
+/// The exported global that is 1 when the last call ended because its fuel was used up.
 pub const OUT_OF_FUEL: &str = "weir_out_of_fuel";
 
 /// The fuel of a call unless [`Settings`] say otherwise.
@@ -58,15 +58,15 @@ pub const FUEL_PER_CALL: u64 = 25_000_000;
 /// The memory that a module may have unless [`Settings`] say otherwise, in pages of 64 KiB: 16 MiB.
 pub const MEMORY_PAGES: u32 = 256;
 
-/// How many entries each table of a module may have. A table is memory of the host, of 8 bytes for each entry.
+/// The most entries of each table of a module. A table is memory of the host, 8 bytes for each entry.
 pub const TABLE_ENTRIES: u32 = 1 << 16;
 
-/// How much a module may use.
+/// The bounds that packing sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What each call may cost, at least 1 and at most `i64::MAX`.
+    /// The fuel of each call, 1 to `i64::MAX`.
     pub fuel_per_call: u64,
-    /// To how many pages of 64 KiB the memory may grow. A module that has a lower maximum keeps it.
+    /// The most memory, in pages of 64 KiB. A module that has a lower maximum keeps it.
     pub memory_pages: u32,
 }
 
@@ -80,7 +80,7 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are no module, or one of a kind that the scheduler's runtime does not know.
+    /// The bytes are no module, or one that the scheduler's runtime does not support.
     #[error("this is no WebAssembly module of version 2.0, or only a part of one: {0}")]
     Invalid(String),
     /// It has the section of a packed module.
@@ -102,7 +102,7 @@ pub enum Error {
         /// `module.name`.
         name: String,
     },
-    /// A table or a reference holds a host function, whose calls could not be told from others.
+    /// A table or a reference holds a host function; a call through it cannot be told from other calls.
     #[error(
         "the module takes the address of the host function {0:?}; call it from a function of the module, and take the address of that"
     )]
@@ -110,9 +110,9 @@ pub enum Error {
     /// It begins with more memory than it may have.
     #[error("the module begins with {initial} pages of memory and may have {most}; give it less, or raise the limit")]
     Memory {
-        /// What the module wants, in pages of 64 KiB.
+        /// The module's initial memory, in pages of 64 KiB.
         initial: u64,
-        /// What it may have.
+        /// The most that it may have.
         most: u32,
     },
     /// A table begins larger than [`TABLE_ENTRIES`].
@@ -123,7 +123,7 @@ pub enum Error {
     Fuel(u64),
 }
 
-/// The module with its bounds. The same module and settings give the same bytes.
+/// Adds the bounds to a module. The same module and settings give the same bytes.
 ///
 /// # Errors
 /// When the bytes are no module, when it is packed already, or when it has something that could not be bounded.
@@ -139,7 +139,7 @@ pub fn pack(module: &[u8], settings: &Settings) -> Result<Vec<u8>, Error> {
     write::packed(&parts, settings)
 }
 
-/// What a packed module says of itself: its fuel for each call. `None` for a module that is not packed.
+/// The fuel of each call that a packed module declares; `None` for a module that is not packed.
 ///
 /// # Errors
 /// When the bytes are no module, or its section is not one of this version.
@@ -147,12 +147,12 @@ pub fn fuel_per_call(module: &[u8]) -> Result<Option<u64>, Error> {
     Parts::read(module)?.fuel_per_call()
 }
 
-/// What the parser says, with the place.
+/// The parser's error, with its offset.
 fn invalid(error: &wasmparser::BinaryReaderError) -> Error {
     Error::Invalid(error.to_string())
 }
 
-/// What the encoder says of a module that the parser has found valid.
+/// The encoder's error about a module that the parser accepted.
 fn unexpected(error: &wasm_encoder::reencode::Error) -> Error {
     Error::Invalid(error.to_string())
 }

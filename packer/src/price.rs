@@ -1,31 +1,31 @@
-//! What an instruction costs.
+//! The cost of an instruction.
 
 use wasmparser::Operator;
 
-/// What it costs to enter a function, and one more for each local. That is more than its time, which some eight
-/// instructions take too: a frame is at least 64 bytes of the runtime's stack, and this is what bounds a recursion.
+/// The cost of entering a function; each local adds one. Its time is that of some eight instructions, but a frame takes
+/// at least 64 bytes of the runtime's stack, and this price is what bounds a recursion.
 pub(crate) const CALL: u64 = 32;
 
-/// What it costs to call a host function, which copies a pod or a node more often than not.
+/// The cost of calling a host function, which mostly copies a pod or a node.
 const HOST_CALL: u64 = 1000;
 
-/// What an instruction that moves many things at once costs for each of them, in eighths of a plain instruction.
+/// The cost of an instruction for each item that it moves, in eighths of a plain instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BySize {
-    /// Eighths for each thing.
+    /// Eighths for each item.
     pub(crate) weight: i64,
-    /// With more things than this the instruction does nothing and costs nothing.
+    /// With more items than this the instruction does nothing and costs nothing.
     pub(crate) most: u32,
 }
 
-/// Moving eight bytes is as much as an instruction.
+/// Moving eight bytes costs as much as one instruction.
 const BYTE: i64 = 1;
-/// So is an entry of a table.
+/// So does moving one entry of a table.
 const ENTRY: i64 = 8;
 /// A new page is zeroed.
 const PAGE: i64 = 65_536 * BYTE;
 
-/// What an instruction costs however much it moves. The brackets of a block are no work.
+/// The cost of an instruction apart from what it moves. The brackets of a block are no work.
 pub(crate) fn fixed(operator: &Operator<'_>, is_host: impl Fn(u32) -> bool) -> u64 {
     match operator {
         Operator::Block { .. } | Operator::Loop { .. } | Operator::Else | Operator::End => 0,
@@ -34,7 +34,7 @@ pub(crate) fn fixed(operator: &Operator<'_>, is_host: impl Fn(u32) -> bool) -> u
     }
 }
 
-/// What an instruction costs for each thing that it moves, of which the last operand says how many they are.
+/// The cost of an instruction for each item that it moves; its last operand is their number.
 pub(crate) fn by_size(operator: &Operator<'_>, limits: &Limits) -> Option<BySize> {
     let all = |weight| Some(BySize { weight, most: u32::MAX });
     match operator {
@@ -49,7 +49,7 @@ pub(crate) fn by_size(operator: &Operator<'_>, limits: &Limits) -> Option<BySize
     }
 }
 
-/// To what the module's memory and its tables may grow.
+/// The sizes to which the module's memory and its tables may grow.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
     /// In pages.

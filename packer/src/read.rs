@@ -1,4 +1,4 @@
-//! What is in a module, and whether all of it can be bounded.
+//! The parts of a module, and whether all of them can be bounded.
 
 use std::ops::Range;
 
@@ -27,14 +27,14 @@ pub(crate) struct Parts<'a> {
     pub(crate) bodies: Vec<FunctionBody<'a>>,
     /// Custom sections: name and content.
     pub(crate) customs: Vec<(&'a str, &'a [u8])>,
-    /// What is copied as it is: the contents of the sections for imports, start, elements, data count and data.
+    /// The contents of the sections that are copied as they are: imports, start, elements, data count and data.
     copied: Vec<(SectionId, &'a [u8])>,
 }
 
 impl<'a> Parts<'a> {
     /// Takes a module apart, if it is one.
     pub(crate) fn read(module: &'a [u8]) -> Result<Self, Error> {
-        // What kube-scheduler-wasm-extension's runtime knows; anything else it would refuse later.
+        // The features of kube-scheduler-wasm-extension's runtime, which would refuse any other later.
         let mut validator = Validator::new_with_features(WasmFeatures::WASM2);
         validator.validate_all(module).map_err(|error| invalid(&error))?;
         let mut parts = Parts { module, ..Parts::default() };
@@ -53,7 +53,7 @@ impl<'a> Parts<'a> {
         fuel.map(Some).ok_or(Error::Section)
     }
 
-    /// To what memory and tables may grow, if that is possible and everything else can be bounded, too.
+    /// The sizes to which memory and tables may grow, if everything in the module can be bounded.
     pub(crate) fn limits(&self, settings: &Settings) -> Result<Limits, Error> {
         let Settings { fuel_per_call: _, memory_pages: most } = *settings;
         if self.exports.iter().any(|export| export.name == OUT_OF_FUEL) {

@@ -1,4 +1,4 @@
-//! The packed module, section by section: what the module had, and behind it what is added.
+//! The packed module, section by section: the items of the module, and behind them those that packing adds.
 
 use std::borrow::Cow;
 
@@ -68,7 +68,7 @@ fn copy(parts: &Parts<'_>, section: SectionId, module: &mut Module) {
     }
 }
 
-/// The module's types, and behind them those of the two functions that are added for everybody.
+/// The module's types, and behind them those of the two functions that every packed module has.
 fn types(parts: &Parts<'_>) -> Result<TypeSection, Error> {
     let mut section = TypeSection::new();
     for kind in &parts.types {
@@ -164,7 +164,8 @@ fn params(parts: &Parts<'_>, kind: u32) -> u32 {
     parts.types.get(kind as usize).map_or(0, |kind| count(kind.params().len()))
 }
 
-/// What the module says of itself, and that it is packed. Debuggers look for code at places that have moved.
+/// The module's custom sections, and the one that says that it is packed. Debug sections are left out, because their
+/// offsets are no longer right.
 fn customs(parts: &Parts<'_>, settings: &Settings, module: &mut Module) {
     for (name, data) in parts.customs.iter().filter(|(name, _)| !name.starts_with(".debug_")) {
         module.section(&CustomSection { name: Cow::Borrowed(name), data: Cow::Borrowed(data) });
@@ -173,7 +174,7 @@ fn customs(parts: &Parts<'_>, settings: &Settings, module: &mut Module) {
     module.section(&CustomSection { name: Cow::Borrowed(SECTION), data: Cow::Owned(says.into_bytes()) });
 }
 
-/// How many things there are; a valid module has far fewer of anything than fit.
+/// A number of items as an index; a valid module has far fewer of any kind than fit.
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -1,5 +1,5 @@
-//! What a packed module can no longer do, and that it does everything else as before. Run in an interpreter, which has
-//! no bounds of its own here.
+//! A packed module computes and allocates within its bounds, and does everything else as before. An interpreter without
+//! bounds of its own runs it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 

@@ -11,7 +11,7 @@ use weir_packer::{OUT_OF_FUEL, Settings, pack};
 
 const MODULES: u64 = 150;
 
-/// What the interpreter may spend on the module as it is, for some never end.
+/// The fuel of the interpreter for the module before packing: some modules never end.
 const PATIENCE: u64 = 200_000;
 
 fn random_module(seed: u64) -> Vec<u8> {
@@ -48,7 +48,7 @@ fn random_module(seed: u64) -> Vec<u8> {
     wasm_smith::Module::new(config, &mut Unstructured::new(&bytes)).unwrap().to_bytes()
 }
 
-/// What can be seen of a module from outside after a call.
+/// The state of a module that a host can read after a call.
 #[derive(Debug, PartialEq)]
 enum Seen {
     Answered {
@@ -143,7 +143,7 @@ fn a_packed_module_is_valid_answers_as_before_and_ends() {
         validator.validate_all(&packed).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         tables += branch_tables(&module);
         let mut number = 0;
-        // A call that is ended has done more in one of the two, so each begins with what nobody has called yet.
+        // A call that ran out of fuel has done more in one of the two modules, so each call begins with new instances.
         while let (Some(mut before), Some(mut after)) =
             (Running::start(&module, Some(PATIENCE)), Running::start(&packed, None))
         {

@@ -1,7 +1,7 @@
 //! Places the pods without GPUs of a trace on its CPU nodes and measures how evenly the nodes are used.
 //!
-//! Decides what a pod uses in fact and what a node's agent reports of it; where a pod goes is decided by
-//! `policy/placement`'s load-aware score, and by upstream's LeastAllocated and chance to compare with.
+//! Decides what a pod really uses and what a node's agent reports of it. `policy/placement`'s load-aware score decides
+//! where a pod goes; upstream's LeastAllocated and chance are there to compare with.
 //!
 //! The trace says what pods request and not what they use, so the use is **simulated**:
 //!
@@ -28,20 +28,20 @@ use crate::pack::{Host, Statistic, Want, arrivals, below, upstream_least_allocat
 const APPLICATION_PERMILLE: (i64, i64) = (100, 900);
 const POD_DEVIATION_PERMILLE: i64 = 300;
 const SAMPLE_DEVIATION_PERMILLE: i64 = 100;
-/// What the system uses of a node, in thousandths.
+/// The system's use of a node, in thousandths.
 const SYSTEM_PERMILLE: (i64, i64) = (10, 50);
 const MIB: i64 = 1 << 20;
 
-/// What is placed where.
+/// The experiment: nodes, pods and policies.
 #[derive(Clone, Debug)]
 pub struct SpreadExperiment {
-    /// Those with GPUs are left out.
+    /// The nodes; those with GPUs are left out.
     pub nodes: Vec<TraceNode>,
-    /// Those that ask for GPUs are left out.
+    /// The pods; those that ask for GPUs are left out.
     pub pods: Vec<TracePod>,
-    /// When to measure: cores requested, in percent of the cores that there are; 1 to 100.
+    /// The points to measure at: cores requested, in percent of the cores that the nodes have; 1 to 100.
     pub requested_percent: u32,
-    /// One run for each.
+    /// The seeds; each is one run.
     pub seeds: Vec<u64>,
     /// How many pods arrive between two samples; 0 counts as 1.
     pub sample_every: usize,
@@ -52,16 +52,16 @@ pub struct SpreadExperiment {
 /// How a node is chosen among those that fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpreadPolicy {
-    /// Ours.
+    /// Weir's load-aware score.
     LoadAware,
     /// NodeResourcesFit as kube-scheduler comes: LeastAllocated on CPU and memory, by requests.
     UpstreamLeastAllocated,
-    /// Any.
+    /// Any node, by chance.
     Random,
 }
 
 impl SpreadPolicy {
-    /// All of them, ours first.
+    /// All policies, Weir's first.
     pub const ALL: [Self; 3] = [Self::LoadAware, Self::UpstreamLeastAllocated, Self::Random];
 
     /// The name in the report.
@@ -75,26 +75,26 @@ impl SpreadPolicy {
     }
 }
 
-/// What came out for every policy.
+/// The results of all policies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SpreadReport {
     /// By policy.
     #[serde(serialize_with = "as_map")]
     pub policies: Vec<(SpreadPolicy, SpreadFigures)>,
-    /// The deviation of use with our policy over that with upstream's, seed by seed.
+    /// The deviation of use with Weir's policy over that with upstream's, seed by seed.
     pub deviation_ratio: Statistic,
 }
 
-/// What one policy came to, once so much was requested. Everything is in percent of a node's cores.
+/// The result of one policy at one point of measurement. Everything is in percent of a node's cores.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SpreadFigures {
     /// The standard deviation of the nodes' use.
     pub used_deviation: Statistic,
     /// The use of the busiest node.
     pub used_max: Statistic,
-    /// The use of all nodes together; the same for every policy that finds a place for every pod.
+    /// The use of all nodes together; the same for every policy that places every pod.
     pub used_total: Statistic,
-    /// The standard deviation of what is requested on the nodes.
+    /// The standard deviation of the requests on the nodes.
     pub requested_deviation: Statistic,
 }
 
@@ -149,19 +149,19 @@ fn sum_up(runs: &[Outcome]) -> SpreadFigures {
     }
 }
 
-/// What all runs share.
+/// The data that all runs share.
 struct Stage<'a> {
     experiment: &'a SpreadExperiment,
     nodes: Vec<&'a TraceNode>,
     pods: Vec<&'a TracePod>,
 }
 
-/// A node while a run goes on.
+/// A node during a run.
 struct Busy {
     host: Host,
     /// Thousandths of a core in use, by the system and by pods.
     used_milli: i64,
-    /// What was reported last, and what was placed since.
+    /// The last report, and the requests that were placed since.
     cpu: Sample,
     memory: Sample,
 }
@@ -201,7 +201,7 @@ impl<'a> Stage<'a> {
         measure(&nodes)
     }
 
-    /// How much each application uses, in thousandths of what it requests.
+    /// The use of each application, in thousandths of its requests.
     fn applications(&self, world: &mut ChaCha8Rng) -> BTreeMap<(i64, i64), i64> {
         let mut applications = BTreeMap::new();
         for pod in &self.pods {
@@ -236,7 +236,7 @@ impl Busy {
         Self { host, used_milli, cpu: Sample::default(), memory: Sample::default() }
     }
 
-    /// What the node's agent reports; memory is in use as requested.
+    /// The report of the node's agent; memory is in use as requested.
     fn sample(&mut self, world: &mut ChaCha8Rng) {
         let seen = self.used_milli * within(1000, SAMPLE_DEVIATION_PERMILLE, world) / 1000;
         self.cpu = Sample { used: seen, placed_since: Amount::ZERO };
@@ -285,12 +285,12 @@ fn measure(nodes: &[Busy]) -> Outcome {
     }
 }
 
-/// The applications of the trace: it names none, so pods that ask for the same are taken for one.
+/// The applications of the trace. It names none, so pods with the same requests count as one.
 fn shape(pod: &TracePod) -> (i64, i64) {
     (pod.cpu_milli, pod.memory_mib)
 }
 
-/// Chance of its own for each purpose, so that a policy that draws more often changes nothing else.
+/// A source of randomness for one purpose, so that a policy that draws more often changes nothing else.
 fn stream(seed: u64, purpose: u64) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(purpose);
@@ -311,7 +311,7 @@ fn mean(figures: &[f64]) -> f64 {
     Statistic::of(figures.iter().copied()).mean.unwrap_or(0.0)
 }
 
-/// Of all nodes and not of a sample of them: divided by n.
+/// The standard deviation of all nodes, not of a sample of them: divided by n.
 fn deviation(figures: &[f64]) -> f64 {
     let mean = mean(figures);
     let squares: Vec<_> = figures.iter().map(|figure| (figure - mean).powi(2)).collect();

@@ -35,15 +35,15 @@ pub struct TracePod {
     pub cpu_milli: i64,
     /// Mebibytes.
     pub memory_mib: i64,
-    /// How many GPUs it uses; 0 for a CPU pod.
+    /// The number of GPUs that it uses; 0 for a CPU pod.
     pub gpus: i64,
-    /// How much of each of them, in thousandths: 1000 is all of it. Below 1000 only with one GPU.
+    /// The part of each GPU, in thousandths: 1000 is all of it. Below 1000 only with one GPU.
     pub gpu_milli: i64,
     /// The GPU models it may run on, sorted, each once; empty when any will do.
     pub models: Vec<String>,
-    /// When it came, in seconds from the start of the trace; `None` where the file has no such column.
+    /// The time of its creation, in seconds from the start of the trace; `None` where the file has no such column.
     pub created: Option<i64>,
-    /// When it went, in seconds from the start of the trace, never before it came.
+    /// The time of its deletion, in seconds from the start of the trace, never before its creation.
     pub deleted: Option<i64>,
 }
 

@@ -1,5 +1,5 @@
-//! Reads the trace's CSV files. Columns are found by their header, so a file with more or fewer of the
-//! optional ones is read as well; whatever is wrong is said with file, line and column.
+//! Reads the trace's CSV files. The header names the columns, so a file with more or fewer of the
+//! optional ones can be read as well; an error names file, line and column.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use csv::StringRecord;
 
 use super::{TraceNode, TracePod};
 
-/// What is wrong with a trace file.
+/// An error in a trace file.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// The file cannot be opened.
@@ -16,7 +16,7 @@ pub enum TraceError {
     Open {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// The file is not CSV at this place (a line with too few fields, bytes that are not UTF-8).
@@ -24,10 +24,10 @@ pub enum TraceError {
     Csv {
         /// The file.
         file: PathBuf,
-        /// Why; says the line.
+        /// The reason, with the line.
         source: csv::Error,
     },
-    /// A column that every such file has is not there.
+    /// A required column is missing.
     #[error("{}: line 1: no column {column:?}; the header must name it", file.display())]
     NoColumn {
         /// The file.
@@ -35,7 +35,7 @@ pub enum TraceError {
         /// The column that was looked for.
         column: &'static str,
     },
-    /// A field that cannot be what it says.
+    /// A field with an impossible value.
     #[error("{}: line {line}, column {column:?}: {value:?} {problem}", file.display())]
     Field {
         /// The file.
@@ -44,9 +44,9 @@ pub enum TraceError {
         line: u64,
         /// The column's header.
         column: &'static str,
-        /// What stands there.
+        /// The field's text.
         value: String,
-        /// What is wrong with it, as the end of a sentence.
+        /// The problem, as the end of a sentence.
         problem: &'static str,
     },
 }
@@ -71,8 +71,8 @@ pub fn read_nodes(file: &Path) -> Result<Vec<TraceNode>, TraceError> {
     })
 }
 
-/// Reads a pod list: columns `name`, `cpu_milli`, `memory_mib`, `num_gpu`, `gpu_milli`, and where there are
-/// such `gpu_spec` (models separated by `|`), `creation_time`, `deletion_time`.
+/// Reads a pod list: columns `name`, `cpu_milli`, `memory_mib`, `num_gpu`, `gpu_milli`, and optionally
+/// `gpu_spec` (models separated by `|`), `creation_time`, `deletion_time`.
 ///
 /// # Errors
 /// The first thing that is wrong, with file, line and column.

@@ -8,10 +8,10 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 /// Takes `count` of `items`, so that every group of equal `shape` keeps its proportion to within one item.
 ///
-/// The items are ordered by shape, shuffled by `seed` inside each, and every so-many-th is taken from a
-/// start that the seed chooses (systematic sampling). A shape that stands once has the same chance as any
-/// other item, which a quota for each shape, rounded, would not give it. What is taken keeps the order that
-/// it has in `items`; all are taken when `count` is not less than there are.
+/// This is systematic sampling: the items are ordered by shape and shuffled by `seed` inside each shape, and every
+/// n-th is taken from a start that the seed chooses. A shape with one item has the same chance as any other item,
+/// which a rounded quota for each shape would not give it. The sample keeps the order of `items`; a `count` of at
+/// least their number takes all of them.
 ///
 /// ```
 /// use weir_simulator::openb::sample;

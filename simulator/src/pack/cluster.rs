@@ -1,28 +1,28 @@
-//! The hosts: what each has, what is left, and whether a pod fits.
+//! The hosts: their capacity, what is left of it, and whether a pod fits.
 
 use weir_model::{Amount, Class};
 use weir_placement::binpack::{Devices, GpuRequest, Room, Shape};
 
 use crate::openb::{TraceNode, TracePod};
 
-/// A host while a replay runs.
+/// A host during a replay.
 #[derive(Clone, Debug)]
 pub(crate) struct Host {
-    /// What it had at the start; it does not change.
+    /// Its capacity, which does not change.
     pub(crate) has: Capacity,
-    /// What is left of cores and GPUs.
+    /// The cores and GPUs that are left.
     pub(crate) room: Room,
-    /// Mebibytes that are left.
+    /// The memory that is left, in mebibytes.
     pub(crate) memory_mib: i64,
-    /// How many pods it holds.
+    /// The number of its pods.
     pub(crate) pods: u32,
-    /// How many of its pods are of each kind: a part of a GPU, or so many whole ones.
+    /// The number of its pods of each kind: a part of a GPU, or so many whole ones.
     pub(crate) kinds: Vec<(GpuKind, u32)>,
-    /// Goes up by one whenever a pod is placed here.
+    /// The version, which each placed pod raises by one.
     pub(crate) version: u32,
 }
 
-/// What a host has when it is empty.
+/// The capacity of a host.
 #[derive(Clone, Debug)]
 pub(crate) struct Capacity {
     pub(crate) cpu_milli: i64,
@@ -30,21 +30,21 @@ pub(crate) struct Capacity {
     pub(crate) gpu_milli: i64,
     pub(crate) gpus: i64,
     pub(crate) model: Option<String>,
-    /// By our filters, those that are on.
+    /// The node as Weir's filters see it, if they are on.
     pub(crate) class: Class,
 }
 
-/// A pod that wants a place, shared by all that ask for the same.
+/// The requests of a pod, shared by all pods that ask for the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Want {
     pub(crate) shape: Shape,
     pub(crate) memory_mib: i64,
     pub(crate) models: Vec<String>,
-    /// By our filters; `None` if no host could take it.
+    /// The pod as Weir's filters see it; `None` if no host could take it.
     pub(crate) class: Option<Class>,
 }
 
-/// The kinds that the Clustering policy tells apart.
+/// The kinds of pods that the Clustering policy distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GpuKind {
     Part,
@@ -110,7 +110,7 @@ impl Host {
         }
     }
 
-    /// Thousandths of a GPU that are in use.
+    /// The GPUs in use, in thousandths.
     pub(crate) fn used_milli(&self) -> i64 {
         self.has.gpu_milli - self.room.idle_milli()
     }

@@ -1,15 +1,15 @@
 //! Replays the arrivals of a trace in memory and measures how well a scoring policy packs the GPUs.
 //!
-//! Decides who goes where, by the filters and scores of `policy/placement` and by published policies to
-//! compare them with. Nothing departs and nothing waits: a pod that does not fit when it comes is dropped.
-//! That is the protocol of "Beware of Fragmentation" (USENIX ATC 2023), so the figures can be held against
+//! Decides where each pod goes, by the filters and scores of `policy/placement` and by published policies to
+//! compare them with. No pod departs and none waits: a pod that does not fit when it arrives is dropped.
+//! That is the protocol of "Beware of Fragmentation" (USENIX ATC 2023), so the figures can be compared with
 //! the published ones. Fractions of a GPU exist here although `nvidia.com/gpu` has none.
 //!
 //! | file | decides |
 //! |---|---|
-//! | [`workload`](self) | which pods come, in which order |
+//! | [`workload`](self) | which pods arrive, in which order |
 //! | `cluster` | what fits where, and what is left |
-//! | `view` | how our filters see a line of the trace |
+//! | `view` | how Weir's filters see a line of the trace |
 //! | `policy` | which place is best |
 //! | `replay` | one run of one policy |
 //! | `report` | means over the seeds |
@@ -38,31 +38,31 @@ use weir_placement::binpack::TypicalPodsError;
 use crate::openb::{TraceNode, TracePod};
 use replay::{Arena, Outcome};
 
-/// What is replayed.
+/// The experiment: a cluster, pods and a load.
 #[derive(Clone, Debug)]
 pub struct Experiment {
     /// The cluster.
     pub nodes: Vec<TraceNode>,
-    /// The pods that come, and come again when the trace is not enough for the load.
+    /// The pods that arrive, some of them again when the trace is too short for the load.
     pub pods: Vec<TracePod>,
-    /// GPUs asked for in all, in percent of the GPUs that there are; at least 100.
+    /// The GPUs that all pods ask for, in percent of the cluster's; at least 100.
     pub load_percent: u32,
-    /// One run for each; a seed decides order and choice of the pods, and chance among equal nodes.
+    /// The seeds; each is one run. A seed decides order and choice of the pods, and chance among equal nodes.
     pub seeds: Vec<u64>,
-    /// Who gets the pod among nodes of equal score.
+    /// Which of the nodes with equal scores gets the pod.
     pub ties: Ties,
     /// Whether gpu-filter is on.
     pub gpu_filter: GpuFilter,
-    /// What becomes of pods that ask for a part of a GPU.
+    /// The treatment of pods that ask for a part of a GPU.
     pub fractions: Fractions,
 }
 
-/// Who gets the pod among nodes of equal score.
+/// Which of the nodes with equal scores gets the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ties {
-    /// Any of them, as in kube-scheduler.
+    /// Any node, as in kube-scheduler.
     Random,
-    /// The first by name, as in the published simulator.
+    /// The first node by name, as in the published simulator.
     Name,
 }
 
@@ -75,7 +75,7 @@ pub enum GpuFilter {
     On,
 }
 
-/// Why nothing can be replayed.
+/// The reason why nothing can be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     /// No node has a GPU.

@@ -1,7 +1,7 @@
-//! Which place is best, by our scores and by published ones.
+//! The scores of a place, by Weir's policies and by published ones.
 //!
-//! A score is a whole number here too, because that is all that kube-scheduler compares: a policy that
-//! separates two nodes only in a fraction of a point does not separate them.
+//! A score is a whole number, as in kube-scheduler: a policy that separates two nodes by a fraction of a point
+//! does not separate them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,16 +15,16 @@ use super::cluster::{Host, Want};
 /// The most cores and GPUs of a host, to which published policies relate what is left, in thousandths.
 const MOST_CPU: f64 = 128_000.0;
 const MOST_GPU: f64 = 8_000.0;
-/// The weight of BinPackScore beside its tie-break's, in the profile of our scheduler.
+/// The weight of BinPackScore beside its tie-break's, in the profile of Weir's scheduler.
 const BIN_PACK_WEIGHT: i64 = 100;
 
 /// How a node is chosen among those that fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Ours, as the scheduler runs it: the fragmentation score with weight 100, and upstream's MostAllocated
+    /// Weir's, as the scheduler runs it: the fragmentation score with weight 100, and upstream's MostAllocated
     /// on the GPUs with weight 1.
     FragmentationAware,
-    /// Ours: the fullest GPUs.
+    /// Weir's: the fullest GPUs.
     MostAllocated,
     /// NodeResourcesFit with MostAllocated on the GPUs alone; a pod without GPUs gets 0 everywhere.
     UpstreamMostAllocated,
@@ -40,12 +40,12 @@ pub enum Policy {
     Clustering,
     /// Used GPUs before unused GPUs before unused hosts.
     Packing,
-    /// Any.
+    /// Any node, by chance.
     Random,
 }
 
 impl Policy {
-    /// All of them, ours first.
+    /// All policies, Weir's first.
     pub const ALL: [Self; 10] = [
         Self::FragmentationAware,
         Self::MostAllocated,
@@ -76,7 +76,7 @@ impl Policy {
         }
     }
 
-    /// What the host is worth to the pod and which devices it would get there. The pod fits.
+    /// The score of a host for a pod that fits there, and the devices that the pod would get.
     pub(super) fn judge(self, host: &Host, want: &Want, typical: &TypicalPods) -> (i64, Devices) {
         let tight = |score| (score, host.tightest(want));
         match self {
@@ -123,7 +123,7 @@ fn points(score: Score) -> i64 {
     i64::from(score.points())
 }
 
-/// Our MostAllocated, in thousandths of a GPU.
+/// Weir's MostAllocated, in thousandths of a GPU.
 fn fullness(host: &Host, want: &Want) -> i64 {
     let [has, used, wanted] = [host.has.gpu_milli, host.used_milli(), want.shape.gpus.milli()].map(Amount::new);
     points(most_allocated(has, used, wanted))
@@ -174,8 +174,8 @@ fn dot_product(host: &Host, want: &Want) -> i64 {
     whole((1.0 - (cpu + gpu) / 2.0) * 100.0)
 }
 
-/// A quarter of the points each for: only pods of this kind, also pods of this kind, nobody, others; within
-/// a quarter the fullest first.
+/// A quarter of the points each for a host with only pods of this kind, also pods of this kind, no pod, other pods;
+/// within a quarter the fullest first.
 fn clustering(host: &Host, want: &Want) -> i64 {
     let Some(kind) = want.kind() else { return 0 };
     let same = host.kinds.iter().any(|&(known, _)| known == kind);

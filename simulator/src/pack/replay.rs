@@ -1,4 +1,4 @@
-//! One run: the pods of one seed come one by one and go where one policy sends them.
+//! One run: the pods of one seed arrive one by one and go where one policy places them.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng as _;
@@ -11,15 +11,15 @@ use super::view::{GPU, SeenNode, SeenPod};
 use super::{Experiment, GpuFilter, PackError, Policy, Ties, workload};
 use crate::openb::TracePod;
 
-/// Everything that the runs share.
+/// The data that all runs share.
 pub(super) struct Arena {
-    /// Sorted by name.
+    /// The hosts, sorted by name.
     hosts: Vec<Host>,
-    /// What pods want, each once.
+    /// The different requests of pods, each once.
     wants: Vec<Want>,
-    /// Which of the wants each pod of the trace has.
+    /// The request of each pod of the trace, as a position in `wants`.
     want_of: Vec<usize>,
-    /// Thousandths of a GPU that each pod of the trace asks for.
+    /// The GPUs that each pod of the trace asks for, in thousandths.
     demand: Vec<i64>,
     typical: TypicalPods,
     capacity_milli: i64,
@@ -27,18 +27,18 @@ pub(super) struct Arena {
     ties: Ties,
 }
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outcome {
-    /// Percent of the GPUs in use once as much had been asked for as there is.
+    /// The GPUs in use when the pods had asked for as many as there are, in percent.
     pub(super) allocation_at_100: f64,
-    /// Percent of the GPUs in use at the end.
+    /// The GPUs in use at the end, in percent.
     pub(super) allocation_at_load: f64,
-    /// Percent of the pods with 8 GPUs that found no place; `None` if none came.
+    /// The pods with 8 GPUs that were not placed, in percent; `None` if none arrived.
     pub(super) refused_8gpu: Option<f64>,
-    /// Hosts with 8 GPUs, all of them idle, once half as much had been asked for as there is.
+    /// The hosts with 8 idle GPUs when the pods had asked for half of the GPUs.
     pub(super) empty_8gpu_nodes_at_50: f64,
-    /// Percent of the idle GPUs that typical pods cannot use at 100 %; `None` if none was idle.
+    /// The idle GPUs that typical pods cannot use at 100 %, in percent; `None` if none was idle.
     pub(super) fragmentation_at_100: Option<f64>,
 }
 
@@ -116,21 +116,21 @@ struct Run<'a> {
     arena: &'a Arena,
     policy: Policy,
     hosts: Vec<Host>,
-    /// What was judged before, by want and host. Most pods want what another wanted, and each placement
+    /// The judgements so far, by request and host. Most pods ask for the same as another one, and each placement
     /// changes one host, so nearly every judgement is an old one.
     judged: Vec<Judged>,
-    /// Chance among equals; apart from the chance that orders the pods, which is the same for all policies.
+    /// The randomness that breaks ties; the one that orders the pods is another, the same for all policies.
     chance: ChaCha8Rng,
 }
 
-/// A judgement, and for which version of the host it holds.
+/// A judgement, and the version of the host that it holds for.
 #[derive(Clone, Copy)]
 struct Judged {
     version: u32,
     verdict: Option<(i64, Devices)>,
 }
 
-/// No host reaches this version: it grows with each of the pods on it.
+/// A version that no host reaches: each of its pods raises it by one.
 const NEVER: u32 = u32::MAX;
 
 impl<'a> Run<'a> {
@@ -141,7 +141,7 @@ impl<'a> Run<'a> {
         Self { arena, policy, hosts: arena.hosts.clone(), judged, chance }
     }
 
-    /// Places a pod; whether there was a place.
+    /// Places a pod and returns whether it fitted anywhere.
     fn place(&mut self, want: usize) -> bool {
         self.judge_all(want);
         let Some((host, devices)) = self.choose(want) else { return false };
@@ -162,8 +162,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The best host and the devices there; among equals by chance or by name. To the
-    /// policy that takes any, all are equal, and chance it is.
+    /// The best host and the devices there; ties go by chance or by name. To the policy that takes any
+    /// node all hosts are equal, and it goes by chance.
     fn choose(&mut self, want: usize) -> Option<(usize, Devices)> {
         let row = &self.judged[want * self.hosts.len()..][..self.hosts.len()];
         let best = row.iter().filter_map(|judged| judged.verdict).map(|(score, _)| score).max()?;

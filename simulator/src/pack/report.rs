@@ -5,37 +5,37 @@ use serde::Serialize;
 use super::Policy;
 use super::replay::Outcome;
 
-/// What came out for every policy.
+/// The results of all policies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// By policy, in the order in which they were asked for.
+    /// One result for each policy, in the order of the experiment.
     #[serde(serialize_with = "as_map")]
     pub policies: Vec<(Policy, PolicyFigures)>,
 }
 
-/// What one policy came to. Percentages are 0 to 100.
+/// The result of one policy. Percentages are 0 to 100.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PolicyFigures {
-    /// Percent of the GPUs in use when as much had been asked for as there is.
+    /// The GPUs in use when the pods had asked for as many as there are, in percent.
     pub gpu_allocation_at_100: Statistic,
-    /// Percent of the GPUs in use at the end.
+    /// The GPUs in use at the end, in percent.
     pub gpu_allocation_at_load: Statistic,
-    /// Percent of the pods with 8 GPUs that found no place.
+    /// The pods with 8 GPUs that were not placed, in percent.
     pub refused_8gpu_share: Statistic,
-    /// How many hosts of 8 GPUs had all of them idle when half as much had been asked for as there is.
+    /// The hosts with 8 idle GPUs when the pods had asked for half of the GPUs.
     pub empty_8gpu_nodes_at_50: Statistic,
-    /// Percent of the idle GPUs that typical pods could not use when as much had been asked for as there is.
+    /// The idle GPUs that typical pods could not use when the pods had asked for as many as there are, in percent.
     pub fragmentation_ratio_at_100: Statistic,
 }
 
 /// A figure over several runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Statistic {
-    /// The mean; `None` if no run had the figure (no pod with 8 GPUs came).
+    /// The mean; `None` if no run had the figure (no pod with 8 GPUs arrived).
     pub mean: Option<f64>,
     /// The standard deviation of a sample (n − 1); 0 for a single run.
     pub sd: Option<f64>,
-    /// How many runs had the figure.
+    /// The number of runs that had the figure.
     pub n: usize,
 }
 

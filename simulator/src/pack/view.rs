@@ -1,5 +1,5 @@
-//! A line of the trace as our placement rules see it: the same pods and nodes that `weir run` makes of it,
-//! cut down to what a filter asks.
+//! A line of the trace as Weir's placement rules see it: the same pods and nodes that `make run` creates from it,
+//! reduced to what a filter reads.
 
 use weir_model::{ContainerShape, NodeView, PodShape, PodView, RequirementView, Resources, TermView};
 
@@ -55,7 +55,7 @@ impl ContainerShape for SeenContainer<'_> {
     }
 }
 
-/// The trace's pods have no affinity; its list of models is looked at where pods are fitted.
+/// The affinity of a pod: none in the trace. Its list of models counts where a pod is fitted.
 enum NoTerm {}
 
 impl TermView for NoTerm {

@@ -1,4 +1,4 @@
-//! Which pods come, and in which order.
+//! The pods that arrive, and their order.
 
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -6,12 +6,12 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 use crate::openb::TracePod;
 
-/// What becomes of pods that ask for a part of a GPU, which whole devices of `nvidia.com/gpu` do not have.
+/// The treatment of pods that ask for a part of a GPU, which `nvidia.com/gpu` cannot express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fractions {
     /// They get a part of a GPU, as in the trace.
     Keep,
-    /// They do not come.
+    /// They are left out.
     Drop,
     /// They get a whole GPU.
     RoundUp,
@@ -29,7 +29,7 @@ pub(super) fn prepare(pods: &[TracePod], fractions: Fractions) -> Vec<TracePod> 
 }
 
 /// Positions of pods in the order of their arrival: all of them once in an order that the seed chooses, then
-/// any of them again and again, until those that came ask for `milli` in all.
+/// any of them again and again, until the pods that arrived ask for `milli` in all.
 ///
 /// `demand` is what each pod asks for, in the unit of `milli`, at least one of them more than nothing.
 pub(crate) fn arrivals(demand: &[i64], milli: i64, seed: u64) -> Vec<usize> {
