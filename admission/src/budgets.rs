@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::ResourceExt;
 use weir_queue::{Budget, Uid};
 
-use crate::read::selects;
+use crate::convert::selects;
 
 /// Labels of a pod, by names and values that are kept once.
 pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;

@@ -19,7 +19,7 @@ use weir_api::pool::{PoolDefaults, ResourcePool, ResourcePoolSpec};
 
 use crate::certificates::{self, Certificates};
 use crate::config::Config;
-use crate::guard;
+use crate::policy;
 
 /// How often what is installed is looked at, and how soon a failure is tried again.
 const EVERY: Duration = Duration::from_secs(30);
@@ -52,9 +52,9 @@ pub async fn guards(client: &Client, config: &Config, authorities: &[u8]) -> any
     let webhooks: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(client.clone());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(client.clone());
-    apply(&policies, &guard::policy(config)).await.context("applying the admission policy")?;
-    apply(&bindings, &guard::binding()).await.context("applying the binding of the admission policy")?;
-    apply(&webhooks, &guard::webhook(config, authorities)).await.context("applying the webhook's registration")
+    apply(&policies, &policy::policy(config)).await.context("applying the admission policy")?;
+    apply(&bindings, &policy::binding()).await.context("applying the binding of the admission policy")?;
+    apply(&webhooks, &policy::webhook(config, authorities)).await.context("applying the webhook's registration")
 }
 
 /// What the webhook serves with: these certificates, and HTTP/1.1.
@@ -104,5 +104,5 @@ where
     K: kube::Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + std::fmt::Debug,
 {
     let params = PatchParams::apply(names::ADMISSION).force();
-    api.patch(guard::NAME, &params, &Patch::Apply(object)).await.map(drop)
+    api.patch(policy::NAME, &params, &Patch::Apply(object)).await.map(drop)
 }

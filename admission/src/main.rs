@@ -1,5 +1,5 @@
 //! `weir-admission`: the admission sidecar.
 
 fn main() -> std::process::ExitCode {
-    weir_admission::program::main()
+    weir_admission::run::main()
 }

@@ -15,7 +15,7 @@ use weir_api::pool::PoolDefaults;
 
 use crate::config::Config;
 use crate::hardware::Aliases;
-use crate::keys;
+use crate::metadata;
 
 /// What a pod is surrounded by when it is created.
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ pub fn mutate(pod: &Pod, surroundings: Surroundings<'_>) -> Vec<Value> {
     let mut patch = Patch::of(pod);
     patch.scheduler(spec, config);
     patch.gate(spec);
-    let named = keys::pool(&pod.metadata, keys::compat(config));
+    let named = metadata::pool(&pod.metadata, metadata::compat(config));
     let own = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(names::POOL));
     let by_namespace = namespace.get(names::POOL).map(String::as_str);
     let fallback = Some(config.pods.default_pool.as_str()).filter(|pool| !pool.is_empty());
@@ -67,7 +67,7 @@ pub fn mutate(pod: &Pod, surroundings: Surroundings<'_>) -> Vec<Value> {
         patch.label(names::POOL, pool);
     }
     let by_namespace = namespace.get(names::DEFAULT_PREEMPTIBLE).map(|value| value == names::TRUE);
-    if keys::preemptible(&pod.metadata) == Ok(None) && defaults.preemptible.or(by_namespace) == Some(true) {
+    if metadata::preemptible(&pod.metadata) == Ok(None) && defaults.preemptible.or(by_namespace) == Some(true) {
         patch.annotate(names::PREEMPTIBLE, names::TRUE);
     }
     if let Some(class) = defaults.priority_class_name {

@@ -17,9 +17,9 @@ use kube::core::admission::AdmissionRequest;
 use tokio::sync::mpsc;
 use weir_api::condition::Refusal;
 
-use crate::guard;
+use crate::client::{About, Outcome, refused};
 use crate::metrics::Metrics;
-use crate::writes::{About, Outcome, refused};
+use crate::policy;
 
 /// How many events may wait to be written. A tenant who tries without end fills it, and is only counted then.
 const WAITING: usize = 64;
@@ -67,7 +67,7 @@ pub async fn tell(client: Client, mut told: Told) {
     let mut known = Known::default();
     while let Some((refusal, about)) = told.0.recv().await {
         if known.is_new(&about.uid, refusal, Instant::now()) {
-            let outcome = refused(&client, &about, refusal, guard::sentence(refusal)).await;
+            let outcome = refused(&client, &about, refusal, policy::sentence(refusal)).await;
             if let Outcome::Failed(error) = outcome {
                 tracing::warn!(error, uid = about.uid, %refusal, "that a request was refused is not told");
             }

@@ -21,7 +21,7 @@ use weir_api::names;
 use weir_queue::Time;
 
 use crate::config::Config;
-use crate::read::time;
+use crate::convert::time;
 
 /// For how long a report holds.
 const HOLDS: Duration = Duration::from_secs(120);

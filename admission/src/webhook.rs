@@ -20,13 +20,13 @@ use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
 use weir_api::condition::Refusal;
 
+use crate::caches::Caches;
 use crate::config::Config;
-use crate::guard::{PATH, REFUSALS};
 use crate::managed::{Request, managed};
 use crate::metrics::Metrics;
 use crate::mutate::{Surroundings, mutate};
+use crate::policy::{PATH, REFUSALS};
 use crate::refusals::Refusals;
-use crate::watched::Watched;
 
 /// What the webhook answers from.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct Webhook {
     /// The configuration.
     pub config: Arc<Config>,
     /// What is known of the cluster.
-    pub watched: Watched,
+    pub caches: Caches,
     /// Where answers are counted.
     pub metrics: Metrics,
     /// Who waits for this replica's other work to be quiet.
@@ -120,7 +120,7 @@ async fn answer(webhook: &Webhook, request: &AdmissionRequest<Pod>) -> (Admissio
     let response = AdmissionResponse::from(request);
     let Some(pod) = &request.object else { return (response, "ignored") };
     let name = request.namespace.clone().or_else(|| pod.namespace()).unwrap_or_default();
-    let namespace = webhook.watched.namespace(&name).await;
+    let namespace = webhook.caches.namespace(&name).await;
     let empty = BTreeMap::new();
     let meta = namespace.as_ref().map(|namespace| &namespace.metadata);
     let labels = meta.and_then(|meta| meta.labels.as_ref()).unwrap_or(&empty);
@@ -135,8 +135,8 @@ async fn answer(webhook: &Webhook, request: &AdmissionRequest<Pod>) -> (Admissio
     if !managed(&webhook.config).holds(&facts) {
         return (response, "ignored");
     }
-    let aliases = webhook.watched.aliases();
-    let defaults = |pool: &str| webhook.watched.defaults(pool);
+    let aliases = webhook.caches.aliases();
+    let defaults = |pool: &str| webhook.caches.defaults(pool);
     let surroundings =
         Surroundings { config: &webhook.config, namespace: annotations, defaults: &defaults, aliases: &aliases };
     let operations = mutate(pod, surroundings);

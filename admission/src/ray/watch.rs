@@ -21,7 +21,7 @@ use weir_queue::Uid;
 
 use super::needs::{Needs, needs};
 use super::roster::Key;
-use crate::read::pod::uid;
+use crate::convert::pod::uid;
 
 /// The name of the kind's definition.
 const DEFINITION: &str = "rayclusters.ray.io";

@@ -51,7 +51,7 @@ pub fn is_milli(dim: &str) -> bool {
 /// An amount in base units of a dimension, as Kubernetes writes it.
 ///
 /// ```
-/// use weir_admission::read::written;
+/// use weir_admission::convert::written;
 /// use weir_model::Amount;
 /// assert_eq!(written("cpu", Amount::new(1500)).0, "1500m");
 /// assert_eq!(written("cpu", Amount::new(4000)).0, "4");

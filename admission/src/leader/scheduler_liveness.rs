@@ -10,13 +10,13 @@ use kube::ResourceExt;
 use kube::runtime::watcher;
 use weir_queue::{Event, Time};
 
-use super::{Reign, policy};
-use crate::read::time;
+use super::{Term, queue_config};
+use crate::convert::time;
 
 /// How close signs of life may be to count as one, in milliseconds.
 const GRAIN: u64 = 10_000;
 
-impl Reign<'_> {
+impl Term<'_> {
     /// Takes in what happened to budgets; whether there is something to decide.
     pub(super) fn budget_event(&mut self, event: watcher::Result<watcher::Event<PodDisruptionBudget>>) -> bool {
         match event {
@@ -30,9 +30,9 @@ impl Reign<'_> {
             Ok(watcher::Event::InitDone) => {
                 self.budgets.retain(&self.budget_listing.take().unwrap_or_default());
                 // Before the budgets are known nobody is evicted.
-                let grace = Duration::from(self.seat.config.cycle.adoption_grace);
-                let from = self.book.since().after(grace);
-                self.events.push(Event::Config(policy(&self.seat.config, from)));
+                let grace = Duration::from(self.context.config.cycle.adoption_grace);
+                let from = self.record.since().after(grace);
+                self.events.push(Event::Config(queue_config(&self.context.config, from)));
             }
             Ok(watcher::Event::Apply(budget)) => self.budget(&budget),
             Ok(watcher::Event::Delete(budget)) => {
@@ -52,38 +52,38 @@ impl Reign<'_> {
     }
 
     /// A report that the scheduler renewed is a sign of life.
-    pub(super) fn scheduler_lives(&mut self) {
-        if let Some(renewed) = self.seat.watched.schedulers().renewed() {
-            self.sign(renewed);
+    pub(super) fn note_scheduler_report(&mut self) {
+        if let Some(renewed) = self.context.caches.schedulers().renewed() {
+            self.note_scheduler_progress(renewed);
         }
     }
 
-    /// What a pod tells of the time before this reign: that it was bound, or that no node was found for it.
-    pub(super) fn old_signs(&mut self, written: &Pod) {
+    /// Notes progress of the scheduler before this term: a pod was bound, or no node was found for it.
+    pub(super) fn earlier_scheduler_progress(&mut self, written: &Pod) {
         let conditions = written.status.as_ref().and_then(|status| status.conditions.as_ref());
         let by_scheduler = conditions.into_iter().flatten().find(|one| {
             one.type_ == "PodScheduled" && (one.status == "True" || one.reason.as_deref() == Some("Unschedulable"))
         });
         if let Some(at) = by_scheduler.and_then(|condition| condition.last_transition_time.as_ref()) {
-            self.sign(time(at));
+            self.note_scheduler_progress(time(at));
         }
     }
 
-    fn sign(&mut self, at: Time) {
-        let config = &self.seat.config.cycle;
+    fn note_scheduler_progress(&mut self, at: Time) {
+        let config = &self.context.config.cycle;
         let useful = Duration::from(config.placement_timeout) * 2 + Duration::from(config.scheduler_patience) * 2;
         let now = super::now();
-        if now.since(at) > useful || !self.marks.insert(at.millis() / GRAIN) {
+        if now.since(at) > useful || !self.scheduler_progress.insert(at.millis() / GRAIN) {
             return;
         }
         self.events.push(Event::SchedulerWorked(at));
         let oldest = now.millis().saturating_sub(u64::try_from(useful.as_millis()).unwrap_or(u64::MAX)) / GRAIN;
-        self.marks = self.marks.split_off(&oldest);
+        self.scheduler_progress = self.scheduler_progress.split_off(&oldest);
     }
 
     /// Goes on with the clocks that an earlier leader kept in the status of pools.
     pub(super) fn take_over_clocks(&mut self) {
-        for object in self.seat.watched.pools() {
+        for object in self.context.caches.pools() {
             for resource in object.status.iter().flat_map(|status| &status.resources) {
                 let Some(since) = resource.over_since.as_ref().map(time) else { continue };
                 let (pool, dim) = (object.name_any(), resource.name.clone());

@@ -1,7 +1,7 @@
-//! The book of rounds: what is about to be done stands in the one `AdmissionRound` before it is done (B5a).
+//! The round record: what is about to be done stands in the one `AdmissionRound` before it is done (B5a).
 //!
 //! Every write compares and swaps. A leader that takes over writes first, so that an earlier one which does
-//! not know yet that it is deposed fails at its next write, before it removes another gate.
+//! not know yet that it lost the lease fails at its next write, before it removes another gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,14 +14,14 @@ use weir_api::round::{
 };
 use weir_queue::{Grounds, Record, Recorded, RecordedClaim, Time, Uid};
 
-use crate::read::time;
+use crate::convert::time;
 
 /// Why nothing was recorded.
 #[derive(Debug, thiserror::Error)]
-pub enum BookError {
+pub enum RecordError {
     /// Somebody else wrote: another leader is there.
     #[error("recording round {epoch}: another leader wrote before")]
-    Deposed {
+    Conflict {
         /// The epoch that was to be recorded.
         epoch: i64,
     },
@@ -36,7 +36,7 @@ pub enum BookError {
 }
 
 /// The record as this leader knows it, and what is outstanding.
-pub struct Book {
+pub struct RoundRecord {
     api: Api<AdmissionRound>,
     written: AdmissionRound,
     holder: String,
@@ -50,14 +50,14 @@ pub struct Book {
     pub back_offs: BTreeMap<Uid, BackOff>,
 }
 
-impl Book {
-    /// Opens the book in the name of `holder`: reads what an earlier leader left and fences that leader off.
+impl RoundRecord {
+    /// Opens the record in the name of `holder`: reads what an earlier leader left and fences that leader off.
     ///
     /// # Errors
     /// The API server cannot be reached, or another leader opens it at the same time.
-    pub async fn open(client: &Client, holder: &str) -> Result<Self, BookError> {
+    pub async fn open(client: &Client, holder: &str) -> Result<Self, RecordError> {
         let api: Api<AdmissionRound> = Api::all(client.clone());
-        let failed = |operation| move |source| BookError::Api { operation, source: Box::new(source) };
+        let failed = |operation| move |source| RecordError::Api { operation, source: Box::new(source) };
         let written = match api.get_opt(names::ROUND).await.map_err(failed("reading"))? {
             Some(found) => found,
             None => {
@@ -72,9 +72,9 @@ impl Book {
         let victims = victims.iter().filter_map(|victim| Some((parsed(&victim.uid)?, victim.clone()))).collect();
         let claims =
             claims.iter().filter_map(|claim| Some((parsed(claim.claimant.first()?)?, claim.clone()))).collect();
-        let mut book = Self { api, written, holder: holder.to_owned(), entries, claims, victims, back_offs };
-        book.write(None).await?;
-        Ok(book)
+        let mut record = Self { api, written, holder: holder.to_owned(), entries, claims, victims, back_offs };
+        record.write(None).await?;
+        Ok(record)
     }
 
     /// How many more pods fit into the record.
@@ -91,7 +91,7 @@ impl Book {
         usize::try_from(MAX_VICTIMS).unwrap_or(usize::MAX).saturating_sub(self.victims.len())
     }
 
-    /// When the book was begun, which is when Weir first led in this cluster.
+    /// When the record was created, which is when Weir first led in this cluster.
     #[must_use]
     pub fn since(&self) -> Time {
         self.written.metadata.creation_timestamp.as_ref().map(time).unwrap_or_default()
@@ -122,8 +122,8 @@ impl Book {
     /// Records what is outstanding, as the next epoch; `inputs` are what its new admissions were decided on.
     ///
     /// # Errors
-    /// [`BookError::Deposed`] where somebody else wrote since; nothing may be done then.
-    pub async fn write(&mut self, inputs: Option<String>) -> Result<(), BookError> {
+    /// [`RecordError::Conflict`] where somebody else wrote since; nothing may be done then.
+    pub async fn write(&mut self, inputs: Option<String>) -> Result<(), RecordError> {
         let epoch = self.written.spec.epoch + 1;
         let mut next = self.written.clone();
         next.spec = AdmissionRoundSpec {
@@ -141,8 +141,8 @@ impl Book {
                 self.written = written;
                 Ok(())
             }
-            Err(kube::Error::Api(status)) if status.code == 409 => Err(BookError::Deposed { epoch }),
-            Err(source) => Err(BookError::Api { operation: "recording", source: Box::new(source) }),
+            Err(kube::Error::Api(status)) if status.code == 409 => Err(RecordError::Conflict { epoch }),
+            Err(source) => Err(RecordError::Api { operation: "recording", source: Box::new(source) }),
         }
     }
 

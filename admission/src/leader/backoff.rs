@@ -14,23 +14,23 @@ use weir_api::condition::Preempted;
 use weir_api::round::BackOff;
 use weir_queue::{Cause, Eviction, Time, Uid};
 
-use super::{Done, Reign};
-use crate::read::{moment, time};
-use crate::writes::{About, Outcome, Target, report};
+use super::{Term, WriteResult};
+use crate::client::{About, Outcome, Target, report};
+use crate::convert::{moment, time};
 
 /// How many owners up the chain is looked.
 const DEPTH: usize = 5;
 
-impl Reign<'_> {
+impl Term<'_> {
     /// Lets the owner of killed pods back off; once for all of a gang.
     pub(super) fn back_off(&mut self, eviction: &Eviction) {
         if !matches!(eviction.cause, Cause::PlacementTimeout { .. }) {
             return;
         }
         let now = super::now();
-        let cycle = &self.seat.config.cycle;
+        let cycle = &self.context.config.cycle;
         let (first, most) = (Duration::from(cycle.back_off_first), Duration::from(cycle.back_off_most));
-        self.book.back_offs.retain(|_, it| now.since(time(&it.until)) < most);
+        self.record.back_offs.retain(|_, it| now.since(time(&it.until)) < most);
         let known = eviction.victims.iter().filter_map(|victim| self.pods.get(victim.uid));
         let owned: Vec<(Uid, Target)> = known.filter_map(|known| Some((known.owner?, known.target.clone()))).collect();
         let mut owners: Vec<Uid> = Vec::new();
@@ -39,15 +39,15 @@ impl Reign<'_> {
                 continue;
             }
             owners.push(owner);
-            let next = longer(self.book.back_offs.get(&owner), owner, now, first, most);
-            self.book.back_offs.insert(owner, next);
+            let next = longer(self.record.back_offs.get(&owner), owner, now, first, most);
+            self.record.back_offs.insert(owner, next);
             self.tell_owner(target, eviction.to_string());
         }
     }
 
     /// How long a pod backs off that was made at this moment by this owner.
     pub(super) fn backs_off(&self, owner: Uid, created: Time) -> Option<weir_queue::BackOff> {
-        let found = self.book.back_offs.get(&owner)?;
+        let found = self.record.back_offs.get(&owner)?;
         let BackOff { owner: _, since, until, times } = found;
         // Pods that were there before are not those that the controller made instead.
         (created >= time(since))
@@ -55,11 +55,11 @@ impl Reign<'_> {
     }
 
     fn tell_owner(&self, target: Target, sentence: String) {
-        let client = self.seat.client.clone();
+        let client = self.context.client.clone();
         self.spawn(async move {
-            let Some(owner) = top_owner(&client, &target).await else { return Done::Said(Outcome::Done) };
+            let Some(owner) = top_owner(&client, &target).await else { return WriteResult::Other(Outcome::Done) };
             let reason = Preempted::PlacementTimeout.as_str();
-            Done::Said(report(&client, &owner, reason, &format!("pod {}: {sentence}", target.name)).await)
+            WriteResult::Other(report(&client, &owner, reason, &format!("pod {}: {sentence}", target.name)).await)
         });
     }
 }

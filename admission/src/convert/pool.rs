@@ -15,7 +15,7 @@ use weir_queue::{PoolConfig, PoolSettings, PoolState, Strategy, WithinPool};
 /// A quantity that does not parse; the sentence names its field. The API server's schema refuses it first,
 /// unless somebody changed the schema.
 pub fn pool(object: &ResourcePool) -> Result<PoolConfig, String> {
-    // Who may use the pool and what it says for silent pods is looked at pod by pod; see `read::pod`.
+    // Who may use the pool and what it says for silent pods is looked at pod by pod; see `convert::pod`.
     let ResourcePoolSpec {
         parent,
         state,

@@ -23,8 +23,8 @@ use super::hosts::Rules;
 use super::node::effect_of;
 use super::{selects, time};
 use crate::config::Config;
-use crate::keys::{self, GangHints};
 use crate::managed::{Request, managed};
+use crate::metadata::{self, GangHints};
 
 /// What has to be known beside the pod to understand it.
 pub struct Context<'a> {
@@ -47,7 +47,7 @@ pub struct Context<'a> {
 
 /// What a pod is to us.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
+pub enum PodClass {
     /// Ours: it waits, or it was admitted.
     Managed(Box<Pod>),
     /// Somebody else's, on a node.
@@ -65,12 +65,12 @@ pub enum Seen {
 
 /// Keeps equal shapes and names once: a hundred thousand pods have a handful of them.
 #[derive(Debug, Default)]
-pub struct Shared {
+pub struct Interner {
     shapes: HashSet<Arc<PodShape>>,
     names: HashSet<Arc<str>>,
 }
 
-impl Shared {
+impl Interner {
     fn shape(&mut self, shape: PodShape) -> Arc<PodShape> {
         if let Some(known) = self.shapes.get(&shape) {
             return Arc::clone(known);
@@ -105,7 +105,7 @@ pub fn is_gated(pod: &Written) -> bool {
 
 /// What a pod is to us; none for an object without a UID.
 #[must_use]
-pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Option<Seen> {
+pub fn pod(written: &Written, context: &Context<'_>, interner: &mut Interner) -> Option<PodClass> {
     let uid = uid(&written.metadata)?;
     let empty = PodSpec::default();
     let spec = written.spec.as_ref().unwrap_or(&empty);
@@ -113,27 +113,27 @@ pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Opt
     let gated = is_gated(written);
     let ended = matches!(status.and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"));
     if ended || (gated && written.metadata.deletion_timestamp.is_some()) {
-        return Some(Seen::Nothing(uid));
+        return Some(PodClass::Nothing(uid));
     }
     let (shape, unreadable) = shape(written, spec);
     if !gated && !is_ours(written, context) {
         return Some(match spec.node_name.as_deref() {
-            Some(node) => Seen::Unmanaged { uid, node: shared.name(node), shape: shared.shape(shape) },
-            None => Seen::Nothing(uid),
+            Some(node) => PodClass::Unmanaged { uid, node: interner.name(node), shape: interner.shape(shape) },
+            None => PodClass::Nothing(uid),
         });
     }
     let meta = &written.metadata;
-    let named = keys::pool(meta, keys::compat(context.config));
+    let named = metadata::pool(meta, metadata::compat(context.config));
     let by_namespace = context.namespace.annotations.as_ref().and_then(|annotations| annotations.get(names::POOL));
     let fallback = by_namespace.map_or(context.config.pods.default_pool.as_str(), String::as_str);
     let pool = named.as_ref().ok().copied().flatten().unwrap_or(fallback);
     let object = (context.pool)(pool);
     let defaults = object.as_ref().and_then(|object| object.spec.defaults.clone()).unwrap_or_default();
-    let gang = keys::gang(meta, GangHints { gang_by: defaults.gang_by.as_deref(), group: context.group });
-    let preemptible = keys::preemptible(meta);
+    let gang = metadata::gang(meta, GangHints { gang_by: defaults.gang_by.as_deref(), group: context.group });
+    let preemptible = metadata::preemptible(meta);
     let contradiction =
         [named.err(), preemptible.clone().err(), gang.clone().err(), unreadable].into_iter().flatten().next();
-    let phase = if gated { Phase::Waiting } else { Phase::Admitted(admitted(written, spec, shared)) };
+    let phase = if gated { Phase::Waiting } else { Phase::Admitted(admitted(written, spec, interner)) };
     let obstacle =
         if gated { obstacle(written, spec, &shape, object.as_deref(), contradiction, context) } else { None };
     let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
@@ -150,14 +150,14 @@ pub fn pod(written: &Written, context: &Context<'_>, shared: &mut Shared) -> Opt
         at_most: None,
         part: None,
     });
-    Some(Seen::Managed(Box::new(Pod {
+    Some(PodClass::Managed(Box::new(Pod {
         uid,
-        pool: shared.name(pool),
+        pool: interner.name(pool),
         priority: spec.priority.unwrap_or(0),
         created,
         preemptible: preemptible.ok().flatten().unwrap_or(false),
         gang: membership,
-        shape: shared.shape(shape),
+        shape: interner.shape(shape),
         phase,
         obstacle,
         back_off,
@@ -190,7 +190,7 @@ fn is_ours(written: &Written, context: &Context<'_>) -> bool {
 }
 
 /// How an admitted pod is, read from what was recorded with the removal of its gate.
-fn admitted(written: &Written, spec: &PodSpec, shared: &mut Shared) -> Admitted {
+fn admitted(written: &Written, spec: &PodSpec, interner: &mut Interner) -> Admitted {
     let meta = &written.metadata;
     let info = PodInfo::of(written);
     let grounds = match info.grounds() {
@@ -215,7 +215,7 @@ fn admitted(written: &Written, spec: &PodSpec, shared: &mut Shared) -> Admitted 
     Admitted {
         at: began(condition::ADMITTED).or(began("PodScheduled")).or(decided).unwrap_or(created),
         grounds,
-        node: spec.node_name.as_deref().map(|node| shared.name(node)),
+        node: spec.node_name.as_deref().map(|node| interner.name(node)),
         started,
         terminating: meta.deletion_timestamp.is_some(),
     }
@@ -324,7 +324,7 @@ mod tests {
 
     const UID: &str = "0b7a6d1c-9b8e-4c55-8f3e-2d1f0a9c7e61";
 
-    fn seen(mut object: Value) -> Seen {
+    fn seen(mut object: Value) -> PodClass {
         object["metadata"]["uid"] = UID.into();
         object["metadata"]["namespace"] = "team".into();
         let config = Config::default();
@@ -344,7 +344,7 @@ mod tests {
             rules: &rules,
             models: &[("gpu-node-label-model".to_owned(), "T4".to_owned())].into(),
         };
-        pod(&serde_json::from_value(object).unwrap(), &context, &mut Shared::default()).unwrap()
+        pod(&serde_json::from_value(object).unwrap(), &context, &mut Interner::default()).unwrap()
     }
 
     /// A gated pod of pool `research`, with this added to its metadata and spec.
@@ -361,7 +361,7 @@ mod tests {
 
     fn managed_pod(object: Value) -> Pod {
         match seen(object) {
-            Seen::Managed(pod) => *pod,
+            PodClass::Managed(pod) => *pod,
             other => panic!("{other:?}"),
         }
     }
@@ -420,13 +420,13 @@ mod tests {
         let mut daemon = asked.clone();
         daemon["metadata"]["ownerReferences"] =
             json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "1", "controller": true }]);
-        assert!(matches!(seen(daemon), Seen::Unmanaged { .. }));
+        assert!(matches!(seen(daemon), PodClass::Unmanaged { .. }));
         let foreign = json!({ "metadata": {}, "spec": { "containers": [], "nodeName": "n1" } });
-        assert!(matches!(seen(foreign), Seen::Unmanaged { .. }));
+        assert!(matches!(seen(foreign), PodClass::Unmanaged { .. }));
         let unbound = json!({ "metadata": {}, "spec": { "containers": [] } });
-        assert!(matches!(seen(unbound), Seen::Nothing(_)));
+        assert!(matches!(seen(unbound), PodClass::Nothing(_)));
         let mut done = asked;
         done["status"] = json!({ "phase": "Succeeded" });
-        assert!(matches!(seen(done), Seen::Nothing(_)));
+        assert!(matches!(seen(done), PodClass::Nothing(_)));
     }
 }

@@ -10,11 +10,11 @@ use weir_entitlement::Condition as Attention;
 use weir_model::{Amount, Dim, PoolError, PoolId};
 use weir_queue::Time;
 
-use super::{Done, Reign};
-use crate::read::{moment, written};
-use crate::writes::{About, report};
+use super::{Term, WriteResult};
+use crate::client::{About, report};
+use crate::convert::{moment, written};
 
-impl Reign<'_> {
+impl Term<'_> {
     /// What reserves more than there is, in sentences, by the pools that say so.
     ///
     /// That the pools below a pool reserve too much stands on the pool; of the root, which has no object, on
@@ -66,13 +66,13 @@ impl Reign<'_> {
     }
 
     /// Counts what is wrong with a pool, and tells of what was not wrong, or wrong otherwise, before.
-    pub(super) fn attend(&mut self, object: &ResourcePool, conditions: &[Condition]) {
+    pub(super) fn report_pool_problems(&mut self, object: &ResourcePool, conditions: &[Condition]) {
         let name = object.name_any();
         let wrong = |one: &Condition| (one.type_ == condition::READY) != (one.status == "True");
         let stands: BTreeSet<(String, String)> =
             conditions.iter().filter(|one| wrong(one)).map(|one| (one.type_.clone(), one.reason.clone())).collect();
         for (condition, reason) in &stands {
-            self.seat.metrics.pool_condition(&name, condition, reason);
+            self.context.metrics.pool_condition(&name, condition, reason);
         }
         let said = object.status.iter().flat_map(|status| &status.conditions).filter(|one| wrong(one));
         let before = said.map(|one| (one.type_.clone(), one.reason.clone())).collect();
@@ -87,8 +87,8 @@ impl Reign<'_> {
                     name: object.name_any(),
                     uid: object.uid().unwrap_or_default(),
                 };
-                let (client, one) = (self.seat.client.clone(), one.clone());
-                self.spawn(async move { Done::Said(report(&client, &about, &one.reason, &one.message).await) });
+                let (client, one) = (self.context.client.clone(), one.clone());
+                self.spawn(async move { WriteResult::Other(report(&client, &about, &one.reason, &one.message).await) });
             }
         }
     }

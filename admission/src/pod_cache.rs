@@ -11,13 +11,13 @@ use weir_api::{condition, names};
 use weir_queue::{Phase, Pod, Time, Uid};
 
 use crate::budgets::{Covered, Labels};
-use crate::read::pod::Shared;
-use crate::read::time;
-use crate::writes::{News, Target, Told, gates};
+use crate::client::{Change, ConditionUpdate, Target, gates};
+use crate::convert::pod::Interner;
+use crate::convert::time;
 
 /// A managed pod.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct PodState {
     /// Where to write.
     pub target: Target,
     /// Its pool.
@@ -66,15 +66,15 @@ fn hash(condition: &PodCondition) -> u64 {
 
 /// All managed pods, and who belongs to which gang.
 #[derive(Debug, Default)]
-pub struct Pods {
-    by_uid: HashMap<Uid, Known>,
+pub struct PodCache {
+    by_uid: HashMap<Uid, PodState>,
     gangs: BTreeMap<(String, String), BTreeSet<Uid>>,
 }
 
-impl Known {
+impl PodState {
     /// What is remembered of a pod.
     #[must_use]
-    pub fn of(written: &Written, pod: &Pod, shared: &mut Shared) -> Self {
+    pub fn of(written: &Written, pod: &Pod, interner: &mut Interner) -> Self {
         let status = written.status.as_ref();
         let conditions = || status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
         let told = conditions().find(|one| one.type_ == condition::ADMITTED);
@@ -113,37 +113,37 @@ impl Known {
             verdict: conditions().find(|one| one.reason.as_deref() == Some(UNSCHEDULABLE)).map_or(0, hash),
             labels: runs.then(|| {
                 let labels = written.labels().iter();
-                labels.map(|(key, value)| (shared.name(key), shared.name(value))).collect()
+                labels.map(|(key, value)| (interner.name(key), interner.name(value))).collect()
             }),
             mislabelled: waits && written.labels().get(names::POOL).map(String::as_str) != Some(&*pod.pool),
         }
     }
 }
 
-impl Known {
+impl PodState {
     /// How a condition relates to the one that stands on the pod; nothing where it says the same.
     #[must_use]
-    pub fn news(&self, told: &Told) -> Option<News> {
-        let stands = match told.condition {
+    pub fn change(&self, update: &ConditionUpdate) -> Option<Change> {
+        let stands = match update.condition {
             condition::PREEMPTED => self.preempted.as_deref().map(|(yes, reason, message)| (*yes, reason, message)),
             _ => self.told.as_ref().map(|(yes, reason)| (*yes, reason, &self.message)),
         };
         match stands {
-            None => Some(News::Transition),
-            Some((yes, _, _)) if yes != (told.status == "True") => Some(News::Transition),
-            Some((_, reason, _)) if reason != told.reason => Some(News::Reason),
-            Some((_, _, message)) => (*message != told.message).then_some(News::Numbers),
+            None => Some(Change::Transition),
+            Some((yes, _, _)) if yes != (update.status == "True") => Some(Change::Transition),
+            Some((_, reason, _)) if reason != update.reason => Some(Change::Reason),
+            Some((_, _, message)) => (*message != update.message).then_some(Change::Message),
         }
     }
 
     /// Notes what was written at this moment.
-    pub fn was_told(&mut self, told: Told, news: News, now: Time) {
-        let Told { condition, status, reason, message } = told;
+    pub fn condition_written(&mut self, update: ConditionUpdate, change: Change, now: Time) {
+        let ConditionUpdate { condition, status, reason, message } = update;
         match condition {
             condition::PREEMPTED => self.preempted = Some(Box::new((status == "True", reason.to_owned(), message))),
             _ => {
                 (self.told, self.message) = (Some((status == "True", reason.to_owned())), message);
-                self.since = if news == News::Transition { now } else { self.since };
+                self.since = if change == Change::Transition { now } else { self.since };
             }
         }
     }
@@ -164,9 +164,9 @@ impl Known {
     }
 }
 
-impl Pods {
+impl PodCache {
     /// Remembers a pod and returns what was remembered before.
-    pub fn insert(&mut self, uid: Uid, known: Known) -> Option<Known> {
+    pub fn insert(&mut self, uid: Uid, known: PodState) -> Option<PodState> {
         let before = self.remove(uid);
         if let Some(gang) = &known.gang {
             self.gangs.entry(gang.clone()).or_default().insert(uid);
@@ -176,7 +176,7 @@ impl Pods {
     }
 
     /// Forgets a pod and returns what was remembered.
-    pub fn remove(&mut self, uid: Uid) -> Option<Known> {
+    pub fn remove(&mut self, uid: Uid) -> Option<PodState> {
         let known = self.by_uid.remove(&uid)?;
         if let Some(gang) = &known.gang
             && let Some(members) = self.gangs.get_mut(gang)
@@ -191,17 +191,17 @@ impl Pods {
 
     /// A pod.
     #[must_use]
-    pub fn get(&self, uid: Uid) -> Option<&Known> {
+    pub fn get(&self, uid: Uid) -> Option<&PodState> {
         self.by_uid.get(&uid)
     }
 
     /// A pod, to note what was written.
-    pub fn get_mut(&mut self, uid: Uid) -> Option<&mut Known> {
+    pub fn get_mut(&mut self, uid: Uid) -> Option<&mut PodState> {
         self.by_uid.get_mut(&uid)
     }
 
     /// The members of a gang.
-    pub fn members(&self, gang: &(String, String)) -> impl Iterator<Item = &Known> {
+    pub fn members(&self, gang: &(String, String)) -> impl Iterator<Item = &PodState> {
         self.gangs.get(gang).into_iter().flatten().filter_map(|uid| self.by_uid.get(uid))
     }
 
@@ -211,7 +211,7 @@ impl Pods {
     }
 
     /// All pods.
-    pub fn iter(&self) -> impl Iterator<Item = (Uid, &Known)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Uid, &PodState)> {
         self.by_uid.iter().map(|(&uid, known)| (uid, known))
     }
 }

@@ -24,7 +24,7 @@ use crate::schedulers::Schedulers;
 
 /// What is known; cloning shares it.
 #[derive(Clone)]
-pub struct Watched {
+pub struct Caches {
     client: Client,
     namespaces: Store<Namespace>,
     pools: Store<ResourcePool>,
@@ -36,7 +36,7 @@ pub struct Watched {
     changed: Arc<Notify>,
 }
 
-impl Watched {
+impl Caches {
     /// Begins to watch; the tasks end with `tasks`.
     pub fn start(client: &Client, config: &Config, tasks: &mut JoinSet<()>) -> Self {
         let changed = Arc::new(Notify::new());

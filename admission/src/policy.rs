@@ -28,8 +28,8 @@ use weir_api::condition::Refusal;
 use weir_api::{GROUP, names};
 
 use crate::config::Config;
-use crate::keys;
 use crate::managed::{Scope, asks_itself, exempt, managed, quote};
+use crate::metadata;
 
 /// The name of every object made here.
 pub const NAME: &str = "weir-admission";
@@ -222,16 +222,16 @@ fn variables(config: &Config) -> Vec<(&'static str, String)> {
             "sameKeys",
             format!(
                 "{} && {}",
-                same("labels", list(keys::guarded_labels().collect())),
-                same("annotations", list(keys::guarded_annotations().collect()))
+                same("labels", list(metadata::guarded_labels().collect())),
+                same("annotations", list(metadata::guarded_annotations().collect()))
             ),
         ),
-        ("sameRecord", same("annotations", list(keys::own_annotations().collect()))),
+        ("sameRecord", same("annotations", list(metadata::own_annotations().collect()))),
         (
             "noRecord",
             format!(
                 "!{}.exists(key, key in object.metadata.?annotations.orValue({{}}))",
-                list(keys::own_annotations().collect())
+                list(metadata::own_annotations().collect())
             ),
         ),
         ("notLarger", format!("{} && {}", smaller("containers"), smaller("initContainers"))),
@@ -358,7 +358,7 @@ mod tests {
     #[test]
     fn every_key_that_the_webhook_reads_is_guarded_after_admission() {
         let policy = serde_json::to_string(&policy(&Config::default())).unwrap();
-        for key in keys::guarded_labels().chain(keys::guarded_annotations()) {
+        for key in metadata::guarded_labels().chain(metadata::guarded_annotations()) {
             assert!(policy.contains(&format!("'{key}'")), "{key}");
         }
     }

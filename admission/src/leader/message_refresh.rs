@@ -6,8 +6,8 @@ use std::time::Duration;
 use weir_api::condition;
 use weir_queue::Time;
 
-use super::Reign;
-use crate::writes::Told;
+use super::Term;
+use crate::client::ConditionUpdate;
 
 /// How many pods of a queue are kept up to date.
 const FIRST: usize = 100;
@@ -16,9 +16,9 @@ const EVERY: Duration = Duration::from_secs(60);
 /// In how many parts the pools are looked at, so that not all of them are written in the same second.
 const PARTS: u64 = 60;
 
-impl Reign<'_> {
+impl Term<'_> {
     /// Looks at the queues whose turn came since the last call, and will say what changed in them.
-    pub(super) fn refresh_numbers(&mut self, now: Time) {
+    pub(super) fn refresh_messages(&mut self, now: Time) {
         let second = now.millis() / 1000;
         let since = std::mem::replace(&mut self.report.refreshed, second).max(second.saturating_sub(PARTS));
         let tree = self.queue.pools().0;
@@ -36,8 +36,8 @@ impl Reign<'_> {
             let (reason, message) = (why.reason().as_str(), why.to_string());
             // Another reason is said by whoever decided it.
             if stands == reason && known.message != message {
-                let told = Told { condition: condition::ADMITTED, status: "False", reason, message };
-                self.will_tell(uid, told);
+                let update = ConditionUpdate { condition: condition::ADMITTED, status: "False", reason, message };
+                self.queue_condition(uid, update);
             }
         }
     }

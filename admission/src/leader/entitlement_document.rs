@@ -9,7 +9,7 @@ use weir_model::{Amount, Dim, PoolId, ResourceKind, ResourceSpec};
 use weir_queue::Queue;
 
 /// The inputs of the last step's entitlements; none where they are too large to stand beside the round.
-pub(super) fn inputs(queue: &Queue) -> Option<String> {
+pub(super) fn entitlement_document(queue: &Queue) -> Option<String> {
     let tree = queue.pools().0;
     let Input { capacity, usage, non_preemptible, demand } = queue.inputs();
     let column = |amount: &dyn Fn(Dim) -> Amount| {
@@ -57,8 +57,8 @@ fn terms(spec: &ResourceSpec) -> Value {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::convert::hosts::Rules;
     use crate::hardware;
-    use crate::read::hosts::Rules;
     use weir_queue::{Event, Node, PoolConfig, Time};
 
     /// ```text
@@ -79,7 +79,7 @@ mod tests {
         let org = PoolConfig { name: "org".into(), resources: vec![(gpu.into(), spec)], ..PoolConfig::default() };
         let labs = PoolConfig { name: "labs".into(), parent: Some("org".into()), ..PoolConfig::default() };
         queue.step(Time::from_millis(1), [Event::Node(node), Event::Pools(vec![org, labs])]);
-        let document: Value = serde_json::from_str(&inputs(&queue).unwrap()).unwrap();
+        let document: Value = serde_json::from_str(&entitlement_document(&queue).unwrap()).unwrap();
         let expected = json!({ "capacity": { "nvidia.com/gpu": 8 }, "pools": [
             { "name": "org", "resources": { "nvidia.com/gpu":
                 { "reservation": 6, "limit": 7, "share": 1, "kind": "Elastic" } } },

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use weir_api::condition::Refusal;
 use weir_api::{condition, names};
 
-use crate::read::pod::is_gated;
+use crate::convert::pod::is_gated;
 
 /// The pod that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ pub fn gate_removal(target: &Target, grounds: &str, decided_on: &str) -> Value {
 
 /// What a pod's condition should say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct ConditionUpdate {
     /// The condition's type.
     pub condition: &'static str,
     /// `True` or `False`.
@@ -120,26 +120,31 @@ pub struct Told {
 
 /// How a condition relates to the one that stands on the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum Change {
     /// Its status is another: the time of the last transition is now, and an event says so.
     Transition,
     /// Its reason is another: an event says so.
     Reason,
-    /// Only its numbers are others.
-    Numbers,
+    /// Only its message is another.
+    Message,
 }
 
 /// Writes a condition and, unless only numbers changed, an event beside it.
-pub async fn tell(client: &Client, target: &Target, told: &Told, news: News) -> Outcome {
-    match write_condition(client, target, told, news).await {
-        Outcome::Done if news != News::Numbers => announce(client, target, told, Timestamp::now()).await,
+pub async fn write_condition_and_event(
+    client: &Client,
+    target: &Target,
+    update: &ConditionUpdate,
+    change: Change,
+) -> Outcome {
+    match write_condition(client, target, update, change).await {
+        Outcome::Done if change != Change::Message => announce(client, target, update, Timestamp::now()).await,
         other => other,
     }
 }
 
 /// Writes a condition.
-pub async fn write_condition(client: &Client, target: &Target, told: &Told, news: News) -> Outcome {
-    match patch_status(client, target, condition_patch(target, told, news)).await {
+pub async fn write_condition(client: &Client, target: &Target, update: &ConditionUpdate, change: Change) -> Outcome {
+    match patch_status(client, target, condition_patch(target, update, change)).await {
         Ok(_) => Outcome::Done,
         Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Outcome::Gone,
         Err(error) => Outcome::Failed(error.to_string()),
@@ -159,10 +164,11 @@ async fn patch_status(client: &Client, target: &Target, patch: Value) -> kube::R
 }
 
 /// Writes the event beside a condition that was written at this moment.
-pub async fn announce(client: &Client, target: &Target, told: &Told, at: Timestamp) -> Outcome {
-    let refused = told.condition == condition::PREEMPTED || told.reason == condition::Waiting::Misconfigured.as_str();
+pub async fn announce(client: &Client, target: &Target, update: &ConditionUpdate, at: Timestamp) -> Outcome {
+    let refused =
+        update.condition == condition::PREEMPTED || update.reason == condition::Waiting::Misconfigured.as_str();
     let kind = if refused { "Warning" } else { "Normal" };
-    write_event(client, event(&About::pod(target), told.reason, &told.message, kind, at)).await
+    write_event(client, event(&About::pod(target), update.reason, &update.message, kind, at)).await
 }
 
 /// An object that an event is about.
@@ -209,8 +215,8 @@ pub async fn refused(client: &Client, about: &About, refusal: Refusal, sentence:
     let About { namespace, name, uid, .. } = about.clone();
     let target = Target { namespace, name, uid, version: String::new(), gates: Vec::new() };
     let (condition, reason, message) = (condition::REFUSED, refusal.as_str(), sentence.to_owned());
-    let told = Told { condition, status: "True", reason, message };
-    match write_condition(client, &target, &told, News::Transition).await {
+    let update = ConditionUpdate { condition, status: "True", reason, message };
+    match write_condition(client, &target, &update, Change::Transition).await {
         Outcome::Gone => Outcome::Gone,
         // Each is told on its own: an event is of use without the condition.
         written => match write_event(client, event).await {
@@ -232,14 +238,14 @@ async fn write_event(client: &Client, event: Event) -> Outcome {
 
 /// The patch that writes a condition. Where the status stays, so does the time of its last transition.
 #[must_use]
-pub fn condition_patch(target: &Target, told: &Told, news: News) -> Value {
+pub fn condition_patch(target: &Target, update: &ConditionUpdate, change: Change) -> Value {
     let mut condition = json!({
-        "type": told.condition,
-        "status": told.status,
-        "reason": told.reason,
-        "message": told.message,
+        "type": update.condition,
+        "status": update.status,
+        "reason": update.reason,
+        "message": update.message,
     });
-    if news == News::Transition {
+    if change == Change::Transition {
         condition["lastTransitionTime"] = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     }
     json!({ "metadata": { "uid": target.uid }, "status": { "conditions": [condition] } })

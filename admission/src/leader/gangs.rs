@@ -10,12 +10,12 @@ use weir_api::{Gang, condition, names};
 use weir_queue::{Admission, Time};
 
 use super::report::outcome;
-use super::{Done, Reign};
-use crate::pods::Known;
-use crate::read::{moment, written};
-use crate::writes::Outcome;
+use super::{Term, WriteResult};
+use crate::client::Outcome;
+use crate::convert::{moment, written};
+use crate::pod_cache::PodState;
 
-impl Reign<'_> {
+impl Term<'_> {
     /// Notes what a gang is admitted on, in its own pool.
     pub(super) fn note_decision(&mut self, admission: &Admission) {
         let first = admission.pods.first().and_then(|(uid, _)| self.pods.get(*uid));
@@ -27,23 +27,23 @@ impl Reign<'_> {
             DecidedResource { name: figure.dim.clone(), entitlement, usage, requested }
         };
         let resources = own.map(resource).collect();
-        let decided = DecidedOn { epoch: self.book.epoch(), time: self.book.recorded(), resources };
+        let decided = DecidedOn { epoch: self.record.epoch(), time: self.record.recorded(), resources };
         self.report.touch(Some(&gang));
         self.report.decided.insert(gang, decided);
     }
 
     /// Writes how a gang stands, where that changed.
     pub(super) fn report_gang(&mut self, gang: (String, String)) {
-        let members: Vec<&Known> = self.pods.members(&gang).collect();
-        let api: Api<Gang> = Api::namespaced(self.seat.client.clone(), &gang.0);
+        let members: Vec<&PodState> = self.pods.members(&gang).collect();
+        let api: Api<Gang> = Api::namespaced(self.context.client.clone(), &gang.0);
         let (key, name) = (gang.clone(), gang.1.clone());
         let Some(first) = members.first() else {
             self.report.gangs.remove(&gang);
             self.report.decided.remove(&gang);
             self.spawn(async move {
                 match api.delete(&name, &DeleteParams::default()).await {
-                    Err(kube::Error::Api(status)) if status.code == 404 => Done::Said(Outcome::Done),
-                    other => Done::Gang(key, outcome(other.map(drop))),
+                    Err(kube::Error::Api(status)) if status.code == 404 => WriteResult::Other(Outcome::Done),
+                    other => WriteResult::Gang(key, outcome(other.map(drop))),
                 }
             });
             return;
@@ -57,7 +57,7 @@ impl Reign<'_> {
         let mut body = json!({
             "apiVersion": Gang::api_version(&()), "kind": Gang::kind(&()), "metadata": { "name": name }, "spec": spec,
         });
-        if let Some(job) = self.seat.watched.rays().get(&gang).and_then(|cluster| cluster.job.clone()) {
+        if let Some(job) = self.context.caches.rays().get(&gang).and_then(|cluster| cluster.job.clone()) {
             body["metadata"]["labels"] = json!({ names::JOB: job });
         }
         let mut status = standing(&members);
@@ -77,14 +77,14 @@ impl Reign<'_> {
                 Ok(_) => api.patch_status(&name, &merge, &Patch::Merge(json!({ "status": status }))).await.map(drop),
                 Err(error) => Err(error),
             };
-            Done::Gang(key, outcome(written))
+            WriteResult::Gang(key, outcome(written))
         });
     }
 }
 
 /// How many of a gang there are, were admitted and have a node, and what its pods are told.
-fn standing(members: &[&Known]) -> serde_json::Value {
-    let count = |what: fn(&Known) -> bool| members.iter().filter(|known| what(known)).count();
+fn standing(members: &[&PodState]) -> serde_json::Value {
+    let count = |what: fn(&PodState) -> bool| members.iter().filter(|known| what(known)).count();
     let (admitted, placed) = (count(|known| !known.waits), count(|known| known.placed));
     let speaks = members.iter().find(|known| known.waits).or(members.first());
     let told = speaks.and_then(|known| {

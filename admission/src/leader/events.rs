@@ -11,15 +11,15 @@ use kube::runtime::watcher;
 use weir_api::{condition, names};
 use weir_queue::{Event, Obstacle, Phase, Time};
 
-use super::{Reign, now};
-use crate::keys;
-use crate::pods::Known;
-use crate::read::pod::{Context, Seen, pod, uid};
-use crate::read::{node, pool};
-use crate::record;
-use crate::writes::Told;
+use super::{Term, now};
+use crate::client::ConditionUpdate;
+use crate::convert::pod::{Context, PodClass, pod, uid};
+use crate::convert::{node, pool};
+use crate::decision;
+use crate::metadata;
+use crate::pod_cache::PodState;
 
-impl Reign<'_> {
+impl Term<'_> {
     /// Takes in what happened to pods; whether there is something to decide.
     pub(super) async fn pod_event(&mut self, event: watcher::Result<watcher::Event<Pod>>) -> bool {
         match event {
@@ -46,63 +46,63 @@ impl Reign<'_> {
     }
 
     async fn pod(&mut self, written: &Pod) {
-        let namespace = self.seat.watched.namespace(&written.namespace().unwrap_or_default()).await;
+        let namespace = self.context.caches.namespace(&written.namespace().unwrap_or_default()).await;
         let empty = ObjectMeta::default();
-        let watched = self.seat.watched.clone();
-        let group = match keys::pod_group(&written.metadata) {
+        let caches = self.context.caches.clone();
+        let group = match metadata::pod_group(&written.metadata) {
             Some(name) => self.members_of_group(written.namespace().unwrap_or_default(), name.to_owned()).await,
             None => None,
         };
-        let mut shared = std::mem::take(&mut self.shared);
+        let mut interner = std::mem::take(&mut self.interner);
         let context = Context {
-            config: &self.seat.config,
+            config: &self.context.config,
             namespace: namespace.as_ref().map_or(&empty, |namespace| &namespace.metadata),
-            pool: &|name| watched.pool(name),
+            pool: &|name| caches.pool(name),
             group,
             back_off: &|owner, created| self.backs_off(owner, created),
             rules: &self.rules,
             models: &self.models,
         };
-        let seen = pod(written, &context, &mut shared);
-        self.shared = shared;
+        let seen = pod(written, &context, &mut interner);
+        self.interner = interner;
         match seen {
-            Some(Seen::Managed(mut pod)) => {
+            Some(PodClass::Managed(mut pod)) => {
                 let uid = pod.uid;
                 self.join_ray(written, namespace.as_ref().map_or(&empty, |found| &found.metadata), &mut pod);
-                self.managed(written, *pod);
+                self.on_managed_pod(written, *pod);
                 self.name_job(uid);
             }
-            Some(Seen::Unmanaged { uid, node, shape }) => {
+            Some(PodClass::Unmanaged { uid, node, shape }) => {
                 self.forget(uid);
                 self.events.push(Event::Unmanaged { uid, node, shape });
             }
-            Some(Seen::Nothing(uid)) => self.gone(uid),
+            Some(PodClass::Nothing(uid)) => self.gone(uid),
             None => {}
         }
     }
 
     /// How many members a PodGroup asks for, remembered because pods are read by it.
     async fn members_of_group(&mut self, namespace: String, name: String) -> Option<u32> {
-        let size = self.seat.watched.groups().size(&namespace, &name).await;
+        let size = self.context.caches.groups().size(&namespace, &name).await;
         self.groups.insert((namespace, name), size);
         size
     }
 
     /// Whether pods were read by a PodGroup that says something else by now.
     pub(super) fn groups_changed(&self) -> bool {
-        let groups = self.seat.watched.groups();
+        let groups = self.context.caches.groups();
         self.groups.iter().any(|((namespace, name), size)| groups.known(namespace, name) != *size)
     }
 
-    fn managed(&mut self, written: &Pod, pod: weir_queue::Pod) {
-        let mut known = Known::of(written, &pod, &mut self.shared);
+    fn on_managed_pod(&mut self, written: &Pod, pod: weir_queue::Pod) {
+        let mut known = PodState::of(written, &pod, &mut self.interner);
         let uid = pod.uid;
         self.unknown_models |= matches!(pod.obstacle, Some(Obstacle::UnknownModel(_)));
         if let Phase::Admitted(admitted) = &pod.phase
-            && self.book.entries.remove(&uid).is_some()
+            && self.record.entries.remove(&uid).is_some()
         {
             let waited = now().since(known.created);
-            self.seat.metrics.admitted(self.pool_name(&known.pool), admitted.grounds.as_str(), waited);
+            self.context.metrics.admitted(self.pool_name(&known.pool), admitted.grounds.as_str(), waited);
         }
         if let Some(before) = self.pods.get(uid) {
             known.said = before.said;
@@ -120,25 +120,26 @@ impl Reign<'_> {
             && known.told.as_ref().is_none_or(|(yes, _)| !yes)
         {
             let (grounds, record) = (admitted.grounds, written.annotations().get(names::DECIDED_ON));
-            let message = record::sentence(grounds, &known.pool, record.map(String::as_str));
-            let told = Told { condition: condition::ADMITTED, status: "True", reason: grounds.as_str(), message };
-            self.will_tell(uid, told);
+            let message = decision::sentence(grounds, &known.pool, record.map(String::as_str));
+            let update =
+                ConditionUpdate { condition: condition::ADMITTED, status: "True", reason: grounds.as_str(), message };
+            self.queue_condition(uid, update);
         }
         // A leader that ended may not have come to say on the Gang what it had decided on.
         if let (Phase::Admitted(_), Some(gang)) = (&pod.phase, &known.gang)
             && let Some(record) = written.annotations().get(names::DECIDED_ON)
-            && let Some(decided) = record::decided_on(&known.pool, record)
+            && let Some(decided) = decision::decided_on(&known.pool, record)
             && self.report.decided.get(gang).is_none_or(|said| said.epoch < decided.epoch)
         {
             self.report.decided.insert(gang.clone(), decided);
         }
-        self.old_signs(written);
+        self.earlier_scheduler_progress(written);
         match known.covered(uid).filter(|_| !known.terminating) {
             Some(pod) => self.budgets.pod(pod),
             None => self.budgets.gone(&known.target.namespace, uid),
         }
         if known.terminating {
-            self.going.left(uid);
+            self.evictions.left(uid);
         }
         if known.mislabelled {
             self.mirror(known.target.clone(), &known.pool);
@@ -159,13 +160,13 @@ impl Reign<'_> {
             self.report.touch(known.gang.as_ref());
         }
         for condition in [condition::ADMITTED, condition::PREEMPTED] {
-            self.to_tell.remove(&(uid, condition));
+            self.pending.remove(&(uid, condition));
         }
         self.roster.remove(uid);
-        self.going.left(uid);
+        self.evictions.left(uid);
         if self.started {
-            self.book.victims.remove(&uid);
-            self.book.entries.remove(&uid);
+            self.record.victims.remove(&uid);
+            self.record.entries.remove(&uid);
         }
     }
 
@@ -179,11 +180,11 @@ impl Reign<'_> {
         }
         self.started = true;
         let pods = &self.pods;
-        let record = self.book.restore(|uid| pods.get(uid).map(|known| known.waits));
+        let record = self.record.restore(|uid| pods.get(uid).map(|known| known.waits));
         self.events.push(Event::Restored(record));
         self.finish_recorded();
         self.resume_evictions();
-        tracing::info!(epoch = self.book.epoch(), "reigning");
+        tracing::info!(epoch = self.record.epoch(), "started leading");
     }
 
     /// Takes in what happened to nodes; whether there is something to decide.
@@ -213,13 +214,13 @@ impl Reign<'_> {
     }
 
     fn node(&mut self, written: &Node) {
-        let (node, again) = node::node(written, &self.seat.config.nodes, now());
+        let (node, again) = node::node(written, &self.context.config.nodes, now());
         for key in self.rules.special().label_keys() {
             if let Some(model) = node.labels.get(key)
                 && self.models.insert((key.clone(), model.clone()))
             {
                 // Somebody may wait for exactly this model and was told that nobody knows it.
-                self.anew |= self.unknown_models;
+                self.needs_resync |= self.unknown_models;
             }
         }
         self.nodes.insert(node.name.clone(), again);
@@ -231,17 +232,17 @@ impl Reign<'_> {
         self.events.push(Event::NodeGone(name));
     }
 
-    /// A node that fell silent is excluded after a while without any event; the cluster is then read anew.
+    /// Resyncs when a silent node is to be excluded, which no event says.
     pub(super) fn look_again_at_silent_nodes(&mut self, now: Time) {
-        self.anew |= self.nodes.values().flatten().any(|&again| again <= now);
+        self.needs_resync |= self.nodes.values().flatten().any(|&again| again <= now);
     }
 
     /// Takes in what pools say now; always something to decide.
     pub(super) fn pools_changed(&mut self) -> bool {
-        self.watched_changed = true;
+        self.caches_changed = true;
         let mut configs = Vec::new();
         self.report.invalid.clear();
-        for object in self.seat.watched.pools() {
+        for object in self.context.caches.pools() {
             match pool::pool(&object) {
                 Ok(config) => configs.push(config),
                 Err(sentence) => drop(self.report.invalid.insert(object.name_any(), sentence)),
@@ -255,8 +256,8 @@ impl Reign<'_> {
     /// All that pods are read by and that may change: the namespaces that say something, who may use a
     /// pool and what it says for silent pods, the list of special hardware.
     pub(super) fn fingerprint_now(&self) -> u64 {
-        let watched = &self.seat.watched;
-        let mut pools = watched.pools();
+        let caches = &self.context.caches;
+        let mut pools = caches.pools();
         pools.sort_by_key(|pool| pool.name_any());
         let mut hasher = DefaultHasher::new();
         let mut selective = false;
@@ -267,7 +268,7 @@ impl Reign<'_> {
             selective |= spec.namespace_selector.is_some();
             format!("{}{words:?}", pool.name_any()).hash(&mut hasher);
         }
-        let mut namespaces = watched.namespaces();
+        let mut namespaces = caches.namespaces();
         namespaces.sort_by_key(|namespace| namespace.name_any());
         for namespace in &namespaces {
             let ours = |key: &&String| key.starts_with(names::PREFIX);
@@ -277,7 +278,7 @@ impl Reign<'_> {
                 format!("{}{:?}{said:?}", namespace.name_any(), namespace.labels()).hash(&mut hasher);
             }
         }
-        format!("{:?}", watched.special()).hash(&mut hasher);
+        format!("{:?}", caches.special()).hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -9,31 +9,35 @@ use weir_api::condition;
 use weir_api::round::{Admission as Entry, Claim};
 use weir_queue::{Admission, Claimed, Decision, Uid};
 
+use super::entitlement_document::entitlement_document;
 use super::evict::Step;
-use super::inputs::inputs;
-use super::{Done, Reign};
-use crate::book::BookError;
-use crate::read::written;
-use crate::record;
-use crate::writes::{Outcome, Target, Told, mirror_pool, remove_gate};
+use super::{Term, WriteResult};
+use crate::client::{ConditionUpdate, Outcome, Target, mirror_pool, remove_gate};
+use crate::convert::written;
+use crate::decision;
+use crate::round_record::RecordError;
 
 /// How many gates for each writer are under way when the record is filled up again: enough to go on with meanwhile.
 const AHEAD: usize = 8;
 
-impl Reign<'_> {
+impl Term<'_> {
     /// Notes what was decided; nothing is carried out before it is recorded.
-    pub(super) fn take_up(&mut self, decisions: Vec<Decision>) {
+    pub(super) fn enqueue(&mut self, decisions: Vec<Decision>) {
         let admits = decisions.iter().any(|decision| matches!(decision, Decision::Admit(_)));
-        let inputs: Option<Arc<str>> = if admits { inputs(&self.queue).map(Arc::from) } else { None };
+        let inputs: Option<Arc<str>> = if admits { entitlement_document(&self.queue).map(Arc::from) } else { None };
         for decision in decisions {
             match decision {
                 Decision::Admit(admission) => self.unrecorded.push_back((admission, inputs.clone())),
                 Decision::Wait(waiting) => {
                     let (reason, message) = (waiting.why.reason().as_str(), waiting.why.to_string());
                     for uid in waiting.pods {
-                        let told =
-                            Told { condition: condition::ADMITTED, status: "False", reason, message: message.clone() };
-                        self.will_tell(uid, told);
+                        let update = ConditionUpdate {
+                            condition: condition::ADMITTED,
+                            status: "False",
+                            reason,
+                            message: message.clone(),
+                        };
+                        self.queue_condition(uid, update);
                     }
                 }
                 Decision::Evict(eviction) => self.will_evict(eviction),
@@ -41,7 +45,7 @@ impl Reign<'_> {
                 Decision::Claim(claimed) => self.will_keep(claimed),
                 Decision::Release(released) => self.release(released),
                 Decision::Void(uids) => {
-                    uids.iter().for_each(|uid| drop(self.book.entries.remove(uid)));
+                    uids.iter().for_each(|uid| drop(self.record.entries.remove(uid)));
                     self.unrecorded.retain(|(admission, _)| !admission.pods.iter().any(|(uid, _)| uids.contains(uid)));
                 }
                 Decision::Over { pool, dim, since } => self.report.over(pool, dim, since),
@@ -59,8 +63,8 @@ impl Reign<'_> {
         };
         // As long as the writers have enough to do, nothing is added: a record holds a thousand pods, and writing
         // it anew for each few that are done takes the API server longer than removing their gates.
-        let enough = self.gates_under_way > AHEAD * self.seat.config.cycle.writers;
-        while !enough && self.unrecorded.front().is_some_and(|next| fits(next, self.book.room())) {
+        let enough = self.gates_under_way > AHEAD * self.context.config.cycle.writers;
+        while !enough && self.unrecorded.front().is_some_and(|next| fits(next, self.record.room())) {
             let Some((admission, decided_on)) = self.unrecorded.pop_front() else { break };
             self.enter(&admission);
             admitted.push(admission);
@@ -68,12 +72,12 @@ impl Reign<'_> {
         }
         let evicts = self.enter_evictions();
         let urgent = !admitted.is_empty() || evicts;
-        if !urgent && (!self.book.differs() || self.gates_under_way > 0) {
+        if !urgent && (!self.record.differs() || self.gates_under_way > 0) {
             return Ok(());
         }
-        match self.book.write(inputs.map(|text| text.to_string())).await {
-            Ok(()) => self.fenced = Instant::now(),
-            Err(error @ BookError::Deposed { .. }) => return Err(error.into()),
+        match self.record.write(inputs.map(|text| text.to_string())).await {
+            Ok(()) => self.fence_renewed = Instant::now(),
+            Err(error @ RecordError::Conflict { .. }) => return Err(error.into()),
             Err(error) if !urgent => {
                 tracing::warn!(%error, "the record is not shortened; trying again");
                 return Ok(());
@@ -90,9 +94,9 @@ impl Reign<'_> {
 
     /// Carries out what an earlier leader recorded and did not finish.
     pub(super) fn finish_recorded(&mut self) {
-        let entries: Vec<_> = self.book.entries.iter().map(|(&uid, entry)| (uid, entry.reason.clone())).collect();
+        let entries: Vec<_> = self.record.entries.iter().map(|(&uid, entry)| (uid, entry.reason.clone())).collect();
         for (uid, reason) in entries {
-            let record = record::finishing(self.book.epoch(), super::now());
+            let record = decision::finishing(self.record.epoch(), super::now());
             self.gate(uid, 0, &reason, record);
         }
     }
@@ -109,28 +113,28 @@ impl Reign<'_> {
                 amounts: if admission.pods.len() == 1 { figures(&admission.amounts) } else { Default::default() },
                 reason: admission.grounds.as_str().to_owned(),
             };
-            self.book.entries.insert(*uid, entry);
+            self.record.entries.insert(*uid, entry);
         }
     }
 
     fn carry_out(&mut self, admission: &Admission) {
-        let record = record::of(admission, self.book.epoch(), super::now());
+        let record = decision::of(admission, self.record.epoch(), super::now());
         for (uid, _) in &admission.pods {
             self.gate(*uid, admission.round, admission.grounds.as_str(), record.clone());
             // That it waits is of no interest any more; that it goes is said when its gate is gone.
-            self.to_tell.remove(&(*uid, condition::ADMITTED));
+            self.pending.remove(&(*uid, condition::ADMITTED));
         }
     }
 
     fn gate(&mut self, uid: Uid, round: u64, grounds: &str, record: String) {
         let Some(known) = self.pods.get(uid) else { return };
-        let (client, target, grounds) = (self.seat.client.clone(), known.target.clone(), grounds.to_owned());
-        let writers = self.seat.writers.clone();
+        let (client, target, grounds) = (self.context.client.clone(), known.target.clone(), grounds.to_owned());
+        let writers = self.context.writers.clone();
         self.gates_under_way += 1;
         self.spawn(async move {
             let _permit = writers.acquire().await;
             let outcome = remove_gate(&client, target, &grounds, &record).await;
-            Done::Gate { uid, round, outcome }
+            WriteResult::Gate { uid, round, outcome }
         });
     }
 
@@ -145,60 +149,60 @@ impl Reign<'_> {
             nodes: nodes.iter().map(|node| node.to_string()).collect(),
             victims: texts(&victims),
         };
-        self.book.claims.insert(first, claim);
+        self.record.claims.insert(first, claim);
     }
 
     pub(super) fn mirror(&self, target: Target, pool: &str) {
-        let (client, pool) = (self.seat.client.clone(), pool.to_owned());
-        self.spawn(async move { Done::Said(mirror_pool(&client, &target, &pool).await) });
+        let (client, pool) = (self.context.client.clone(), pool.to_owned());
+        self.spawn(async move { WriteResult::Other(mirror_pool(&client, &target, &pool).await) });
     }
 
-    pub(super) fn spawn(&self, work: impl Future<Output = Done> + Send + 'static) {
-        let done = self.done.clone();
+    pub(super) fn spawn(&self, work: impl Future<Output = WriteResult> + Send + 'static) {
+        let results = self.results_sender.clone();
         tokio::spawn(async move {
-            // Nobody listens any more when the reign is over; the next one reads what became true.
-            let _ = done.send(work.await);
+            // After the term nothing receives the result; the next term reads what became true.
+            let _ = results.send(work.await);
         });
     }
 
-    /// Takes in what came of a write; whether there is something to decide.
-    pub(super) fn came_of(&mut self, done: Done) -> bool {
-        match done {
-            Done::Gate { uid, round, outcome } => {
+    /// Takes the result of a write; whether there is something to decide.
+    pub(super) fn on_result(&mut self, result: WriteResult) -> bool {
+        match result {
+            WriteResult::Gate { uid, round, outcome } => {
                 self.gates_under_way = self.gates_under_way.saturating_sub(1);
                 match outcome {
                     Outcome::Done | Outcome::Gone => {}
                     Outcome::Refused(error) | Outcome::Failed(error) => {
-                        tracing::warn!(error, %uid, round, "a gate is not removed; the record is carried out anew");
-                        self.anew = true;
+                        tracing::warn!(error, %uid, round, "a gate is not removed; resyncing to apply the record again");
+                        self.needs_resync = true;
                     }
                 }
             }
-            Done::Told { uid, told, news, outcome } => {
-                self.came_of_words(uid, told, news, outcome);
+            WriteResult::Condition { uid, update, change, outcome } => {
+                self.on_condition_written(uid, update, change, outcome);
                 return false;
             }
-            Done::Announced(outcome) => {
-                self.came_of_announcement(outcome);
+            WriteResult::Event(outcome) => {
+                self.on_event_written(outcome);
                 return false;
             }
-            Done::Reason { uid, outcome } => self.came_of_eviction(uid, outcome, Step::Reason),
-            Done::Evicted { uid, outcome } => self.came_of_eviction(uid, outcome, Step::Eviction),
-            Done::Pool(pool, outcome) => {
+            WriteResult::Reason { uid, outcome } => self.on_eviction_result(uid, outcome, Step::Reason),
+            WriteResult::Evicted { uid, outcome } => self.on_eviction_result(uid, outcome, Step::Eviction),
+            WriteResult::Pool(pool, outcome) => {
                 if let Outcome::Failed(error) = outcome {
                     tracing::warn!(error, pool, "the status of a pool is not written; trying again");
                     self.not_written(Some(&pool), None);
                 }
                 return false;
             }
-            Done::Gang(gang, outcome) => {
+            WriteResult::Gang(gang, outcome) => {
                 if let Outcome::Failed(error) = outcome {
                     tracing::warn!(error, namespace = gang.0, gang = gang.1, "a gang is not written; trying again");
                     self.not_written(None, Some(&gang));
                 }
                 return false;
             }
-            Done::Said(outcome) => {
+            WriteResult::Other(outcome) => {
                 if let Outcome::Failed(error) = outcome {
                     tracing::warn!(error, "a write failed; trying again");
                 }

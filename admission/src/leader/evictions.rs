@@ -34,7 +34,7 @@ pub(super) struct Recorded {
     /// Whether a budget covers it.
     pub(super) budgeted: bool,
     /// Whether its reason stands on it.
-    pub(super) told: bool,
+    pub(super) has_condition: bool,
 }
 
 /// What came of an attempt.
@@ -42,7 +42,7 @@ pub(super) struct Recorded {
 pub(super) enum Attempt {
     /// It is done.
     Done,
-    /// The pod is gone, or going already.
+    /// The pod is gone, or terminating.
     Gone,
     /// The API server says no: a budget, or two of them.
     Refused,
@@ -54,7 +54,7 @@ pub(super) enum Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
     /// Write the reason on the pod.
-    Tell(Uid),
+    WriteCondition(Uid),
     /// Evict it.
     Evict(Uid),
 }
@@ -70,7 +70,7 @@ pub(super) enum Verdict {
 
 /// What sparing a pod comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spare {
+pub(super) enum Cancel {
     /// It stays.
     InTime,
     /// Its eviction is on its way: it goes, unless the API server refuses, and the reason must stand on it.
@@ -80,11 +80,11 @@ pub(super) enum Spare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Its reason does not stand on it; not before this moment.
-    Untold(Time),
+    NeedsCondition(Time),
     /// Its reason is being written at this moment.
-    BeingTold,
+    WritingCondition,
     /// Its reason stands on it; not before this moment.
-    Told(Time),
+    Ready(Time),
     /// Its eviction is asked for at this moment.
     BeingEvicted,
     /// The API server took the eviction.
@@ -99,7 +99,7 @@ struct Victim {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
-    /// Whether somebody of the plan is gone, or going.
+    /// Whether a victim of the plan is gone or terminating.
     begun: bool,
     /// Since when the API server has been refusing.
     refused_since: Option<Time>,
@@ -107,22 +107,22 @@ struct Standing {
 
 /// All victims that are recorded.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Going {
+pub(super) struct Evictions {
     victims: BTreeMap<Uid, Victim>,
     plans: BTreeMap<Plan, Standing>,
     /// How often it is being written on a pod, at this moment, that it need not go. Where it has to after all,
     /// that word could come after the new one, so the new one waits for it.
-    taken_back: BTreeMap<Uid, u32>,
+    retractions: BTreeMap<Uid, u32>,
 }
 
 /// How long to wait before something is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
-impl Going {
+impl Evictions {
     /// Takes in a victim that stands in the record.
     pub(super) fn add(&mut self, uid: Uid, recorded: Recorded) {
-        let told = recorded.told && !self.taken_back.contains_key(&uid);
-        let stage = if told { Stage::Told(Time::ZERO) } else { Stage::Untold(Time::ZERO) };
+        let ready = recorded.has_condition && !self.retractions.contains_key(&uid);
+        let stage = if ready { Stage::Ready(Time::ZERO) } else { Stage::NeedsCondition(Time::ZERO) };
         self.plans.entry(recorded.plan.clone()).or_default();
         self.victims.insert(uid, Victim { recorded, stage });
     }
@@ -135,16 +135,16 @@ impl Going {
     }
 
     /// The word is on its way to a pod that it need not go.
-    pub(super) fn takes_back(&mut self, uid: Uid) {
-        *self.taken_back.entry(uid).or_default() += 1;
+    pub(super) fn retracting(&mut self, uid: Uid) {
+        *self.retractions.entry(uid).or_default() += 1;
     }
 
     /// That word has arrived, or never will.
-    pub(super) fn took_back(&mut self, uid: Uid) {
-        if let Some(words) = self.taken_back.get_mut(&uid) {
+    pub(super) fn retracted(&mut self, uid: Uid) {
+        if let Some(words) = self.retractions.get_mut(&uid) {
             *words -= 1;
             if *words == 0 {
-                self.taken_back.remove(&uid);
+                self.retractions.remove(&uid);
             }
         }
     }
@@ -159,12 +159,12 @@ impl Going {
     }
 
     /// A victim need not go any more.
-    pub(super) fn spare(&mut self, uid: Uid) -> Spare {
+    pub(super) fn cancel(&mut self, uid: Uid) -> Cancel {
         let stage = self.victims.get(&uid).map(|victim| victim.stage);
         self.remove(uid);
         match stage {
-            Some(Stage::BeingEvicted | Stage::Evicted) => Spare::TooLate,
-            _ => Spare::InTime,
+            Some(Stage::BeingEvicted | Stage::Evicted) => Cancel::TooLate,
+            _ => Cancel::InTime,
         }
     }
 
@@ -185,25 +185,25 @@ impl Going {
     /// What is to be done now; whatever is returned counts as under way from here on.
     pub(super) fn due(&mut self, now: Time) -> Vec<Act> {
         let mut acts = Vec::new();
-        let mut untold: BTreeSet<Plan> = BTreeSet::new();
+        let mut without_condition: BTreeSet<Plan> = BTreeSet::new();
         let mut busy: BTreeSet<Plan> = BTreeSet::new();
         for (&uid, victim) in &mut self.victims {
             match victim.stage {
-                Stage::Untold(from) => {
-                    untold.insert(victim.recorded.plan.clone());
-                    if from <= now && !self.taken_back.contains_key(&uid) {
-                        victim.stage = Stage::BeingTold;
-                        acts.push(Act::Tell(uid));
+                Stage::NeedsCondition(from) => {
+                    without_condition.insert(victim.recorded.plan.clone());
+                    if from <= now && !self.retractions.contains_key(&uid) {
+                        victim.stage = Stage::WritingCondition;
+                        acts.push(Act::WriteCondition(uid));
                     }
                 }
-                Stage::BeingTold | Stage::BeingEvicted => drop(busy.insert(victim.recorded.plan.clone())),
-                Stage::Told(_) | Stage::Evicted => {}
+                Stage::WritingCondition | Stage::BeingEvicted => drop(busy.insert(victim.recorded.plan.clone())),
+                Stage::Ready(_) | Stage::Evicted => {}
             }
         }
         let mut next: BTreeMap<&Plan, (bool, Uid)> = BTreeMap::new();
         for (&uid, Victim { recorded, stage }) in &self.victims {
-            let ready = matches!(stage, Stage::Told(from) if *from <= now) && recorded.deadline <= now;
-            if ready && !untold.contains(&recorded.plan) && !busy.contains(&recorded.plan) {
+            let ready = matches!(stage, Stage::Ready(from) if *from <= now) && recorded.deadline <= now;
+            if ready && !without_condition.contains(&recorded.plan) && !busy.contains(&recorded.plan) {
                 let rank = (!recorded.budgeted, uid);
                 let first = next.entry(&recorded.plan).or_insert(rank);
                 *first = rank.min(*first);
@@ -218,11 +218,11 @@ impl Going {
     }
 
     /// What came of writing a reason.
-    pub(super) fn told(&mut self, uid: Uid, attempt: Attempt, now: Time) {
+    pub(super) fn condition_written(&mut self, uid: Uid, attempt: Attempt, now: Time) {
         match attempt {
-            Attempt::Done => self.set(uid, Stage::Told(Time::ZERO)),
+            Attempt::Done => self.set(uid, Stage::Ready(Time::ZERO)),
             Attempt::Gone => self.left(uid),
-            Attempt::Refused | Attempt::Failed => self.set(uid, Stage::Untold(now.after(PAUSE))),
+            Attempt::Refused | Attempt::Failed => self.set(uid, Stage::NeedsCondition(now.after(PAUSE))),
         }
     }
 
@@ -238,24 +238,24 @@ impl Going {
                 self.set(uid, Stage::Evicted);
             }
             Attempt::Gone => self.left(uid),
-            Attempt::Failed => self.set(uid, Stage::Told(now.after(PAUSE))),
+            Attempt::Failed => self.set(uid, Stage::Ready(now.after(PAUSE))),
             Attempt::Refused => {
                 let since = *standing.refused_since.get_or_insert(now);
                 if !standing.begun || now.since(since) >= patience {
                     self.remove(uid);
                     return Verdict::Dropped;
                 }
-                self.set(uid, Stage::Told(now.after(PAUSE)));
+                self.set(uid, Stage::Ready(now.after(PAUSE)));
             }
         }
         Verdict::GoesOn
     }
 
     /// Somebody did not get to do what was due; it is due again.
-    pub(super) fn not_done(&mut self, act: Act) {
+    pub(super) fn not_sent(&mut self, act: Act) {
         match act {
-            Act::Tell(uid) => self.set(uid, Stage::Untold(Time::ZERO)),
-            Act::Evict(uid) => self.set(uid, Stage::Told(Time::ZERO)),
+            Act::WriteCondition(uid) => self.set(uid, Stage::NeedsCondition(Time::ZERO)),
+            Act::Evict(uid) => self.set(uid, Stage::Ready(Time::ZERO)),
         }
     }
 
@@ -281,104 +281,105 @@ mod tests {
     }
 
     /// Victims 1, 2 and 3 of one claimant; a budget covers 2.
-    fn three() -> Going {
-        let mut going = Going::default();
+    fn three() -> Evictions {
+        let mut evictions = Evictions::default();
         for number in 1..=3 {
             let plan = Plan::Claimant("prod".into());
-            going.add(uid(number), Recorded { plan, deadline: at(10), budgeted: number == 2, told: false });
+            evictions
+                .add(uid(number), Recorded { plan, deadline: at(10), budgeted: number == 2, has_condition: false });
         }
-        going
+        evictions
     }
 
-    fn told(going: &mut Going) {
-        let acts = going.due(at(1));
-        assert_eq!(acts, [1, 2, 3].map(|number| Act::Tell(uid(number))));
-        (1..=3).for_each(|number| going.told(uid(number), Attempt::Done, at(1)));
+    fn with_conditions(evictions: &mut Evictions) {
+        let acts = evictions.due(at(1));
+        assert_eq!(acts, [1, 2, 3].map(|number| Act::WriteCondition(uid(number))));
+        (1..=3).for_each(|number| evictions.condition_written(uid(number), Attempt::Done, at(1)));
     }
 
     #[test]
     fn nobody_goes_before_the_reason_stands_on_all_and_the_notice_is_over() {
-        let mut going = three();
-        going.due(at(1));
-        going.told(uid(1), Attempt::Done, at(1));
-        going.told(uid(2), Attempt::Done, at(1));
-        going.told(uid(3), Attempt::Failed, at(1));
-        assert_eq!(going.due(at(2)), []);
-        assert_eq!(going.due(at(20)), [Act::Tell(uid(3))]);
-        going.told(uid(3), Attempt::Done, at(20));
-        assert_eq!(going.due(at(20)), [Act::Evict(uid(2))], "whoever may be refused goes first, and alone");
+        let mut evictions = three();
+        evictions.due(at(1));
+        evictions.condition_written(uid(1), Attempt::Done, at(1));
+        evictions.condition_written(uid(2), Attempt::Done, at(1));
+        evictions.condition_written(uid(3), Attempt::Failed, at(1));
+        assert_eq!(evictions.due(at(2)), []);
+        assert_eq!(evictions.due(at(20)), [Act::WriteCondition(uid(3))]);
+        evictions.condition_written(uid(3), Attempt::Done, at(20));
+        assert_eq!(evictions.due(at(20)), [Act::Evict(uid(2))], "whoever may be refused goes first, and alone");
         let mut early = three();
-        told(&mut early);
+        with_conditions(&mut early);
         assert_eq!(early.due(at(9)), []);
     }
 
     #[test]
     fn a_plan_of_which_nobody_is_gone_ends_with_the_first_refusal() {
-        let mut going = three();
-        told(&mut going);
-        assert_eq!(going.due(at(10)), [Act::Evict(uid(2))]);
-        assert_eq!(going.evicted(uid(2), Attempt::Refused, at(10), PATIENCE), Verdict::Dropped);
+        let mut evictions = three();
+        with_conditions(&mut evictions);
+        assert_eq!(evictions.due(at(10)), [Act::Evict(uid(2))]);
+        assert_eq!(evictions.evicted(uid(2), Attempt::Refused, at(10), PATIENCE), Verdict::Dropped);
     }
 
     #[test]
     fn once_somebody_is_gone_the_rest_is_tried_again_for_a_bounded_time() {
-        let mut going = three();
-        told(&mut going);
-        going.due(at(10));
-        assert_eq!(going.evicted(uid(2), Attempt::Done, at(10), PATIENCE), Verdict::GoesOn);
-        assert_eq!(going.due(at(10)), [Act::Evict(uid(1))]);
-        assert_eq!(going.evicted(uid(1), Attempt::Refused, at(10), PATIENCE), Verdict::GoesOn);
-        assert_eq!(going.due(at(10)), [Act::Evict(uid(3))]);
-        assert_eq!(going.evicted(uid(3), Attempt::Refused, at(11), PATIENCE), Verdict::GoesOn);
-        assert_eq!(going.due(at(12)), [Act::Evict(uid(1))]);
-        assert_eq!(going.evicted(uid(1), Attempt::Refused, at(40), PATIENCE), Verdict::Dropped);
+        let mut evictions = three();
+        with_conditions(&mut evictions);
+        evictions.due(at(10));
+        assert_eq!(evictions.evicted(uid(2), Attempt::Done, at(10), PATIENCE), Verdict::GoesOn);
+        assert_eq!(evictions.due(at(10)), [Act::Evict(uid(1))]);
+        assert_eq!(evictions.evicted(uid(1), Attempt::Refused, at(10), PATIENCE), Verdict::GoesOn);
+        assert_eq!(evictions.due(at(10)), [Act::Evict(uid(3))]);
+        assert_eq!(evictions.evicted(uid(3), Attempt::Refused, at(11), PATIENCE), Verdict::GoesOn);
+        assert_eq!(evictions.due(at(12)), [Act::Evict(uid(1))]);
+        assert_eq!(evictions.evicted(uid(1), Attempt::Refused, at(40), PATIENCE), Verdict::Dropped);
     }
 
     #[test]
     fn who_was_evicted_is_not_evicted_again_while_it_ends() {
-        let mut going = Going::default();
-        let alone = Recorded { plan: Plan::Alone(uid(1)), deadline: Time::ZERO, budgeted: false, told: true };
-        going.add(uid(1), alone);
-        assert_eq!(going.due(at(1)), [Act::Evict(uid(1))]);
-        assert_eq!(going.due(at(2)), [], "one attempt at a time");
-        going.evicted(uid(1), Attempt::Done, at(2), PATIENCE);
-        assert_eq!(going.due(at(1000)), []);
-        going.left(uid(1));
-        assert!(!going.contains(uid(1)) && going.plans.is_empty());
+        let mut evictions = Evictions::default();
+        let alone = Recorded { plan: Plan::Alone(uid(1)), deadline: Time::ZERO, budgeted: false, has_condition: true };
+        evictions.add(uid(1), alone);
+        assert_eq!(evictions.due(at(1)), [Act::Evict(uid(1))]);
+        assert_eq!(evictions.due(at(2)), [], "one attempt at a time");
+        evictions.evicted(uid(1), Attempt::Done, at(2), PATIENCE);
+        assert_eq!(evictions.due(at(1000)), []);
+        evictions.left(uid(1));
+        assert!(!evictions.contains(uid(1)) && evictions.plans.is_empty());
     }
 
     #[test]
     fn who_has_to_go_after_all_is_told_so_after_the_word_that_took_it_back() {
-        let mut going = Going::default();
-        let alone = Recorded { plan: Plan::Alone(uid(1)), deadline: Time::ZERO, budgeted: false, told: true };
-        going.takes_back(uid(1));
-        going.add(uid(1), alone.clone());
-        assert_eq!(going.due(at(1)), [], "the reason that stands on it is about to be overwritten");
-        going.took_back(uid(1));
-        assert_eq!(going.due(at(1)), [Act::Tell(uid(1))]);
+        let mut evictions = Evictions::default();
+        let alone = Recorded { plan: Plan::Alone(uid(1)), deadline: Time::ZERO, budgeted: false, has_condition: true };
+        evictions.retracting(uid(1));
+        evictions.add(uid(1), alone.clone());
+        assert_eq!(evictions.due(at(1)), [], "the reason that stands on it is about to be overwritten");
+        evictions.retracted(uid(1));
+        assert_eq!(evictions.due(at(1)), [Act::WriteCondition(uid(1))]);
         // Where no such word is on its way, the reason still stands.
-        let mut going = Going::default();
-        going.add(uid(1), alone);
-        assert_eq!(going.due(at(1)), [Act::Evict(uid(1))]);
+        let mut evictions = Evictions::default();
+        evictions.add(uid(1), alone);
+        assert_eq!(evictions.due(at(1)), [Act::Evict(uid(1))]);
     }
 
     #[test]
     fn who_is_spared_when_its_eviction_is_on_its_way_is_spared_too_late() {
-        let mut going = three();
-        told(&mut going);
-        assert_eq!(going.due(at(10)), [Act::Evict(uid(2))]);
-        assert_eq!([going.spare(uid(1)), going.spare(uid(2))], [Spare::InTime, Spare::TooLate]);
-        assert!(!going.contains(uid(2)), "and nobody asks for it again");
+        let mut evictions = three();
+        with_conditions(&mut evictions);
+        assert_eq!(evictions.due(at(10)), [Act::Evict(uid(2))]);
+        assert_eq!([evictions.cancel(uid(1)), evictions.cancel(uid(2))], [Cancel::InTime, Cancel::TooLate]);
+        assert!(!evictions.contains(uid(2)), "and nobody asks for it again");
     }
 
     #[test]
     fn an_eviction_that_nobody_answered_is_tried_again() {
-        let mut going = three();
-        told(&mut going);
-        going.due(at(10));
-        assert_eq!(going.evicted(uid(2), Attempt::Failed, at(10), PATIENCE), Verdict::GoesOn);
-        assert_eq!(going.due(at(10)), [Act::Evict(uid(1))]);
-        going.evicted(uid(1), Attempt::Done, at(10), PATIENCE);
-        assert_eq!(going.due(at(12)), [Act::Evict(uid(2))]);
+        let mut evictions = three();
+        with_conditions(&mut evictions);
+        evictions.due(at(10));
+        assert_eq!(evictions.evicted(uid(2), Attempt::Failed, at(10), PATIENCE), Verdict::GoesOn);
+        assert_eq!(evictions.due(at(10)), [Act::Evict(uid(1))]);
+        evictions.evicted(uid(1), Attempt::Done, at(10), PATIENCE);
+        assert_eq!(evictions.due(at(12)), [Act::Evict(uid(2))]);
     }
 }

@@ -1,39 +1,39 @@
-//! What the leader does while it leads: watch → decide → record → carry out.
+//! What the leader does while it leads: watch → decide → record → apply.
 //!
-//! A reign begins with a fresh list of everything and with the record that the one before left; it ends when
-//! the lease is lost, when the record shows another leader, or when something changed that pods were read
-//! by, such as who may use a pool. Then the next one begins anew: reading a cluster again is cheap, and a
-//! second path that corrects old readings would be a second place for mistakes.
+//! A term starts from a full list and from the round record that the term before it left. It ends when the
+//! lease is lost, when a write of the record meets a conflict, or when something changes that pods were read
+//! by, such as the namespaces that may use a pool. Then the leader resyncs: a new term lists again, because a
+//! list is cheap and a second path that corrects old readings would be a second place for mistakes.
 //!
 //! | part | does |
 //! |---|---|
-//! | `feed` | turns what the watches bring into events of the queue |
+//! | `events` | turns what the watches bring into events of the queue |
 //! | `rays` | the same for pods of RayClusters, whose gangs those describe |
-//! | `signs` | turns budgets, the scheduler's signs of life and old clocks into events of the queue |
-//! | `carry_out` | records decisions and carries them out: gates |
-//! | `words` | says on pods how they stand: conditions, then events |
-//! | `evict`, `going` | evictions: what is done, and what is to be done next |
-//! | `kill` | what an owner hears whose pods were not placed in time |
-//! | `inputs` | what a round was decided on, for whoever checks it |
-//! | `numbers` | keeps the numbers fresh that waiting pods are told |
-//! | `report`, `gangs` | say on pools and gangs, and in metrics, how things stand |
+//! | `scheduler_liveness` | turns budgets, the scheduler's progress and old clocks into events of the queue |
+//! | `apply` | records decisions and applies them: removes gates |
+//! | `writer`, `pending` | writes conditions of pods, then their events |
+//! | `evict`, `evictions` | evictions: how each step is written, and which step is next |
+//! | `backoff` | lets owners back off whose pods were not placed in time |
+//! | `entitlement_document` | what a round was decided on, for those who check it |
+//! | `message_refresh` | keeps the numbers in messages of waiting pods fresh |
+//! | `report`, `gangs`, `pool_conditions` | the status of pools and gangs, and metrics |
 
-mod attention;
-mod carry_out;
+mod apply;
+mod backoff;
+mod entitlement_document;
+mod events;
 mod evict;
-mod feed;
+mod evictions;
 mod gangs;
-mod going;
-mod inputs;
-mod kill;
-mod numbers;
+mod message_refresh;
+mod pending;
+mod pool_conditions;
 mod rays;
 mod report;
-mod signs;
-mod unsaid;
-mod words;
+mod scheduler_liveness;
+mod writer;
 
-pub use words::Announcements;
+pub use writer::EventQueue;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -49,91 +49,91 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use weir_api::round::MAX_ENTRIES;
 use weir_queue::{Admission, BarePods, Enforcement, Event, Eviction, Queue, Time, Uid};
 
-use crate::book::Book;
 use crate::budgets::Budgets;
+use crate::caches::Caches;
+use crate::client::{Change, ConditionUpdate, Outcome};
 use crate::config::Config;
+use crate::convert::hosts::Rules;
+use crate::convert::pod::Interner;
 use crate::metrics::Metrics;
-use crate::pods::Pods;
+use crate::pod_cache::PodCache;
 use crate::ray::Roster;
-use crate::read::hosts::Rules;
-use crate::read::pod::Shared;
-use crate::watched::Watched;
+use crate::round_record::RoundRecord;
 use crate::webhook::Calls;
-use crate::writes::{News, Outcome, Told};
 
-/// What every reign starts from.
+/// What every term starts from.
 #[derive(Clone)]
-pub struct Seat {
+pub struct LeaderContext {
     /// The API server.
     pub client: Client,
-    /// The same, asked once only. The other one asks again, for minutes, where the answer is 429; to an eviction
-    /// that is a budget's no, and by the time it says yes this replica may lead no more.
+    /// The same, without retries. The other client retries a 429 for minutes; for an eviction a 429 is the refusal
+    /// of a budget, and when the budget allows it at last this replica may have lost the lease.
     pub evictor: Client,
     /// The configuration.
     pub config: Arc<Config>,
     /// Namespaces, pools and special hardware.
-    pub watched: Watched,
-    /// Where figures go.
+    pub caches: Caches,
+    /// The metrics of this process.
     pub metrics: Metrics,
     /// The name of this replica.
     pub identity: String,
-    /// How many gates may be removed at once; reigns that overlap share it.
+    /// How many gates may be removed at once; terms that overlap share it.
     pub writers: Arc<Semaphore>,
-    /// Whether pods are being created just now.
+    /// Whether pods are being created at this moment.
     pub calls: Calls,
-    /// Events that are to be written.
-    pub announcements: Announcements,
+    /// Events that wait to be written.
+    pub event_queue: EventQueue,
 }
 
-/// Why a reign ended.
+/// Why a term ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum TermEnd {
     /// Something changed that pods were read by.
-    Anew,
+    Resync,
     /// The lease is lost.
-    Deposed,
+    LostLeadership,
 }
 
-/// How many shapes and asks may be kept of pods that are gone.
+/// How many shapes and requests of pods that are gone may be kept.
 const INTERNED: usize = 65_536;
 
-/// How long to wait after a reign that failed.
+/// How long to wait after a term that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Reigns, again and again, as long as this replica leads.
-pub async fn reign(seat: &Seat, leads: &mut watch::Receiver<bool>) {
+/// Leads, term after term, as long as this replica holds the lease.
+pub async fn lead(context: &LeaderContext, leads: &mut watch::Receiver<bool>) {
     while *leads.borrow_and_update() {
-        match Reign::begin(seat).await {
-            Ok(mut reign) => match reign.run(leads).await {
-                Ok(End::Anew) => tracing::info!("reading the cluster anew"),
-                Ok(End::Deposed) => tracing::info!("leading no more"),
+        match Term::begin(context).await {
+            Ok(mut term) => match term.run(leads).await {
+                Ok(TermEnd::Resync) => tracing::info!("resyncing"),
+                Ok(TermEnd::LostLeadership) => tracing::info!("stopped leading: the lease is lost"),
                 Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "the reign ended; trying again");
+                    tracing::warn!(error = format!("{error:#}"), "stopped leading: the term failed; retrying");
                     tokio::time::sleep(PAUSE).await;
                 }
             },
             Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "the reign cannot begin; trying again");
+                tracing::warn!(error = format!("{error:#}"), "cannot start leading; retrying");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
 }
 
-/// What came of something that was carried out.
-enum Done {
+/// The result of a write, for the part of the term that sent it.
+enum WriteResult {
     Gate {
         uid: Uid,
         round: u64,
         outcome: Outcome,
     },
-    Told {
+    Condition {
         uid: Uid,
-        told: Told,
-        news: News,
+        update: ConditionUpdate,
+        change: Change,
         outcome: Outcome,
     },
-    Announced(Outcome),
+    Event(Outcome),
     Reason {
         uid: Uid,
         outcome: Outcome,
@@ -144,18 +144,18 @@ enum Done {
     },
     Pool(String, Outcome),
     Gang((String, String), Outcome),
-    /// A write that the next look at the object decides about anew.
-    Said(Outcome),
+    /// A write that the next look at the object decides about again.
+    Other(Outcome),
 }
 
-/// The state of one reign.
-struct Reign<'a> {
-    seat: &'a Seat,
+/// The state of one term.
+struct Term<'a> {
+    context: &'a LeaderContext,
     queue: Queue,
-    /// What the queue has not been told yet.
+    /// Events that the queue has not taken yet.
     events: Vec<Event>,
-    pods: Pods,
-    shared: Shared,
+    pods: PodCache,
+    interner: Interner,
     rules: Rules,
     /// GPU models on nodes, by label key and value.
     models: BTreeSet<(String, String)>,
@@ -163,10 +163,10 @@ struct Reign<'a> {
     groups: BTreeMap<(String, String), Option<u32>>,
     /// Pods of RayClusters.
     roster: Roster,
-    /// By what pods were read; when it changes they are read anew.
+    /// What pods were read by; when it changes the leader resyncs.
     fingerprint: u64,
     /// Namespaces, pools or the list of special hardware changed, so that the fingerprint may have.
-    watched_changed: bool,
+    caches_changed: bool,
     /// Pods seen in the list that is under way; nodes likewise.
     listing: Option<BTreeSet<Uid>>,
     nodes: BTreeMap<String, Option<Time>>,
@@ -175,91 +175,91 @@ struct Reign<'a> {
     started: bool,
     /// Whether some pod waits for a model that nobody knows.
     unknown_models: bool,
-    book: Book,
+    record: RoundRecord,
     /// Decided and not recorded yet, each with what it was decided on.
     unrecorded: VecDeque<(Admission, Option<Arc<str>>)>,
     budgets: Budgets,
     /// Budgets seen in the list that is under way.
     budget_listing: Option<BTreeSet<(String, String)>>,
     /// When the scheduler showed signs of life, to a few seconds.
-    marks: BTreeSet<u64>,
+    scheduler_progress: BTreeSet<u64>,
     /// Evictions that are decided and not recorded yet.
     to_evict: VecDeque<Eviction>,
     /// Victims that were entered into the record since it was written.
     entered: Vec<Uid>,
-    going: going::Going,
+    evictions: evictions::Evictions,
     /// When the record was last written, which shows that this replica leads.
-    fenced: Instant,
-    /// What is to be said on pods.
-    to_tell: unsaid::Unsaid,
-    /// What is being written.
-    being_told: BTreeMap<words::Place, Told>,
-    being_announced: usize,
+    fence_renewed: Instant,
+    /// Conditions that wait to be written.
+    pending: pending::PendingConditions,
+    /// Conditions that are being written.
+    in_flight: BTreeMap<writer::Place, ConditionUpdate>,
+    events_in_flight: usize,
     gates_under_way: usize,
-    done: mpsc::UnboundedSender<Done>,
-    outcomes: mpsc::UnboundedReceiver<Done>,
+    results_sender: mpsc::UnboundedSender<WriteResult>,
+    results: mpsc::UnboundedReceiver<WriteResult>,
     report: report::Report,
-    /// Something went wrong that only a new reign puts right.
-    anew: bool,
+    /// Something went wrong that only a resync puts right.
+    needs_resync: bool,
 }
 
-impl<'a> Reign<'a> {
-    async fn begin(seat: &'a Seat) -> anyhow::Result<Self> {
-        let special = seat.watched.special();
-        let rules = Rules::new(&seat.config, (*special).clone()).map_err(anyhow::Error::msg)?;
-        let book = Book::open(&seat.client, &seat.identity).await.context("taking over")?;
-        let (done, outcomes) = mpsc::unbounded_channel();
-        let mut reign = Self {
-            queue: Queue::new(rules.hosts(), policy(&seat.config, Time::MAX)),
+impl<'a> Term<'a> {
+    async fn begin(context: &'a LeaderContext) -> anyhow::Result<Self> {
+        let special = context.caches.special();
+        let rules = Rules::new(&context.config, (*special).clone()).map_err(anyhow::Error::msg)?;
+        let record = RoundRecord::open(&context.client, &context.identity).await.context("taking over")?;
+        let (results_sender, results) = mpsc::unbounded_channel();
+        let mut term = Self {
+            queue: Queue::new(rules.hosts(), queue_config(&context.config, Time::MAX)),
             events: Vec::new(),
-            pods: Pods::default(),
-            shared: Shared::default(),
+            pods: PodCache::default(),
+            interner: Interner::default(),
             models: BTreeSet::new(),
             groups: BTreeMap::new(),
             roster: Roster::default(),
             rules,
             fingerprint: 0,
-            watched_changed: true,
+            caches_changed: true,
             listing: None,
             nodes: BTreeMap::new(),
             node_listing: None,
             nodes_known: false,
             started: false,
             unknown_models: false,
-            book,
+            record,
             unrecorded: VecDeque::new(),
             budgets: Budgets::default(),
             budget_listing: None,
-            marks: BTreeSet::new(),
+            scheduler_progress: BTreeSet::new(),
             to_evict: VecDeque::new(),
             entered: Vec::new(),
-            going: going::Going::default(),
-            fenced: Instant::now(),
-            to_tell: unsaid::Unsaid::default(),
-            being_told: BTreeMap::new(),
-            being_announced: 0,
+            evictions: evictions::Evictions::default(),
+            fence_renewed: Instant::now(),
+            pending: pending::PendingConditions::default(),
+            in_flight: BTreeMap::new(),
+            events_in_flight: 0,
             gates_under_way: 0,
-            done,
-            outcomes,
+            results_sender,
+            results,
             report: report::Report::default(),
-            anew: false,
-            seat,
+            needs_resync: false,
+            context,
         };
-        reign.fingerprint = reign.fingerprint_now();
-        reign.pools_changed();
-        reign.take_over_clocks();
-        Ok(reign)
+        term.fingerprint = term.fingerprint_now();
+        term.pools_changed();
+        term.take_over_clocks();
+        Ok(term)
     }
 
-    async fn run(&mut self, leads: &mut watch::Receiver<bool>) -> anyhow::Result<End> {
-        let client = &self.seat.client;
+    async fn run(&mut self, leads: &mut watch::Receiver<bool>) -> anyhow::Result<TermEnd> {
+        let client = &self.context.client;
         let any = watcher::Config::default();
         let mut nodes = std::pin::pin!(watcher(Api::<Node>::all(client.clone()), any.clone()).default_backoff());
         let mut pods = std::pin::pin!(watcher(Api::<Pod>::all(client.clone()), any.clone()).default_backoff());
         let budgets = Api::<PodDisruptionBudget>::all(client.clone());
         let mut budgets = std::pin::pin!(watcher(budgets, any).default_backoff());
-        let idle = Duration::from(self.seat.config.cycle.idle);
-        let gather = Duration::from(self.seat.config.cycle.gather);
+        let idle = Duration::from(self.context.config.cycle.idle);
+        let gather = Duration::from(self.context.config.cycle.gather);
         loop {
             // Nothing to do until something happens or time goes by; then what comes within a moment is
             // gathered, so that a thousand pods are one decision and not a thousand.
@@ -271,13 +271,13 @@ impl<'a> Reign<'a> {
                     () = tokio::time::sleep_until(until) => break,
                     changed = leads.changed() => {
                         if changed.is_err() || !*leads.borrow() {
-                            return Ok(End::Deposed);
+                            return Ok(TermEnd::LostLeadership);
                         }
                         false
                     }
-                    Some(done) = self.outcomes.recv() => self.came_of(done),
-                    () = self.seat.watched.changed() => self.pools_changed(),
-                    () = self.seat.watched.rays().changed() => self.rays_changed(),
+                    Some(result) = self.results.recv() => self.on_result(result),
+                    () = self.context.caches.changed() => self.pools_changed(),
+                    () = self.context.caches.rays().changed() => self.rays_changed(),
                     Some(event) = nodes.next() => self.node_event(event),
                     Some(event) = budgets.next(), if self.started => self.budget_event(event),
                     Some(event) = pods.next(), if self.nodes_known => self.pod_event(event).await,
@@ -287,10 +287,10 @@ impl<'a> Reign<'a> {
                     until = until.min(tokio::time::Instant::now() + gather);
                 }
             }
-            let watched_changed = std::mem::take(&mut self.watched_changed);
+            let caches_changed = std::mem::take(&mut self.caches_changed);
             let read_otherwise = || self.fingerprint != self.fingerprint_now() || self.groups_changed();
-            if self.anew || (watched_changed && read_otherwise()) {
-                return Ok(End::Anew);
+            if self.needs_resync || (caches_changed && read_otherwise()) {
+                return Ok(TermEnd::Resync);
             }
             if self.started {
                 self.cycle().await?;
@@ -303,32 +303,32 @@ impl<'a> Reign<'a> {
         let began = Instant::now();
         let now = now();
         self.look_again_at_silent_nodes(now);
-        self.scheduler_lives();
+        self.note_scheduler_report();
         if let Some(budgets) = self.budgets.news() {
             self.events.push(Event::Budgets(budgets));
         }
         let mut events = std::mem::take(&mut self.events);
         events.push(Event::Tick);
         let decisions = self.queue.step(now, events);
-        self.seat.metrics.cycle(began.elapsed());
-        self.take_up(decisions);
+        self.context.metrics.cycle(began.elapsed());
+        self.enqueue(decisions);
         self.record().await?;
-        self.give_back(now).await?;
-        self.say();
+        self.run_evictions(now).await?;
+        self.flush();
         self.report_figures(now);
         // What is interned is kept for as long as the queue is; a new one begins with what there is.
-        self.anew |= self.queue.interned() > INTERNED + 4 * self.queue.len();
+        self.needs_resync |= self.queue.interned() > INTERNED + 4 * self.queue.len();
         Ok(())
     }
 }
 
-/// The moment, by this machine's clock.
+/// The time, by this machine's clock.
 fn now() -> Time {
     Time::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0))
 }
 
 /// The part of the configuration that decides; `evictions_from` is when evicting may begin.
-fn policy(config: &Config, evictions_from: Time) -> weir_queue::Config {
+fn queue_config(config: &Config, evictions_from: Time) -> weir_queue::Config {
     let cycle = &config.cycle;
     weir_queue::Config {
         enforcement: if config.enforce { Enforcement::On } else { Enforcement::Off },

@@ -1,7 +1,7 @@
 //! Evictions, from what was decided to what became of them. What is done next is decided in `going`; here it
 //! is recorded first and carried out then.
 //!
-//! An eviction is sent only while the record was written a moment ago: a leader that was deposed without
+//! An eviction is sent only while the record was written a moment ago: a leader that lost the lease without
 //! knowing it fails at that write, and whoever took over may have spared the pod since.
 
 use std::collections::BTreeSet;
@@ -12,12 +12,12 @@ use weir_api::condition::{self, Preempted, Spared};
 use weir_api::round::{MAX_VICTIMS, Victim};
 use weir_queue::{Cause, Event, Eviction, Grounds, Released, Time, Uid};
 
-use super::going::{Act, Attempt, Plan, Recorded, Spare, Verdict};
-use super::{Done, Reign};
-use crate::book::BookError;
-use crate::pods::Known;
-use crate::read::{moment, time};
-use crate::writes::{News, Outcome, Told, evict, tell};
+use super::evictions::{Act, Attempt, Cancel, Plan, Recorded, Verdict};
+use super::{Term, WriteResult};
+use crate::client::{Change, ConditionUpdate, Outcome, evict, write_condition_and_event};
+use crate::convert::{moment, time};
+use crate::pod_cache::PodState;
+use crate::round_record::RecordError;
 
 /// For how long a written record vouches that this replica still leads.
 const FENCE: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ const FENCE: Duration = Duration::from_secs(2);
 /// How many characters of a sentence the record takes.
 const SENTENCE: usize = 1000;
 
-impl Reign<'_> {
+impl Term<'_> {
     /// Says on pods that they would have to go, where nothing is enforced.
     pub(super) fn would_evict(&mut self, eviction: &Eviction) {
         let sentence = self.sentence(eviction);
@@ -44,7 +44,7 @@ impl Reign<'_> {
     /// Enters the next evictions into the record, as far as there is room; whether there were any.
     pub(super) fn enter_evictions(&mut self) -> bool {
         let mut entered = false;
-        while self.to_evict.front().is_some_and(|next| next.victims.len() <= self.book.room_for_victims()) {
+        while self.to_evict.front().is_some_and(|next| next.victims.len() <= self.record.room_for_victims()) {
             let Some(eviction) = self.to_evict.pop_front() else { break };
             entered |= self.enter_eviction(&eviction);
         }
@@ -81,7 +81,7 @@ impl Reign<'_> {
                 reason: reason(&eviction.cause, loan).as_str().to_owned(),
                 message: message.chars().take(SENTENCE).collect(),
             };
-            self.book.victims.insert(victim.uid, entry);
+            self.record.victims.insert(victim.uid, entry);
             self.entered.push(victim.uid);
         }
         !eviction.victims.is_empty()
@@ -98,35 +98,36 @@ impl Reign<'_> {
     /// What was entered stands in the record now: it may be carried out.
     pub(super) fn evictions_recorded(&mut self) {
         let entered = std::mem::take(&mut self.entered);
-        entered.iter().for_each(|&uid| self.set_going(uid));
+        entered.iter().for_each(|&uid| self.set_evicting(uid));
         if !entered.is_empty() {
             self.note_begun(&entered);
         }
     }
 
-    fn set_going(&mut self, uid: Uid) {
-        self.to_tell.remove(&(uid, condition::PREEMPTED));
-        let (Some(entry), Some(known)) = (self.book.victims.get(&uid), self.pods.get(uid)) else { return };
-        let told = known
+    fn set_evicting(&mut self, uid: Uid) {
+        self.pending.remove(&(uid, condition::PREEMPTED));
+        let (Some(entry), Some(known)) = (self.record.victims.get(&uid), self.pods.get(uid)) else { return };
+        let has_condition = known
             .preempted
             .as_deref()
             .is_some_and(|(yes, reason, message)| *yes && *reason == entry.reason && *message == entry.message);
         let deadline = entry.deadline.as_ref().map(time).unwrap_or_default();
-        let recorded = Recorded { plan: plan(entry, known), deadline, budgeted: self.budgets.cover(uid), told };
-        self.going.add(uid, recorded);
+        let recorded =
+            Recorded { plan: plan(entry, known), deadline, budgeted: self.budgets.cover(uid), has_condition };
+        self.evictions.add(uid, recorded);
     }
 
     /// Goes on with what an earlier leader recorded, and takes back what it said of others.
     pub(super) fn resume_evictions(&mut self) {
-        let victims: Vec<Uid> = self.book.victims.keys().copied().collect();
+        let victims: Vec<Uid> = self.record.victims.keys().copied().collect();
         for &uid in &victims {
             if self.pods.get(uid).is_some_and(|known| !known.terminating) {
-                self.set_going(uid);
+                self.set_evicting(uid);
             }
         }
         self.note_begun(&victims);
         self.line_up_the_rest();
-        let said = |known: &Known| known.preempted.as_deref().is_some_and(|(yes, _, _)| *yes) && !known.terminating;
+        let said = |known: &PodState| known.preempted.as_deref().is_some_and(|(yes, _, _)| *yes) && !known.terminating;
         let spared: Vec<Uid> =
             self.pods.iter().filter(|(uid, known)| said(known) && !victims.contains(uid)).map(|(uid, _)| uid).collect();
         for uid in spared {
@@ -138,15 +139,16 @@ impl Reign<'_> {
     fn line_up_the_rest(&mut self) {
         let goes = |uid: &Uid| {
             let stays = self.pods.get(*uid).is_some_and(|known| !known.terminating && !known.waits);
-            stays && !self.book.victims.contains_key(uid)
+            stays && !self.record.victims.contains_key(uid)
         };
         let victim = |uid: Uid| {
             let pool = self.pods.get(uid).map(|known| known.pool.to_string()).unwrap_or_default();
-            let spec = self.seat.watched.pool(&pool).and_then(|pool| pool.spec.preemption.clone()).unwrap_or_default();
+            let spec =
+                self.context.caches.pool(&pool).and_then(|pool| pool.spec.preemption.clone()).unwrap_or_default();
             weir_queue::Victim { uid, pool, node: None, notice: spec.notice.map(Duration::from).unwrap_or_default() }
         };
         let mut rest = Vec::new();
-        for claim in self.book.claims.values() {
+        for claim in self.record.claims.values() {
             let uids = claim.victims.iter().filter_map(|uid| uid.parse().ok()).filter(goes);
             let victims: Vec<weir_queue::Victim> = uids.map(victim).collect();
             if !victims.is_empty() {
@@ -166,7 +168,7 @@ impl Reign<'_> {
             let known = uid.parse().ok().and_then(|uid| self.pods.get(uid));
             known.is_some_and(|known| !known.terminating)
         };
-        let begun = self.book.claims.iter().filter(|(_, claim)| !claim.victims.iter().all(stays));
+        let begun = self.record.claims.iter().filter(|(_, claim)| !claim.victims.iter().all(stays));
         let mut plans: BTreeSet<Plan> = begun.map(|(claimant, _)| Plan::Claimant(claimant.to_string())).collect();
         for &uid in victims {
             let Some(known) = self.pods.get(uid).filter(|known| known.terminating) else { continue };
@@ -174,19 +176,19 @@ impl Reign<'_> {
                 plans.insert(Plan::Gang(namespace.clone(), name.clone()));
             }
         }
-        plans.iter().for_each(|plan| self.going.begun(plan));
+        plans.iter().for_each(|plan| self.evictions.begun(plan));
     }
 
     /// Does what is due, after making sure that this replica still leads.
-    pub(super) async fn give_back(&mut self, now: Time) -> anyhow::Result<()> {
-        let acts = self.going.due(now);
+    pub(super) async fn run_evictions(&mut self, now: Time) -> anyhow::Result<()> {
+        let acts = self.evictions.due(now);
         if acts.iter().any(|act| matches!(act, Act::Evict(_))) && !self.is_fenced() {
-            match self.book.write(None).await {
-                Ok(()) => self.fenced = Instant::now(),
-                Err(error @ BookError::Deposed { .. }) => return Err(error.into()),
+            match self.record.write(None).await {
+                Ok(()) => self.fence_renewed = Instant::now(),
+                Err(error @ RecordError::Conflict { .. }) => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(%error, "the record cannot be renewed, so nobody is evicted; trying again");
-                    acts.into_iter().for_each(|act| self.going.not_done(act));
+                    acts.into_iter().for_each(|act| self.evictions.not_sent(act));
                     return Ok(());
                 }
             }
@@ -196,30 +198,30 @@ impl Reign<'_> {
     }
 
     fn is_fenced(&self) -> bool {
-        self.fenced.elapsed() < FENCE
+        self.fence_renewed.elapsed() < FENCE
     }
 
     fn act(&self, act: Act) {
-        let (Act::Tell(uid) | Act::Evict(uid)) = act;
-        let (Some(known), Some(entry)) = (self.pods.get(uid), self.book.victims.get(&uid)) else { return };
-        let (target, writers) = (known.target.clone(), self.seat.writers.clone());
+        let (Act::WriteCondition(uid) | Act::Evict(uid)) = act;
+        let (Some(known), Some(entry)) = (self.pods.get(uid), self.record.victims.get(&uid)) else { return };
+        let (target, writers) = (known.target.clone(), self.context.writers.clone());
         match act {
-            Act::Tell(_) => {
+            Act::WriteCondition(_) => {
                 let reason = entry.reason.parse().unwrap_or(Preempted::Reclaimed).as_str();
                 let (condition, message) = (condition::PREEMPTED, entry.message.clone());
-                let told = Told { condition, status: "True", reason, message };
-                let client = self.seat.client.clone();
+                let update = ConditionUpdate { condition, status: "True", reason, message };
+                let client = self.context.client.clone();
                 self.spawn(async move {
                     let _permit = writers.acquire().await;
-                    let outcome = tell(&client, &target, &told, News::Transition).await;
-                    Done::Reason { uid, outcome }
+                    let outcome = write_condition_and_event(&client, &target, &update, Change::Transition).await;
+                    WriteResult::Reason { uid, outcome }
                 });
             }
             Act::Evict(_) => {
-                let evictor = self.seat.evictor.clone();
+                let evictor = self.context.evictor.clone();
                 self.spawn(async move {
                     let _permit = writers.acquire().await;
-                    Done::Evicted { uid, outcome: evict(&evictor, &target).await }
+                    WriteResult::Evicted { uid, outcome: evict(&evictor, &target).await }
                 });
             }
         }
@@ -227,7 +229,7 @@ impl Reign<'_> {
 
     /// What came of a reason or an eviction. The next of the plan goes at once where the fence still holds;
     /// otherwise the cycle renews it first.
-    pub(super) fn came_of_eviction(&mut self, uid: Uid, outcome: Outcome, step: Step) {
+    pub(super) fn on_eviction_result(&mut self, uid: Uid, outcome: Outcome, step: Step) {
         let now = super::now();
         let (attempt, sentence) = match outcome {
             Outcome::Done => (Attempt::Done, String::new()),
@@ -239,37 +241,39 @@ impl Reign<'_> {
             tracing::info!(%uid, sentence, ?step, "not done");
         }
         match step {
-            Step::Reason if attempt == Attempt::Done && !self.going.contains(uid) => self.was_spared(uid),
-            Step::Reason => self.going.told(uid, attempt, now),
+            Step::Reason if attempt == Attempt::Done && !self.evictions.contains(uid) => self.was_spared(uid),
+            Step::Reason => self.evictions.condition_written(uid, attempt, now),
             // It was spared meanwhile, and it stays.
-            Step::Eviction if matches!(attempt, Attempt::Refused | Attempt::Failed) && !self.going.contains(uid) => {
+            Step::Eviction
+                if matches!(attempt, Attempt::Refused | Attempt::Failed) && !self.evictions.contains(uid) =>
+            {
                 self.set_back(uid, Spared::NotNeeded, "it need not go any more".to_owned());
             }
             Step::Eviction => {
                 if attempt == Attempt::Done
-                    && let Some(entry) = self.book.victims.get(&uid)
+                    && let Some(entry) = self.record.victims.get(&uid)
                 {
-                    self.seat.metrics.evicted(&entry.pool, &entry.reason);
+                    self.context.metrics.evicted(&entry.pool, &entry.reason);
                 }
-                let patience = Duration::from(self.seat.config.cycle.eviction_retry);
-                if self.going.evicted(uid, attempt, now, patience) == Verdict::Dropped {
-                    self.book.victims.remove(&uid);
+                let patience = Duration::from(self.context.config.cycle.eviction_retry);
+                if self.evictions.evicted(uid, attempt, now, patience) == Verdict::Dropped {
+                    self.record.victims.remove(&uid);
                     self.set_back(uid, Spared::Refused, format!("it stays: {sentence}"));
                     self.events.push(Event::EvictionRefused(uid));
                 }
             }
         }
         if self.is_fenced() {
-            self.going.due(now).into_iter().for_each(|act| self.act(act));
+            self.evictions.due(now).into_iter().for_each(|act| self.act(act));
         }
     }
 
     /// A claim is over: whom it spares need not go, and who goes all the same goes on without a claimant.
     pub(super) fn release(&mut self, Released { claimant, spared }: Released) {
-        claimant.iter().for_each(|uid| drop(self.book.claims.remove(uid)));
+        claimant.iter().for_each(|uid| drop(self.record.claims.remove(uid)));
         spared.into_iter().for_each(|uid| self.spare(uid));
         let of = claimant.first().map(Uid::to_string).unwrap_or_default();
-        self.book
+        self.record
             .victims
             .values_mut()
             .filter(|victim| victim.claimant == of)
@@ -280,8 +284,8 @@ impl Reign<'_> {
     pub(super) fn spare(&mut self, uid: Uid) {
         self.to_evict.iter_mut().for_each(|eviction| eviction.victims.retain(|victim| victim.uid != uid));
         self.entered.retain(|&entered| entered != uid);
-        let spare = self.going.spare(uid);
-        if self.book.victims.remove(&uid).is_some() && spare == Spare::InTime {
+        let cancelled = self.evictions.cancel(uid);
+        if self.record.victims.remove(&uid).is_some() && cancelled == Cancel::InTime {
             self.set_back(uid, Spared::NotNeeded, "it need not go any more".to_owned());
         }
     }
@@ -296,7 +300,7 @@ impl Reign<'_> {
 
     fn set_back(&mut self, uid: Uid, reason: Spared, message: String) {
         let condition = condition::PREEMPTED;
-        self.will_tell(uid, Told { condition, status: "False", reason: reason.as_str(), message });
+        self.queue_condition(uid, ConditionUpdate { condition, status: "False", reason: reason.as_str(), message });
     }
 }
 
@@ -329,7 +333,7 @@ fn reason(cause: &Cause, loan: bool) -> Preempted {
 }
 
 /// What a victim belongs to.
-fn plan(entry: &Victim, known: &Known) -> Plan {
+fn plan(entry: &Victim, known: &PodState) -> Plan {
     match (&known.gang, entry.claimant.is_empty()) {
         (_, false) => Plan::Claimant(entry.claimant.clone()),
         (Some((namespace, name)), true) => Plan::Gang(namespace.clone(), name.clone()),

@@ -16,10 +16,10 @@ use weir_entitlement::{CappedBy, Lender};
 use weir_model::{Amount, Dim, PoolId};
 use weir_queue::{Queue, Time};
 
-use super::{Done, Reign};
+use super::{Term, WriteResult};
+use crate::client::Outcome;
+use crate::convert::{is_milli, moment, written};
 use crate::metrics::PoolName;
-use crate::read::{is_milli, moment, written};
-use crate::writes::Outcome;
 
 /// How often figures are written at most.
 const EVERY: Duration = Duration::from_secs(1);
@@ -61,31 +61,31 @@ impl Report {
 /// How many pods of a pool wait and how many were admitted, pools below included.
 type Counts = HashMap<String, (i64, i64)>;
 
-impl Reign<'_> {
+impl Term<'_> {
     /// Writes what changed since the last time, at most once a second.
     pub(super) fn report_figures(&mut self, now: Time) {
         if now.since(self.report.last) < EVERY {
             return;
         }
         self.report.last = now;
-        self.refresh_numbers(now);
+        self.refresh_messages(now);
         let counts = self.count_pods();
         self.report_metrics();
         let over = self.over_reserved();
-        for object in self.seat.watched.pools() {
+        for object in self.context.caches.pools() {
             let name = object.name_any();
             let conditions = self.pool_conditions(&object, over.get(&name), now);
-            self.attend(&object, &conditions);
+            self.report_pool_problems(&object, &conditions);
             let status = self.pool_status(&object, &counts, conditions);
             let used = status.pending + status.admitted > 0;
             self.hold_on_to(&object, used);
             if self.report.pools.get(&name) != Some(&status) {
                 self.report.pools.insert(name.clone(), status.clone());
-                let pools: Api<ResourcePool> = Api::all(self.seat.client.clone());
+                let pools: Api<ResourcePool> = Api::all(self.context.client.clone());
                 self.spawn(async move {
                     let patch = Patch::Merge(json!({ "status": status }));
                     let written = pools.patch_status(&name, &PatchParams::default(), &patch).await;
-                    Done::Pool(name, outcome(written.map(drop)))
+                    WriteResult::Pool(name, outcome(written.map(drop)))
                 });
             }
         }
@@ -118,24 +118,24 @@ impl Reign<'_> {
                 if known.waits { count.0 += 1 } else { count.1 += 1 }
             }
         }
-        self.seat.metrics.forget_figures();
+        self.context.metrics.forget_figures();
         let mut pending: BTreeMap<(PoolName<'_>, &str), i64> = BTreeMap::new();
         for ((pool, reason), pods) in reasons.into_iter().filter(|((_, reason), _)| !reason.is_empty()) {
             *pending.entry((self.pool_name(pool), reason)).or_default() += pods;
         }
         for ((pool, reason), pods) in pending {
-            self.seat.metrics.pending(pool, reason, pods);
+            self.context.metrics.pending(pool, reason, pods);
         }
         counts
     }
 
     /// A pool as metrics name it.
     pub(super) fn pool_name<'p>(&self, pool: &'p str) -> PoolName<'p> {
-        PoolName::of(pool, |pool| self.seat.watched.pool(pool).is_some())
+        PoolName::of(pool, |pool| self.context.caches.pool(pool).is_some())
     }
 
     fn report_metrics(&self) {
-        let (queue, metrics) = (&self.queue, &self.seat.metrics);
+        let (queue, metrics) = (&self.queue, &self.context.metrics);
         let (tree, dims) = (queue.pools().0, queue.dimensions());
         let [reservation, limit, entitlement, usage, demand, borrowed] =
             [0, 1, 2, 3, 4, 5].map(|at| names_of::POOL_STATES[at]);
@@ -241,12 +241,14 @@ impl Reign<'_> {
         let ours = names::POOL_FINALIZER.to_owned();
         finalizers.extend(used.then_some(&ours));
         let body = json!({ "metadata": { "finalizers": finalizers, "resourceVersion": object.resource_version() } });
-        let (pools, name) = (Api::<ResourcePool>::all(self.seat.client.clone()), object.name_any());
+        let (pools, name) = (Api::<ResourcePool>::all(self.context.client.clone()), object.name_any());
         self.spawn(async move {
             match pools.patch(&name, &PatchParams::default(), &Patch::Merge(body)).await {
                 // Somebody wrote in between; the next look decides anew.
-                Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => Done::Said(Outcome::Done),
-                other => Done::Said(outcome(other.map(drop))),
+                Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => {
+                    WriteResult::Other(Outcome::Done)
+                }
+                other => WriteResult::Other(outcome(other.map(drop))),
             }
         });
     }

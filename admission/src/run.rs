@@ -19,14 +19,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_api::names;
 
+use crate::caches::Caches;
 use crate::certificates;
 use crate::config::Config;
 use crate::http::{self, Ready};
 use crate::install;
+use crate::leader::{EventQueue, LeaderContext, lead};
 use crate::metrics::Metrics;
 use crate::refusals::{self, Refusals};
-use crate::reign::{Announcements, Seat, reign};
-use crate::watched::Watched;
 use crate::webhook::{self, Calls, Webhook};
 
 /// The admission sidecar: nobody runs before their turn.
@@ -94,16 +94,16 @@ pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow:
     let ready = Ready::default();
     let mut tasks = JoinSet::new();
     serve_http(&config, &metrics, &ready, &mut tasks)?;
-    let watched = Watched::start(&client, &config, &mut tasks);
+    let caches = Caches::start(&client, &config, &mut tasks);
     let certificates = certificates::ensure(&client, &config, SystemTime::now()).await?;
     let serving = install::serving(&certificates).await.context("serving the webhook's certificate")?;
-    watched.ready().await;
+    caches.ready().await;
     let calls = Calls::none();
     let (refusals, told) = Refusals::new(metrics.clone());
     tasks.spawn(refusals::tell(client.clone(), told));
     let state = Webhook {
         config: Arc::clone(&config),
-        watched: watched.clone(),
+        caches: caches.clone(),
         metrics: metrics.clone(),
         calls: calls.clone(),
         refusals,
@@ -117,21 +117,21 @@ pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow:
     ready.now();
     tracing::info!(identity, "ready");
     let writers = Arc::new(Semaphore::new(config.cycle.writers));
-    let announcements = Announcements::default();
-    let seat = Seat { client, evictor, config, watched, metrics, identity, writers, calls, announcements };
+    let event_queue = EventQueue::default();
+    let context = LeaderContext { client, evictor, config, caches, metrics, identity, writers, calls, event_queue };
     tokio::select! {
-        led = lead(&seat) => led,
+        led = hold_lease(&context) => led,
         ended = tasks.join_next() => anyhow::bail!("a task that runs for ever ended: {ended:?}"),
         signal = stop() => signal,
     }
 }
 
 /// Holds the lease for as long as possible and decides while it is held.
-async fn lead(seat: &Seat) -> anyhow::Result<()> {
-    let lease = &seat.config.lease;
-    let manager = LeaseManagerBuilder::new(seat.client.clone(), names::ADMISSION)
-        .with_namespace(&seat.config.namespace)
-        .with_identity(&seat.identity)
+async fn hold_lease(context: &LeaderContext) -> anyhow::Result<()> {
+    let lease = &context.config.lease;
+    let manager = LeaseManagerBuilder::new(context.client.clone(), names::ADMISSION)
+        .with_namespace(&context.config.namespace)
+        .with_identity(&context.identity)
         .with_duration(Duration::from(lease.duration).as_secs())
         .with_grace(Duration::from(lease.renew_before).as_secs())
         .build()
@@ -140,9 +140,9 @@ async fn lead(seat: &Seat) -> anyhow::Result<()> {
     let (mut leads, task) = manager.watch().await;
     loop {
         let leading = *leads.borrow_and_update();
-        seat.metrics.leads(leading);
+        context.metrics.leads(leading);
         if leading {
-            reign(seat, &mut leads).await;
+            lead(context, &mut leads).await;
             continue;
         }
         if leads.changed().await.is_err() {
