@@ -19,14 +19,14 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_api::names;
 
-use crate::caches::Caches;
-use crate::certificates;
 use crate::config::Config;
 use crate::http::{self, Ready};
-use crate::install;
 use crate::leader::{EventQueue, LeaderContext, lead};
 use crate::metrics::Metrics;
-use crate::refusals::{self, Refusals};
+use crate::watch::caches::Caches;
+use crate::webhook::certificates;
+use crate::webhook::install;
+use crate::webhook::refusals::{self, Refusals};
 use crate::webhook::{self, Calls, Webhook};
 
 /// The admission sidecar: nobody runs before their turn.

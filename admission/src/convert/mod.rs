@@ -6,6 +6,7 @@
 //! thought of here.
 
 pub mod hosts;
+pub mod metadata;
 pub mod node;
 pub mod pod;
 pub mod pool;

@@ -23,8 +23,8 @@ use super::hosts::Rules;
 use super::node::effect_of;
 use super::{selects, time};
 use crate::config::Config;
-use crate::managed::{Request, managed};
-use crate::metadata::{self, GangHints};
+use crate::convert::metadata::{self, GangHints};
+use crate::webhook::managed::{Request, managed};
 
 /// What has to be known beside the pod to understand it.
 pub struct Context<'a> {

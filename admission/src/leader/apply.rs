@@ -14,8 +14,8 @@ use super::evict::Step;
 use super::{Term, WriteResult};
 use crate::client::{ConditionUpdate, Outcome, Target, mirror_pool, remove_gate};
 use crate::convert::written;
-use crate::decision;
-use crate::round_record::RecordError;
+use crate::leader::decision;
+use crate::leader::round_record::RecordError;
 
 /// How many gates for each writer are under way when the record is filled up again: enough to go on with meanwhile.
 const AHEAD: usize = 8;

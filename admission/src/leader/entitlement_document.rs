@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::convert::hosts::Rules;
-    use crate::hardware;
+    use crate::watch::hardware;
     use weir_queue::{Event, Node, PoolConfig, Time};
 
     /// ```text

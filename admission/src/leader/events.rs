@@ -13,11 +13,11 @@ use weir_queue::{Event, Obstacle, Phase, Time};
 
 use super::{Term, now};
 use crate::client::ConditionUpdate;
+use crate::convert::metadata;
 use crate::convert::pod::{Context, PodClass, pod, uid};
 use crate::convert::{node, pool};
-use crate::decision;
-use crate::metadata;
-use crate::pod_cache::PodState;
+use crate::leader::decision;
+use crate::leader::pod_cache::PodState;
 
 impl Term<'_> {
     /// Takes in what happened to pods; whether there is something to decide.

@@ -16,8 +16,8 @@ use super::evictions::{Act, Attempt, Cancel, Plan, Recorded, Verdict};
 use super::{Term, WriteResult};
 use crate::client::{Change, ConditionUpdate, Outcome, evict, write_condition_and_event};
 use crate::convert::{moment, time};
-use crate::pod_cache::PodState;
-use crate::round_record::RecordError;
+use crate::leader::pod_cache::PodState;
+use crate::leader::round_record::RecordError;
 
 /// For how long a written record vouches that this replica still leads.
 const FENCE: Duration = Duration::from_secs(2);

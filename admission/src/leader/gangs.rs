@@ -13,7 +13,7 @@ use super::report::outcome;
 use super::{Term, WriteResult};
 use crate::client::Outcome;
 use crate::convert::{moment, written};
-use crate::pod_cache::PodState;
+use crate::leader::pod_cache::PodState;
 
 impl Term<'_> {
     /// Notes what a gang is admitted on, in its own pool.

@@ -20,6 +20,7 @@
 
 mod apply;
 mod backoff;
+pub mod decision;
 mod entitlement_document;
 mod events;
 mod evict;
@@ -27,9 +28,11 @@ mod evictions;
 mod gangs;
 mod message_refresh;
 mod pending;
+pub mod pod_cache;
 mod pool_conditions;
 mod rays;
 mod report;
+pub mod round_record;
 mod scheduler_liveness;
 mod writer;
 
@@ -49,16 +52,16 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use weir_api::round::MAX_ENTRIES;
 use weir_queue::{Admission, BarePods, Enforcement, Event, Eviction, Queue, Time, Uid};
 
-use crate::budgets::Budgets;
-use crate::caches::Caches;
+use self::pod_cache::PodCache;
+use self::round_record::RoundRecord;
 use crate::client::{Change, ConditionUpdate, Outcome};
 use crate::config::Config;
 use crate::convert::hosts::Rules;
 use crate::convert::pod::Interner;
 use crate::metrics::Metrics;
-use crate::pod_cache::PodCache;
-use crate::ray::Roster;
-use crate::round_record::RoundRecord;
+use crate::watch::budgets::Budgets;
+use crate::watch::caches::Caches;
+use crate::watch::ray::Roster;
 use crate::webhook::Calls;
 
 /// What every term starts from.

@@ -7,8 +7,8 @@ use weir_queue::{Event, Uid};
 
 use super::{Term, WriteResult};
 use crate::client::label;
-use crate::pod_cache::PodState;
-use crate::ray::{Member, member::member};
+use crate::leader::pod_cache::PodState;
+use crate::watch::ray::{Member, member::member};
 
 impl Term<'_> {
     /// Makes a pod that was read part of the gang of its RayCluster, if it belongs to one and that is asked for.

@@ -4,7 +4,22 @@
 //! refused by the policy in the API server; a webhook that denied would be a second place for both.
 //!
 //! Nothing here waits for the cycle: namespaces, pools and the list of special hardware are read from stores that
-//! their watches keep, and all of it runs on threads of its own (see `program`).
+//! their watches keep, and all of it runs on threads of its own (see `run`).
+//!
+//! | module | does |
+//! |---|---|
+//! | [`mutate`] | what the webhook does to a pod |
+//! | [`managed`] | which pods are managed: one rule for webhook, policy and process |
+//! | [`policy`] | the admission policy that refuses pods which went around the webhook |
+//! | [`refusals`] | conditions and events about requests that the policy refuses |
+//! | [`install`], [`certificates`] | keeps all of it installed and served |
+
+pub mod certificates;
+pub mod install;
+pub mod managed;
+pub mod mutate;
+pub mod policy;
+pub mod refusals;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,13 +35,13 @@ use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview};
 use weir_api::condition::Refusal;
 
-use crate::caches::Caches;
 use crate::config::Config;
-use crate::managed::{Request, managed};
 use crate::metrics::Metrics;
-use crate::mutate::{Surroundings, mutate};
-use crate::policy::{PATH, REFUSALS};
-use crate::refusals::Refusals;
+use crate::watch::caches::Caches;
+use crate::webhook::managed::{Request, managed};
+use crate::webhook::mutate::{Surroundings, mutate};
+use crate::webhook::policy::{PATH, REFUSALS};
+use crate::webhook::refusals::Refusals;
 
 /// What the webhook answers from.
 #[derive(Clone)]

@@ -14,8 +14,8 @@ use weir_api::names;
 use weir_api::pool::PoolDefaults;
 
 use crate::config::Config;
-use crate::hardware::Aliases;
-use crate::metadata;
+use crate::convert::metadata;
+use crate::watch::hardware::Aliases;
 
 /// What a pod is surrounded by when it is created.
 #[derive(Clone, Copy)]
@@ -34,7 +34,7 @@ pub struct Surroundings<'a> {
 ///
 /// ```
 /// use std::collections::BTreeMap;
-/// use weir_admission::{config::Config, mutate::{Surroundings, mutate}};
+/// use weir_admission::{config::Config, webhook::mutate::{Surroundings, mutate}};
 /// let pod = serde_json::from_value(serde_json::json!({
 ///     "metadata": { "annotations": { "resource-pool": "research" } },
 ///     "spec": { "containers": [], "schedulerName": "kube-resource-manager-scheduler" },

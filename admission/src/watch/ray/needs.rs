@@ -39,7 +39,7 @@ mod default {
 ///
 /// ```
 /// use serde_json::json;
-/// use weir_admission::ray::needs::needs;
+/// use weir_admission::watch::ray::needs::needs;
 /// let spec = json!({ "workerGroupSpecs": [
 ///     { "groupName": "gpu", "replicas": 3, "minReplicas": 1, "maxReplicas": 8, "numOfHosts": 2 },
 /// ] });

@@ -41,7 +41,7 @@ pub fn finishing(epoch: i64, now: Time) -> String {
 /// What a gang's status says of a record: the figures of its own pool. `None` where the record has none.
 ///
 /// ```
-/// use weir_admission::decision::decided_on;
+/// use weir_admission::leader::decision::decided_on;
 /// let record = r#"{"epoch":7,"at":1000,"figures":[{"pool":"labs","resource":"cpu","entitlement":8000,"usage":2000,"asked":500}]}"#;
 /// let decided = decided_on("labs", record).unwrap();
 /// assert_eq!((decided.epoch, &*decided.resources[0].requested.0), (7, "500m"));
@@ -64,7 +64,7 @@ pub fn decided_on(pool: &str, record: &str) -> Option<gang::DecidedOn> {
 /// Why somebody was admitted to a pool, in numbers where the record has some.
 ///
 /// ```
-/// use weir_admission::decision::sentence;
+/// use weir_admission::leader::decision::sentence;
 /// use weir_queue::Grounds;
 /// let record = r#"{"figures":[{"pool":"labs","resource":"nvidia.com/gpu","entitlement":8,"usage":2,"asked":4}]}"#;
 /// assert_eq!(

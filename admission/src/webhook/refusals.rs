@@ -19,7 +19,7 @@ use weir_api::condition::Refusal;
 
 use crate::client::{About, Outcome, refused};
 use crate::metrics::Metrics;
-use crate::policy;
+use crate::webhook::policy;
 
 /// How many events may wait to be written. A tenant who tries without end fills it, and is only counted then.
 const WAITING: usize = 64;

@@ -17,9 +17,9 @@ use serde::de::DeserializeOwned;
 use weir_api::names;
 use weir_api::pool::{PoolDefaults, ResourcePool, ResourcePoolSpec};
 
-use crate::certificates::{self, Certificates};
 use crate::config::Config;
-use crate::policy;
+use crate::webhook::certificates::{self, Certificates};
+use crate::webhook::policy;
 
 /// How often what is installed is looked at, and how soon a failure is tried again.
 const EVERY: Duration = Duration::from_secs(30);

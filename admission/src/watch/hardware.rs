@@ -16,7 +16,7 @@ use weir_placement::sku::{SpecialHardware, SpecialHardwareList, SpecialModel};
 /// It has not exactly one key, or its value is no such list; the sentence names the field.
 ///
 /// ```
-/// use weir_admission::hardware::listed;
+/// use weir_admission::watch::hardware::listed;
 /// let map = serde_json::from_value(serde_json::json!({ "data": {
 ///     "special-hardware.json": r#"{"models": [{"model": "G3", "aliases": ["g3"], "gpusPerHost": 8}]}"#,
 /// } })).unwrap();
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_list_that_is_shipped_is_read() {
-        let shipped = include_str!("../../scheduler-config/special-hardware.yaml");
+        let shipped = include_str!("../../../scheduler-config/special-hardware.yaml");
         let map: ConfigMap = serde_saphyr::from_str(shipped).unwrap();
         let special = listed(&map).unwrap();
         let names: Vec<_> = special.models().iter().map(|model| model.model.as_str()).collect();

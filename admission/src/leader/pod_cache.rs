@@ -10,10 +10,10 @@ use kube::ResourceExt;
 use weir_api::{condition, names};
 use weir_queue::{Phase, Pod, Time, Uid};
 
-use crate::budgets::{Covered, Labels};
 use crate::client::{Change, ConditionUpdate, Target, gates};
 use crate::convert::pod::Interner;
 use crate::convert::time;
+use crate::watch::budgets::{Covered, Labels};
 
 /// A managed pod.
 #[derive(Clone, Debug)]

@@ -17,10 +17,10 @@ use weir_placement::sku::SpecialHardware;
 use weir_queue::Time;
 
 use crate::config::Config;
-use crate::hardware::{self, Aliases, Followed, Special};
-use crate::pod_groups::PodGroups;
-use crate::ray::RayClusters;
-use crate::schedulers::Schedulers;
+use crate::watch::hardware::{self, Aliases, Followed, Special};
+use crate::watch::pod_groups::PodGroups;
+use crate::watch::ray::RayClusters;
+use crate::watch::schedulers::Schedulers;
 
 /// What is known; cloning shares it.
 #[derive(Clone)]

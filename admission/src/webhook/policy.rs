@@ -28,8 +28,8 @@ use weir_api::condition::Refusal;
 use weir_api::{GROUP, names};
 
 use crate::config::Config;
-use crate::managed::{Scope, asks_itself, exempt, managed, quote};
-use crate::metadata;
+use crate::convert::metadata;
+use crate::webhook::managed::{Scope, asks_itself, exempt, managed, quote};
 
 /// The name of every object made here.
 pub const NAME: &str = "weir-admission";
