@@ -1,12 +1,18 @@
-//! What the cluster has to give, summed node by node.
+//! Capacity: what the cluster has to give, summed node by node.
 //!
 //! A usable node gives what its kubelet can allocate, less what pods hold there that no pool manages. An
 //! excluded node gives exactly what admitted pods still hold there: had it given nothing, the cordon of a rack
-//! would turn the healthy work on it into an excess, and somebody would be evicted for it.
+//! would turn the healthy work on it into an excess, and pods would be evicted for it.
 
 use weir_model::ResourceVec;
 
-/// Which nodes are excluded; configuration.
+/// Configuration that says which nodes are excluded.
+///
+/// ```
+/// use weir_entitlement::Maintenance;
+/// let maintenance = Maintenance { taint_keys: vec!["repair".into()], ..Maintenance::default() };
+/// assert_eq!(maintenance.not_ready_hold_seconds, 300);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Maintenance {
     /// The taint keys that take a node out of the capacity.
@@ -23,30 +29,42 @@ impl Default for Maintenance {
 }
 
 /// One node as capacity sees it. Amounts are in the dimensions of the node's class.
+///
+/// ```
+/// use weir_entitlement::{Maintenance, NodeUse};
+/// let node = NodeUse { not_ready_seconds: Some(10), ..NodeUse::default() };
+/// assert_eq!(node.exclusion(&Maintenance::default()), None, "not for long enough");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeUse {
     /// The keys of the node's taints, whatever their effect.
     pub taint_keys: Vec<String>,
     /// Whether `spec.unschedulable` is set.
     pub cordoned: bool,
-    /// For how many seconds the node has not been ready; `None` while it is.
+    /// The seconds for which the node has not been ready; `None` while it is.
     pub not_ready_seconds: Option<u64>,
     /// `status.allocatable`.
     pub allocatable: ResourceVec,
-    /// What admitted pods hold on it, terminating ones included.
+    /// What admitted pods hold on the node, terminating ones included.
     pub admitted: ResourceVec,
-    /// What all other pods hold on it: DaemonSets, mirror pods, pods outside the pools.
+    /// What all other pods hold on the node: DaemonSets, mirror pods, pods outside the pools.
     pub unmanaged: ResourceVec,
 }
 
 /// Why a node gives only what is held on it already.
+///
+/// ```
+/// use weir_entitlement::{Exclusion, Maintenance, NodeUse};
+/// let node = NodeUse { cordoned: true, ..NodeUse::default() };
+/// assert_eq!(node.exclusion(&Maintenance::default()), Some(Exclusion::Cordoned));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Exclusion {
-    /// It carries a maintenance taint.
+    /// The node carries a maintenance taint.
     Maintenance,
-    /// It is cordoned.
+    /// The node is cordoned.
     Cordoned,
-    /// It has not been ready for longer than the hold time.
+    /// The node has not been ready for longer than the hold time.
     NotReady,
 }
 
@@ -94,6 +112,13 @@ pub fn capacity<'a>(nodes: impl IntoIterator<Item = &'a NodeUse>, maintenance: &
 
 impl NodeUse {
     /// Why the node is excluded, if it is.
+    ///
+    /// ```
+    /// use weir_entitlement::{Exclusion, Maintenance, NodeUse};
+    /// let maintenance = Maintenance { taint_keys: vec!["repair".into()], ..Maintenance::default() };
+    /// let node = NodeUse { taint_keys: vec!["repair".into()], cordoned: true, ..NodeUse::default() };
+    /// assert_eq!(node.exclusion(&maintenance), Some(Exclusion::Maintenance));
+    /// ```
     #[must_use]
     pub fn exclusion(&self, maintenance: &Maintenance) -> Option<Exclusion> {
         let Maintenance { taint_keys, not_ready_hold_seconds } = maintenance;

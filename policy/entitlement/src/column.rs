@@ -27,7 +27,7 @@ pub(crate) struct Column {
     pub(crate) borrowed: Vec<Amount>,
     /// What it has after step 3.
     pub(crate) entitlement: Vec<Amount>,
-    /// The pools whose children's reservations were cut, by position, with λ.
+    /// The pools that cut their children's reservations, by position, with λ.
     pub(crate) scaled: Vec<(usize, Fraction)>,
 }
 

@@ -1,19 +1,19 @@
-//! What deserves attention though nothing stops: reservations that are more than there is.
+//! Conditions that deserve attention though nothing stops: reservations that are more than there is.
 //!
-//! No configuration is refused because of today's capacity. Work goes on, everybody's reservation is cut by
-//! the same factor, and these conditions say so on the pool above those that were cut.
+//! No configuration is refused because of today's capacity. Work goes on, every reservation is cut by the same
+//! factor, and these conditions say so on the pool above those that were cut.
 
 use weir_model::{Amount, Dim, Dimensions, PoolId};
 
 use crate::entitler::Entitlements;
 use crate::fraction::Fraction;
 
-/// Something that the owner of a pool should know.
+/// A fact that the owner of a pool should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// The children of a pool reserve more than the pool itself; of the root, more than there is.
     OverReserved {
-        /// The pool whose children these are.
+        /// The parent.
         pool: PoolId,
         /// The dimension.
         dim: Dim,
@@ -25,7 +25,7 @@ pub enum Condition {
     /// The children of a pool ask for more of their reservations than the pool is entitled to now, so each
     /// gets λ times what it would get (and never less than its non-preemptible pods use).
     ReservationsScaled {
-        /// The pool whose children these are.
+        /// The parent.
         pool: PoolId,
         /// The dimension.
         dim: Dim,

@@ -1,4 +1,4 @@
-//! From usage and demand to entitlements: the order of the passes, and the memory they share.
+//! From usage and demand to entitlements: the order of the passes, and what need not be computed again.
 //!
 //! What each pass does is in `bottom_up` and `family`, the memory in `column`. Here is decided only what need not be done: a
 //! dimension in which no number changed keeps its result.
@@ -30,6 +30,13 @@ pub struct Input {
 
 impl Input {
     /// Nothing used, nothing asked for, nothing to give.
+    ///
+    /// ```
+    /// use weir_entitlement::Input;
+    /// use weir_model::{Dimensions, PoolTree};
+    /// let (tree, _) = PoolTree::build(vec![], &Dimensions::new());
+    /// assert!(Input::new(&tree).capacity.is_zero());
+    /// ```
     #[must_use]
     pub fn new(tree: &PoolTree) -> Self {
         let empty = PoolTable::new(tree);
@@ -93,6 +100,19 @@ pub struct Entitler {
 }
 
 /// The entitlements of every pool in every dimension, computed once.
+///
+/// ```
+/// use weir_entitlement::{Input, entitle};
+/// use weir_model::{Amount, Dimensions, PoolSpec, PoolTree};
+/// let mut dims = Dimensions::new();
+/// let gpu = dims.intern("nvidia.com/gpu");
+/// let pool = |name: &str| PoolSpec { name: name.into(), ..PoolSpec::default() };
+/// let (tree, _) = PoolTree::build(vec![pool("ads"), pool("maps")], &dims);
+/// let mut input = Input::new(&tree);
+/// input.capacity.set(gpu, Amount::new(8));
+/// let entitlements = entitle(&tree, &dims, &input);
+/// assert_eq!(entitlements.amount(tree.find("ads").unwrap(), gpu), Amount::new(4));
+/// ```
 #[must_use]
 pub fn entitle(tree: &PoolTree, dims: &Dimensions, input: &Input) -> Entitlements {
     let mut entitler = Entitler::new(tree, dims);
@@ -101,7 +121,7 @@ pub fn entitle(tree: &PoolTree, dims: &Dimensions, input: &Input) -> Entitlement
 }
 
 impl Entitler {
-    /// For this tree and these dimensions. Dimensions that become known later count as absent.
+    /// An entitler for this tree and these dimensions. Dimensions that become known later count as absent.
     #[must_use]
     pub fn new(tree: &PoolTree, dims: &Dimensions) -> Self {
         let shape = Shape::new(tree, dims);
@@ -109,7 +129,7 @@ impl Entitler {
         Self { current: Entitlements { shape: Arc::new(shape), columns }, divider: Divider::default() }
     }
 
-    /// Entitlements for this input. Dimensions in which nothing changed since the last call are not touched.
+    /// The entitlements for this input. Dimensions in which nothing changed since the last call are not touched.
     pub fn entitle(&mut self, input: &Input) -> &Entitlements {
         let Entitlements { shape, columns } = &mut self.current;
         let dims = input_columns(input, columns.len());

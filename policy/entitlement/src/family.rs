@@ -2,10 +2,10 @@
 //!
 //! 0. What non-preemptible pods use is given first; it cannot be taken.
 //! 1. Then up to the requirement, within the reservation; a static child gets its whole reservation. When that
-//!    is more than there is, all are cut by one factor λ, but nobody below step 0.
+//!    is more than there is, all are cut by one factor λ, but none below step 0.
 //! 2. What is left goes to unmet requirement by weighted max-min, up to the cap. The share weighs what comes on
-//!    top of step 1: a large reservation neither helps nor harms in the division of what nobody reserved.
-//! 3. What nobody asks for is spread by share up to the caps, so that an idle pool can start at once. What
+//!    top of step 1: a large reservation neither helps nor harms in the division of what no pool reserved.
+//! 3. What no pool asks for is spread by share up to the caps, so that an idle pool can start at once. What
 //!    only pools with share 0 could take stays with the parent.
 
 use std::ops::Range;
@@ -77,7 +77,7 @@ impl<'a> Family<'a> {
         lambda
     }
 
-    /// Step 2; gives what nobody asks for.
+    /// Step 2: meets requirements, and gives what no pool asks for.
     fn meet_requirements(&mut self, left: Amount, divider: &mut Divider) -> Amount {
         let Self { terms, requirement, cap, guaranteed, borrowed, .. } = self;
         let unmet = (0..terms.len())
@@ -85,7 +85,7 @@ impl<'a> Family<'a> {
         divider.fill(left, unmet, borrowed)
     }
 
-    /// Step 3.
+    /// Step 3: spreads what no pool asks for.
     fn spread(self, unasked: Amount, divider: &mut Divider) {
         let Self { terms, cap, guaranteed, borrowed, entitlement, .. } = self;
         let room =

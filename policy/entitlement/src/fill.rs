@@ -13,7 +13,7 @@ use weir_model::Amount;
 
 use crate::fraction::Fraction;
 
-/// One who wants a part.
+/// A child that wants a part.
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     /// How much at most.
@@ -23,14 +23,14 @@ struct Claim {
     /// What it weighs: its share when filling, what it wants when cutting.
     weight: u64,
     /// Its position among its siblings.
-    who: usize,
+    child: usize,
 }
 
 /// Divides; keeps its memory from one family to the next.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Divider {
     claims: Vec<Claim>,
-    /// The fractional parts that whole numbers left over, over one common denominator, and whose they are.
+    /// The fractional parts that whole numbers left over, over one common denominator, each with its child.
     remainders: Vec<(u128, usize)>,
     /// How many claims the last division looked at before it was done.
     rounds: usize,
@@ -38,8 +38,8 @@ pub(crate) struct Divider {
 
 impl Divider {
     /// Weighted max-min: raises one level, at which each has `level × share`, until each has what it wants
-    /// or `available` is used up. Writes into `grants` (zero for those who get nothing) and returns what
-    /// nobody could take. A share of 0 gets nothing.
+    /// or `available` is used up. Writes into `grants` (zero for a child that gets nothing) and returns what no
+    /// child could take. A share of 0 gets nothing.
     pub(crate) fn fill(
         &mut self,
         available: Amount,
@@ -56,15 +56,15 @@ impl Divider {
             claims
                 .enumerate()
                 .filter(|&(_, (want, share))| share > 0 && !want.is_zero())
-                .map(|(who, (want, share))| Claim { want: units(want), floor: 0, weight: share.into(), who }),
+                .map(|(child, (want, share))| Claim { want: units(want), floor: 0, weight: share.into(), child }),
         );
         let wanted: u128 = self.claims.iter().map(|claim| u128::from(claim.want)).sum();
         let mut left = units(available);
         if wanted <= left.into() {
-            self.claims.iter().for_each(|claim| grants[claim.who] = amount(claim.want));
+            self.claims.iter().for_each(|claim| grants[claim.child] = amount(claim.want));
             return available.minus(amount(u64::try_from(wanted).unwrap_or(left)));
         }
-        // Whoever reaches its want at the lowest level comes first.
+        // The child that reaches its want at the lowest level comes first.
         self.claims.sort_unstable_by(|a, b| order(a.want, a.weight, b.want, b.weight));
         let mut weight: u128 = self.claims.iter().map(|claim| u128::from(claim.weight)).sum();
         for at in 0..self.claims.len() {
@@ -74,7 +74,7 @@ impl Divider {
                 self.proportionally(at, left, weight, grants);
                 return Amount::ZERO;
             }
-            grants[claim.who] = amount(claim.want);
+            grants[claim.child] = amount(claim.want);
             left -= claim.want;
             weight -= u128::from(claim.weight);
         }
@@ -94,15 +94,15 @@ impl Divider {
         self.rounds = 0;
         self.claims.clear();
         let mut left = units(available);
-        for (who, (floor, want)) in claims.enumerate() {
-            grants[who] = floor;
+        for (child, (floor, want)) in claims.enumerate() {
+            grants[child] = floor;
             if want.is_zero() {
                 left = left.saturating_sub(units(floor));
             } else {
-                self.claims.push(Claim { want: units(want), floor: units(floor), weight: units(want), who });
+                self.claims.push(Claim { want: units(want), floor: units(floor), weight: units(want), child });
             }
         }
-        // λ sinks as floors are set aside; whoever's floor the highest λ falls below comes first.
+        // λ sinks as floors are set aside; the child whose floor the highest λ falls below comes first.
         self.claims.sort_unstable_by(|a, b| order(b.floor, b.weight, a.floor, a.weight));
         let mut weight: u128 = self.claims.iter().map(|claim| u128::from(claim.weight)).sum();
         for at in 0..self.claims.len() {
@@ -124,9 +124,9 @@ impl Divider {
         let mut spare = left;
         for claim in &self.claims[first..] {
             let (whole, rest) = divide(left, claim.weight, weight);
-            grants[claim.who] = amount(whole);
+            grants[claim.child] = amount(whole);
             spare -= whole;
-            self.remainders.push((rest, claim.who));
+            self.remainders.push((rest, claim.child));
         }
         // Fewer units are spare than there are remainders above zero.
         let count = usize::try_from(spare).unwrap_or(usize::MAX).min(self.remainders.len());
@@ -135,8 +135,8 @@ impl Divider {
         }
         let by_remainder = |a: &(u128, usize), b: &(u128, usize)| b.0.cmp(&a.0).then(a.1.cmp(&b.1));
         self.remainders.select_nth_unstable_by(count - 1, by_remainder);
-        for &(_, who) in &self.remainders[..count] {
-            grants[who] += Amount::new(1);
+        for &(_, child) in &self.remainders[..count] {
+            grants[child] += Amount::new(1);
         }
     }
 }

@@ -17,6 +17,11 @@ pub struct Fraction {
 
 impl Fraction {
     /// `numerator ÷ denominator`; a denominator of zero counts as one.
+    ///
+    /// ```
+    /// use weir_entitlement::Fraction;
+    /// assert_eq!(Fraction::new(3, 0), Fraction::new(3, 1));
+    /// ```
     #[must_use]
     pub const fn new(numerator: u128, denominator: u128) -> Self {
         let (mut a, mut b) = (numerator, denominator);
@@ -30,12 +35,22 @@ impl Fraction {
     }
 
     /// The upper number, in lowest terms.
+    ///
+    /// ```
+    /// use weir_entitlement::Fraction;
+    /// assert_eq!(Fraction::new(50, 75).numerator(), 2);
+    /// ```
     #[must_use]
     pub const fn numerator(self) -> u128 {
         self.numerator
     }
 
     /// The lower number, in lowest terms, never zero.
+    ///
+    /// ```
+    /// use weir_entitlement::Fraction;
+    /// assert_eq!(Fraction::new(50, 75).denominator(), 3);
+    /// ```
     #[must_use]
     pub const fn denominator(self) -> u128 {
         self.denominator

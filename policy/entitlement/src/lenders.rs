@@ -1,4 +1,4 @@
-//! Whose it is that a pool has borrowed.
+//! Lenders: the pools that reserve what another pool has borrowed.
 //!
 //! Amounts carry no owner, so a rule must say it. What a parent can divide beyond its children's guarantees
 //! (step 1) comes from three sources, and step 2 draws on them in this order, step 3 on what is then left:
@@ -23,10 +23,16 @@ use crate::column::Column;
 use crate::entitler::Entitlements;
 use crate::shape::Terms;
 
-/// Who reserves what another pool has borrowed.
+/// The pool that reserves what another pool has borrowed, if any does.
+///
+/// ```
+/// use weir_entitlement::Lender;
+/// use weir_model::PoolId;
+/// assert!(Lender::Unreserved < Lender::Pool(PoolId::ROOT), "what no pool reserves is lent first");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lender {
-    /// Nobody reserves it.
+    /// No pool reserves it.
     Unreserved,
     /// This pool reserves it and does not use it.
     Pool(PoolId),
@@ -35,7 +41,7 @@ pub enum Lender {
 /// A part of what a pool has borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Borrowing {
-    /// Who reserves it.
+    /// The pool that reserves it, if any does.
     pub lender: Lender,
     /// How much it is.
     pub amount: Amount,
@@ -62,7 +68,7 @@ struct Drawn {
 }
 
 impl Entitlements {
-    /// Where what the pool has borrowed comes from: first what nobody reserves, then the pool's siblings in name
+    /// The sources of what the pool has borrowed: first what no pool reserves, then the pool's siblings in name
     /// order, then its parent's, and so on; the amounts add up to [`Trace::borrowed`](crate::Trace::borrowed).
     ///
     /// ```

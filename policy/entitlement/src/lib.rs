@@ -1,14 +1,14 @@
-//! Who may use how much: hierarchical max-min fair entitlement, and what the cluster has to divide.
+//! Entitlements: how much each pool may use, by hierarchical max-min fairness, and what the cluster has to divide.
 //!
 //! [`capacity()`] sums what the nodes have to give. [`Entitler`] divides it down the pool tree, per
 //! dimension, level by level, in exact integers:
 //!
 //! 1. bottom-up, what each pool uses, asks for and may have at most (`bottom_up`);
 //! 2. top-down, in each parent (`family`): what cannot be taken, then reservations, then unmet requirement by
-//!    weighted max-min, then what nobody asks for;
+//!    weighted max-min, then what no pool asks for;
 //! 3. on demand, where each number comes from (`trace`, `lenders`) and what deserves attention (`condition`).
 //!
-//! It does not decide who in a pool runs, when a pool is brought back to its entitlement, or which demand
+//! It does not decide which pods of a pool run, when a pool is brought back to its entitlement, or which demand
 //! is eligible: that is `policy/queue`. `docs/entitlement.md` explains the rule with an example.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]

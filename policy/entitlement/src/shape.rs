@@ -1,4 +1,4 @@
-//! The pool tree laid out for division: who hangs under whom, and what each reserves, without any names.
+//! The pool tree laid out for division: which pool hangs under which, and what each reserves, without any names.
 //!
 //! Built once for a tree; a cycle then reads nothing but arrays.
 

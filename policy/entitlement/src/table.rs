@@ -1,4 +1,4 @@
-//! Amounts by pool and dimension, dense: what the queue hands in and what it looks up all the time.
+//! Amounts by pool and dimension, dense: what the queue hands in and looks up all the time.
 
 use weir_model::{Amount, Dim, PoolId, PoolTree, ResourceVec};
 
@@ -19,7 +19,7 @@ use weir_model::{Amount, Dim, PoolId, PoolTree, ResourceVec};
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolTable {
-    /// How many pools a column has.
+    /// The number of pools in a column.
     pools: usize,
     /// Column after column, one for each dimension.
     cells: Vec<Amount>,
@@ -39,6 +39,15 @@ impl PoolTable {
     }
 
     /// Sets the amount of a pool in a dimension; a pool of another tree is ignored.
+    ///
+    /// ```
+    /// use weir_entitlement::PoolTable;
+    /// use weir_model::{Amount, Dimensions, PoolId, PoolTree};
+    /// let gpu = Dimensions::new().intern("nvidia.com/gpu");
+    /// let mut usage = PoolTable::new(&PoolTree::build(vec![], &Dimensions::new()).0);
+    /// usage.set(PoolId::ROOT, gpu, Amount::new(4));
+    /// assert_eq!(usage.column(gpu), [Amount::new(4)]);
+    /// ```
     pub fn set(&mut self, pool: PoolId, dim: Dim, amount: Amount) {
         if pool.index() >= self.pools {
             return;
@@ -51,6 +60,17 @@ impl PoolTable {
     }
 
     /// Adds to a pool, dimension by dimension, saturating.
+    ///
+    /// ```
+    /// use weir_entitlement::PoolTable;
+    /// use weir_model::{Amount, Dimensions, PoolId, PoolTree, ResourceVec};
+    /// let gpu = Dimensions::new().intern("nvidia.com/gpu");
+    /// let mut usage = PoolTable::new(&PoolTree::build(vec![], &Dimensions::new()).0);
+    /// let pod = ResourceVec::from_iter([(gpu, Amount::new(4))]);
+    /// usage.add(PoolId::ROOT, &pod);
+    /// usage.add(PoolId::ROOT, &pod);
+    /// assert_eq!(usage.amount(PoolId::ROOT, gpu), Amount::new(8));
+    /// ```
     pub fn add(&mut self, pool: PoolId, amounts: &ResourceVec) {
         for (dim, amount) in amounts.iter() {
             self.set(pool, dim, self.amount(pool, dim) + amount);
@@ -58,13 +78,22 @@ impl PoolTable {
     }
 
     /// Takes from a pool, dimension by dimension, stopping at zero.
+    ///
+    /// ```
+    /// use weir_entitlement::PoolTable;
+    /// use weir_model::{Amount, Dimensions, PoolId, PoolTree, ResourceVec};
+    /// let gpu = Dimensions::new().intern("nvidia.com/gpu");
+    /// let mut usage = PoolTable::new(&PoolTree::build(vec![], &Dimensions::new()).0);
+    /// usage.subtract(PoolId::ROOT, &ResourceVec::from_iter([(gpu, Amount::new(4))]));
+    /// assert!(usage.amount(PoolId::ROOT, gpu).is_zero());
+    /// ```
     pub fn subtract(&mut self, pool: PoolId, amounts: &ResourceVec) {
         for (dim, amount) in amounts.iter() {
             self.set(pool, dim, self.amount(pool, dim).minus(amount));
         }
     }
 
-    /// Zero everywhere again; the memory is kept.
+    /// Sets every amount to zero; the memory is kept.
     pub fn clear(&mut self) {
         self.cells.fill(Amount::ZERO);
     }

@@ -1,4 +1,4 @@
-//! How an entitlement came about: the numbers of each step, and what kept it from being more.
+//! The trace of an entitlement: the numbers of each step, and what kept it from being more.
 
 use weir_model::{Amount, Dim, PoolId};
 
@@ -6,17 +6,32 @@ use crate::column::Column;
 use crate::entitler::Entitlements;
 
 /// What kept an entitlement from being more.
+///
+/// ```
+/// use weir_entitlement::{CappedBy, Input, entitle};
+/// use weir_model::{Amount, Dimensions, PoolSpec, PoolTree, ResourceSpec};
+/// let mut dims = Dimensions::new();
+/// let gpu = dims.intern("nvidia.com/gpu");
+/// let limit = ResourceSpec { limit: Some(Amount::new(4)), ..ResourceSpec::unlisted(1) };
+/// let labs = PoolSpec { name: "labs".into(), parent: None, resources: vec![(gpu, limit)] };
+/// let (tree, _) = PoolTree::build(vec![labs], &dims);
+/// let labs = tree.find("labs").unwrap();
+/// let mut input = Input::new(&tree);
+/// input.capacity.set(gpu, Amount::new(8));
+/// input.demand.set(labs, gpu, Amount::new(8));
+/// assert_eq!(entitle(&tree, &dims, &input).trace(labs, gpu).capped_by, CappedBy::Limit);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CappedBy {
     /// The pool's own limit.
     Limit,
     /// A share of 0: the pool never has more than its reservation.
     Share,
-    /// The caps of its children: more could never be used.
+    /// The caps of the pool's children: more could never be used.
     Children,
-    /// It has all that it asks for; what it has beyond that is its part of what nobody asks for.
+    /// The pool has all that it asks for; what it has beyond that is its part of what no pool asks for.
     Requirement,
-    /// It asks for more, and the pool above has no more to give.
+    /// The pool asks for more, and the pool above has no more to give.
     Parent,
 }
 
@@ -31,9 +46,9 @@ pub struct Trace {
     pub non_preemptible: Amount,
     /// Step 1: what came on top of that out of its reservation. Of the root, all the rest of the capacity.
     pub from_reservation: Amount,
-    /// Step 2: what it requires beyond that and was lent; [`Entitlements::lenders`] says by whom.
+    /// Step 2: what the pool requires beyond that and was lent; [`Entitlements::lenders`] says by which pools.
     pub borrowed: Amount,
-    /// Step 3: its part of what nobody asks for.
+    /// Step 3: the pool's part of what no pool asks for.
     pub spread: Amount,
     /// What the pool uses and asks for; of an inner pool, of each child no more than that child's cap.
     pub requirement: Amount,
@@ -48,6 +63,22 @@ pub struct Trace {
 
 impl Entitlements {
     /// The numbers behind a pool's entitlement. All zero for a pool or a dimension of another tree.
+    ///
+    /// ```
+    /// use weir_entitlement::{Input, entitle};
+    /// use weir_model::{Amount, Dimensions, PoolSpec, PoolTree, ResourceSpec};
+    /// let mut dims = Dimensions::new();
+    /// let gpu = dims.intern("nvidia.com/gpu");
+    /// let six = ResourceSpec { reservation: Amount::new(6), ..ResourceSpec::unlisted(1) };
+    /// let labs = PoolSpec { name: "labs".into(), parent: None, resources: vec![(gpu, six)] };
+    /// let (tree, _) = PoolTree::build(vec![labs], &dims);
+    /// let labs = tree.find("labs").unwrap();
+    /// let mut input = Input::new(&tree);
+    /// input.capacity.set(gpu, Amount::new(10));
+    /// input.demand.set(labs, gpu, Amount::new(7));
+    /// let trace = entitle(&tree, &dims, &input).trace(labs, gpu);
+    /// assert_eq!([trace.from_reservation, trace.borrowed, trace.spread].map(Amount::units), [6, 1, 3]);
+    /// ```
     #[must_use]
     pub fn trace(&self, pool: PoolId, dim: Dim) -> Trace {
         let column = |part: fn(&Column) -> &Vec<Amount>| self.read(pool, dim, part);

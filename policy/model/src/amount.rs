@@ -1,4 +1,4 @@
-//! How much of one resource: an exact integer in the resource's base unit.
+//! An amount of one resource: an exact integer in the resource's base unit.
 //!
 //! The base units are those of kube-scheduler: milli-CPU for `cpu`, bytes for `memory` and
 //! `ephemeral-storage`, pieces for everything else. Which unit an amount is in follows from the
@@ -11,8 +11,8 @@ use core::ops::{Add, AddAssign};
 /// An amount of one resource in its base unit, never negative.
 ///
 /// Addition saturates at [`Amount::MAX`] and subtraction at zero: a tenant who asks for 2⁶³ bytes twice
-/// gets "very much", not a small number. There is no `-`, because whoever subtracts has to say what
-/// happens below zero; see [`Amount::minus`].
+/// gets "very much", not a small number. There is no `-`, because a subtraction has to say what happens below
+/// zero; see [`Amount::minus`].
 ///
 /// ```
 /// use weir_model::Amount;
@@ -31,24 +31,45 @@ impl Amount {
     pub const MAX: Self = Self(i64::MAX);
 
     /// An amount of `units` base units; a negative number is taken as zero.
+    ///
+    /// ```
+    /// use weir_model::Amount;
+    /// assert_eq!(Amount::new(-3), Amount::ZERO);
+    /// ```
     #[must_use]
     pub const fn new(units: i64) -> Self {
         Self(if units < 0 { 0 } else { units })
     }
 
     /// The number of base units, between 0 and `i64::MAX`.
+    ///
+    /// ```
+    /// use weir_model::Amount;
+    /// assert_eq!(Amount::new(2000).units(), 2000);
+    /// ```
     #[must_use]
     pub const fn units(self) -> i64 {
         self.0
     }
 
     /// What is left after taking `other` away, zero at the least.
+    ///
+    /// ```
+    /// use weir_model::Amount;
+    /// assert_eq!(Amount::new(5).minus(Amount::new(2)), Amount::new(3));
+    /// assert_eq!(Amount::new(2).minus(Amount::new(5)), Amount::ZERO);
+    /// ```
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self::new(self.0.saturating_sub(other.0))
     }
 
     /// Whether there is nothing.
+    ///
+    /// ```
+    /// use weir_model::Amount;
+    /// assert!(Amount::ZERO.is_zero() && !Amount::new(1).is_zero());
+    /// ```
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0

@@ -1,4 +1,4 @@
-//! What a pool divides: a resource of a class of hosts.
+//! Dimensions: what a pool divides, each a resource of a class of hosts.
 //!
 //! The placement filters partition the hosts into classes: CPU hosts, general GPU hosts and one class for
 //! each special SKU. A pod can only ever use the resources of its own class, so each (class, resource) pair
@@ -100,6 +100,13 @@ pub struct Dim(u16);
 
 impl Dim {
     /// The position of this dimension, from 0, in the order in which the dimensions became known.
+    ///
+    /// ```
+    /// use weir_model::Dimensions;
+    /// let mut dims = Dimensions::new();
+    /// dims.intern("cpu");
+    /// assert_eq!(dims.intern("memory").index(), 1);
+    /// ```
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -131,10 +138,17 @@ impl Dimensions {
         Self::default()
     }
 
-    /// The dimension of this name, made known if it was not.
+    /// The dimension of this name, which becomes known if it was not.
     ///
-    /// After 65,535 names every further one is the last of them: a cluster has tens, and a tenant who
+    /// After 65,535 names every further one is the last of them: a cluster has tens, and a tenant that
     /// invents resource names must not be able to stop it.
+    ///
+    /// ```
+    /// use weir_model::Dimensions;
+    /// let mut dims = Dimensions::new();
+    /// assert_eq!(dims.intern("cpu"), dims.intern("cpu"));
+    /// assert_ne!(dims.intern("cpu"), dims.intern("memory"));
+    /// ```
     pub fn intern(&mut self, name: &str) -> Dim {
         if let Some(&dim) = self.by_name.get(name) {
             return dim;
@@ -148,12 +162,27 @@ impl Dimensions {
     }
 
     /// The dimension of this name, if it is known.
+    ///
+    /// ```
+    /// use weir_model::Dimensions;
+    /// let mut dims = Dimensions::new();
+    /// assert_eq!(dims.find("cpu"), None);
+    /// let cpu = dims.intern("cpu");
+    /// assert_eq!(dims.find("cpu"), Some(cpu));
+    /// ```
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Dim> {
         self.by_name.get(name).copied()
     }
 
     /// The name of a dimension; empty for one of another set.
+    ///
+    /// ```
+    /// use weir_model::Dimensions;
+    /// let mut dims = Dimensions::new();
+    /// let cpu = dims.intern("cpu");
+    /// assert_eq!((dims.name(cpu), Dimensions::new().name(cpu)), ("cpu", ""));
+    /// ```
     #[must_use]
     pub fn name(&self, dim: Dim) -> &str {
         self.names.get(dim.index()).map_or("", String::as_str)
@@ -177,12 +206,24 @@ impl Dimensions {
     }
 
     /// The first `count` dimensions of any set, known or not: for tables that are laid out by dimension.
+    ///
+    /// ```
+    /// use weir_model::Dimensions;
+    /// assert!(Dimensions::first(3).map(|dim| dim.index()).eq(0..3));
+    /// ```
     pub fn first(count: usize) -> impl Iterator<Item = Dim> {
         (0..count).filter_map(|index| u16::try_from(index).ok()).map(Dim)
     }
 
     /// The share of a pool that does not list this dimension: 1, and 0 for the GPUs, CPU, memory and disk
-    /// of a special SKU, which nobody borrows by accident.
+    /// of a special SKU, which no pool borrows by accident.
+    ///
+    /// ```
+    /// use weir_model::Dimensions;
+    /// let mut dims = Dimensions::new();
+    /// let (gpu, h100) = (dims.intern("nvidia.com/gpu"), dims.intern("sku.weir.dev/H100"));
+    /// assert_eq!((dims.default_share(gpu), dims.default_share(h100)), (1, 0));
+    /// ```
     #[must_use]
     pub fn default_share(&self, dim: Dim) -> u32 {
         let name = self.name(dim);
@@ -191,7 +232,14 @@ impl Dimensions {
     }
 
     /// Whether the dimension is only checked where the pool or one of its ancestors lists it: CPU, memory
-    /// and disk of GPU hosts, which hardly anybody wants to divide.
+    /// and disk of GPU hosts, which few administrators divide.
+    ///
+    /// ```
+    /// use weir_model::Dimensions;
+    /// let mut dims = Dimensions::new();
+    /// let cpu_of_gpu_hosts = dims.intern("gpu-hosts.weir.dev/cpu");
+    /// assert!(dims.only_where_listed(cpu_of_gpu_hosts));
+    /// ```
     #[must_use]
     pub fn only_where_listed(&self, dim: Dim) -> bool {
         let name = self.name(dim);

@@ -13,6 +13,11 @@ use core::ops::Range;
 use crate::{Amount, Dim, Dimensions};
 
 /// Whether a pool lends the part of its reservation that it does not use (Peloton's terms).
+///
+/// ```
+/// use weir_model::{ResourceKind, ResourceSpec};
+/// assert_eq!(ResourceSpec::unlisted(1).kind, ResourceKind::Elastic);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ResourceKind {
     /// Lends what it does not use and takes it back when it needs it.
@@ -44,7 +49,12 @@ pub struct ResourceSpec {
 }
 
 impl ResourceSpec {
-    /// What a pool gets that does not list the dimension: no reservation, no limit, elastic, this share.
+    /// What holds for a pool that does not list the dimension: no reservation, no limit, elastic, this share.
+    ///
+    /// ```
+    /// use weir_model::ResourceSpec;
+    /// assert!(ResourceSpec::unlisted(0).reservation.is_zero());
+    /// ```
     #[must_use]
     pub const fn unlisted(share: u32) -> Self {
         Self { reservation: Amount::ZERO, limit: None, share, kind: ResourceKind::Elastic }
@@ -52,13 +62,21 @@ impl ResourceSpec {
 }
 
 /// A pool as its author wrote it.
+///
+/// ```
+/// use weir_model::{Amount, Dimensions, PoolSpec, ResourceSpec};
+/// let gpu = Dimensions::new().intern("nvidia.com/gpu");
+/// let eight = ResourceSpec { reservation: Amount::new(8), ..ResourceSpec::unlisted(1) };
+/// let labs = PoolSpec { name: "labs".into(), parent: Some("org".into()), resources: vec![(gpu, eight)] };
+/// assert_eq!(labs.resources.len(), 1);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolSpec {
-    /// Unique in the cluster, not empty.
+    /// The pool's name: unique in the cluster, not empty.
     pub name: String,
     /// The pool above; `None` means directly under the cluster.
     pub parent: Option<String>,
-    /// What is given of each dimension; a dimension stands at most once.
+    /// What the pool is given of each dimension; a dimension stands at most once.
     pub resources: Vec<(Dim, ResourceSpec)>,
 }
 
@@ -76,7 +94,7 @@ pub struct PoolSpec {
 pub struct PoolId(u32);
 
 impl PoolId {
-    /// The cluster itself: everybody's ancestor, written by nobody.
+    /// The cluster itself: the ancestor of every pool, and no object.
     pub const ROOT: Self = Self(0);
 
     /// The position, 0 for the root; siblings are neighbours and parents come before their children.
@@ -143,6 +161,11 @@ pub enum PoolError {
 
 impl PoolError {
     /// The pool that is left out; empty for a pool without a name.
+    ///
+    /// ```
+    /// use weir_model::PoolError;
+    /// assert_eq!(PoolError::DuplicateName { pool: "labs".into() }.pool(), "labs");
+    /// ```
     #[must_use]
     pub fn pool(&self) -> &str {
         match self {
@@ -230,6 +253,14 @@ impl PoolTree {
     ///
     /// The result does not depend on the order of `specs`, except that of two pools of one name the first
     /// stays. A pool under a pool that is left out is left out too.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolError, PoolSpec, PoolTree};
+    /// let org = PoolSpec { name: "org".into(), ..PoolSpec::default() };
+    /// let (tree, errors) = PoolTree::build(vec![org.clone(), org], &Dimensions::new());
+    /// assert_eq!(tree.len(), 2, "the root and one pool");
+    /// assert_eq!(errors, [PoolError::DuplicateName { pool: "org".into() }]);
+    /// ```
     #[must_use]
     pub fn build(specs: Vec<PoolSpec>, dims: &Dimensions) -> (Self, Vec<PoolError>) {
         let mut errors = Vec::new();
@@ -277,36 +308,92 @@ impl PoolTree {
     }
 
     /// The pool of this name.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+    /// # let pool = |name: &str, parent: Option<&str>| PoolSpec {
+    /// #     name: name.into(), parent: parent.map(Into::into), resources: Vec::new(),
+    /// # };
+    /// let (tree, _) = PoolTree::build(vec![pool("org", None), pool("labs", Some("org"))], &Dimensions::new());
+    /// assert!(tree.find("labs").is_some() && tree.find("nowhere").is_none());
+    /// ```
     #[must_use]
     pub fn find(&self, name: &str) -> Option<PoolId> {
         self.by_name.get(name).copied()
     }
 
     /// The name of a pool; empty for the root.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+    /// # let pool = |name: &str, parent: Option<&str>| PoolSpec {
+    /// #     name: name.into(), parent: parent.map(Into::into), resources: Vec::new(),
+    /// # };
+    /// let (tree, _) = PoolTree::build(vec![pool("org", None), pool("labs", Some("org"))], &Dimensions::new());
+    /// assert_eq!(tree.name(PoolId::ROOT), "");
+    /// ```
     #[must_use]
     pub fn name(&self, pool: PoolId) -> &str {
         &self.pools[pool.index()].name
     }
 
     /// The pool above; `None` for the root.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+    /// # let pool = |name: &str, parent: Option<&str>| PoolSpec {
+    /// #     name: name.into(), parent: parent.map(Into::into), resources: Vec::new(),
+    /// # };
+    /// let (tree, _) = PoolTree::build(vec![pool("org", None), pool("labs", Some("org"))], &Dimensions::new());
+    /// let labs = tree.find("labs").unwrap();
+    /// assert_eq!((tree.parent(labs), tree.parent(PoolId::ROOT)), (tree.find("org"), None));
+    /// ```
     #[must_use]
     pub fn parent(&self, pool: PoolId) -> Option<PoolId> {
         self.pools[pool.index()].parent
     }
 
     /// The children of a pool, sorted by name.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+    /// # let pool = |name: &str, parent: Option<&str>| PoolSpec {
+    /// #     name: name.into(), parent: parent.map(Into::into), resources: Vec::new(),
+    /// # };
+    /// let (tree, _) = PoolTree::build(vec![pool("org", None), pool("labs", Some("org"))], &Dimensions::new());
+    /// assert!(tree.children(PoolId::ROOT).eq(tree.find("org")));
+    /// ```
     pub fn children(&self, pool: PoolId) -> impl ExactSizeIterator<Item = PoolId> + DoubleEndedIterator + use<> {
         let range = &self.pools[pool.index()].children;
         (range.start as usize..range.end as usize).map(PoolId::at)
     }
 
     /// Whether a pool has no children; only leaves hold pods.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+    /// # let pool = |name: &str, parent: Option<&str>| PoolSpec {
+    /// #     name: name.into(), parent: parent.map(Into::into), resources: Vec::new(),
+    /// # };
+    /// let (tree, _) = PoolTree::build(vec![pool("org", None), pool("labs", Some("org"))], &Dimensions::new());
+    /// assert!(tree.find("labs").is_some_and(|labs| tree.is_leaf(labs)));
+    /// assert!(!tree.is_leaf(PoolId::ROOT));
+    /// ```
     #[must_use]
     pub fn is_leaf(&self, pool: PoolId) -> bool {
         self.pools[pool.index()].children.is_empty()
     }
 
-    /// How far below the root a pool hangs; the root is at 0.
+    /// The number of steps from the root to a pool; the root is at 0.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+    /// # let pool = |name: &str, parent: Option<&str>| PoolSpec {
+    /// #     name: name.into(), parent: parent.map(Into::into), resources: Vec::new(),
+    /// # };
+    /// let (tree, _) = PoolTree::build(vec![pool("org", None), pool("labs", Some("org"))], &Dimensions::new());
+    /// assert_eq!(tree.find("labs").map(|labs| tree.depth(labs)), Some(2));
+    /// ```
     #[must_use]
     pub fn depth(&self, pool: PoolId) -> usize {
         self.pools[pool.index()].depth as usize
@@ -352,11 +439,21 @@ impl PoolTree {
     }
 
     /// The pool itself, its parent, and so on up to the root.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+    /// # let pool = |name: &str, parent: Option<&str>| PoolSpec {
+    /// #     name: name.into(), parent: parent.map(Into::into), resources: Vec::new(),
+    /// # };
+    /// let (tree, _) = PoolTree::build(vec![pool("org", None), pool("labs", Some("org"))], &Dimensions::new());
+    /// let labs = tree.find("labs").unwrap();
+    /// assert!(tree.path(labs).map(|pool| tree.name(pool)).eq(["labs", "org", ""]));
+    /// ```
     pub fn path(&self, pool: PoolId) -> impl Iterator<Item = PoolId> + '_ {
         core::iter::successors(Some(pool), |&pool| self.parent(pool))
     }
 
-    /// How many pools there are, the root included; positions run from 0 to this.
+    /// The number of pools, the root included; positions run from 0 to this.
     #[must_use]
     pub fn len(&self) -> usize {
         self.pools.len()
@@ -369,6 +466,15 @@ impl PoolTree {
     }
 
     /// All pools, parents before children, the root first.
+    ///
+    /// ```
+    /// use weir_model::{Dimensions, PoolId, PoolSpec, PoolTree};
+    /// # let pool = |name: &str, parent: Option<&str>| PoolSpec {
+    /// #     name: name.into(), parent: parent.map(Into::into), resources: Vec::new(),
+    /// # };
+    /// let (tree, _) = PoolTree::build(vec![pool("org", None), pool("labs", Some("org"))], &Dimensions::new());
+    /// assert_eq!(tree.iter().map(|pool| pool.index()).collect::<Vec<_>>(), [0, 1, 2]);
+    /// ```
     pub fn iter(&self) -> impl ExactSizeIterator<Item = PoolId> + DoubleEndedIterator + use<> {
         (0..self.pools.len()).map(PoolId::at)
     }

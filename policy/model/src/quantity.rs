@@ -18,8 +18,8 @@ const NANOS: u32 = 1_000_000_000;
 
 /// An exact number with nine decimal places, as written in a pod's requests or a node's allocatable.
 ///
-/// Anything finer than a billionth is rounded away from zero when it is parsed (who asks for something gets
-/// something), anything beyond ±(2⁶³ − 1) is cut off there. Sums are exact until that bound, so that two
+/// Anything finer than a billionth is rounded away from zero when it is parsed (a pod that asks for something
+/// gets something), anything beyond ±(2⁶³ − 1) is cut off there. Sums are exact until that bound, so that two
 /// containers that ask for half a byte each ask for one byte together, as in kube-scheduler.
 ///
 /// ```
@@ -46,6 +46,11 @@ impl Quantity {
     pub const MAX: Self = Self { units: i64::MAX, nanos: 0 };
 
     /// A whole number.
+    ///
+    /// ```
+    /// use weir_model::Quantity;
+    /// assert_eq!(Quantity::from_units(3), "3".parse().unwrap());
+    /// ```
     #[must_use]
     pub const fn from_units(units: i64) -> Self {
         Self { units, nanos: 0 }
@@ -80,6 +85,12 @@ impl Quantity {
     }
 
     /// The number of whole units, rounded away from zero: what kube-scheduler counts for everything but CPU.
+    ///
+    /// ```
+    /// use weir_model::Quantity;
+    /// assert_eq!("1500m".parse::<Quantity>()?.value(), 2);
+    /// # Ok::<(), weir_model::QuantityError>(())
+    /// ```
     #[must_use]
     pub const fn value(self) -> i64 {
         if self.nanos > 0 && self.units >= 0 { self.units.saturating_add(1) } else { self.units }
@@ -115,6 +126,12 @@ impl Quantity {
     }
 
     /// Whether this is more than nothing.
+    ///
+    /// ```
+    /// use weir_model::Quantity;
+    /// assert!("1n".parse::<Quantity>()?.is_positive() && !Quantity::ZERO.is_positive());
+    /// # Ok::<(), weir_model::QuantityError>(())
+    /// ```
     #[must_use]
     pub const fn is_positive(self) -> bool {
         self.units >= 0 && (self.units > 0 || self.nanos > 0)

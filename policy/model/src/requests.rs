@@ -1,4 +1,4 @@
-//! What a pod asks for, as kube-scheduler counts it.
+//! Requests of pods, as kube-scheduler counts them.
 //!
 //! Decides the one number that a pod takes from a node for each resource, from its containers, its init
 //! containers, its sidecars and its overhead. It reads the pod through [`PodShape`], so that the scheduler
@@ -51,13 +51,13 @@ pub trait ContainerShape {
     /// `resources.requests`.
     fn requests(&self) -> impl Resources<'_>;
 
-    /// What the node has set aside for it (`status.containerStatuses[].resources.requests`), which can
+    /// What the node has set aside for the container (`status.containerStatuses[].resources.requests`), which can
     /// differ from the requests while the pod is resized in place; nothing for a pod that is not placed.
     fn allocated(&self) -> impl Resources<'_> {
         core::iter::empty()
     }
 
-    /// Whether it is an init container that runs on beside the others (`restartPolicy: Always`).
+    /// Whether the container is an init container that runs on beside the others (`restartPolicy: Always`).
     fn is_sidecar(&self) -> bool;
 }
 
@@ -90,7 +90,7 @@ pub trait PodShape {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestError {
-    /// Where it stands in the pod, such as `containers[0].resources.requests`.
+    /// Where the quantity stands in the pod, such as `containers[0].resources.requests`.
     pub place: Place,
     /// The name of the resource.
     pub resource: String,
@@ -99,6 +99,13 @@ pub struct RequestError {
 }
 
 /// A place in a pod where resources are listed.
+///
+/// ```
+/// use weir_model::requests::{Place, RequestError};
+/// use weir_model::QuantityError;
+/// let error = RequestError { place: Place::Pod, resource: "cpu".into(), source: QuantityError::NoDigits };
+/// assert_eq!(error.to_string(), "spec.resources.requests[cpu]: a quantity has no digits");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `containers[index]`, counted from 0.
@@ -129,7 +136,7 @@ impl core::error::Error for RequestError {
     }
 }
 
-/// How much of `resource` the pod takes from a node, in the resource's base unit: milli-CPU for `cpu`,
+/// The amount of `resource` that the pod takes from a node, in the resource's base unit: milli-CPU for `cpu`,
 /// whole units for all others. Zero when the pod does not mention it.
 ///
 /// Sums are rounded up once, at the end, as kube-scheduler does.
@@ -191,6 +198,26 @@ pub fn pod_request(pod: &impl PodShape, resource: &str) -> Result<Amount, Reques
 
 /// Every resource that the pod takes more than nothing of, in the order of their names.
 ///
+/// ```
+/// # use weir_model::requests::{ContainerShape, PodShape, Resources};
+/// # struct Container;
+/// # impl ContainerShape for Container {
+/// #     fn requests(&self) -> impl Resources<'_> { [("memory", "1Gi"), ("cpu", "2"), ("nvidia.com/gpu", "0")].into_iter() }
+/// #     fn is_sidecar(&self) -> bool { false }
+/// # }
+/// # struct Pod;
+/// # impl PodShape for Pod {
+/// #     fn containers(&self) -> impl Iterator<Item = impl ContainerShape> { [Container].into_iter() }
+/// #     fn init_containers(&self) -> impl Iterator<Item = impl ContainerShape> { Vec::<Container>::new().into_iter() }
+/// #     fn overhead(&self) -> impl Resources<'_> { [].into_iter() }
+/// # }
+/// // A pod with one container: 2 cores, 1Gi, no GPU.
+/// let requests = weir_model::requests::pod_requests(&Pod)?;
+/// let names: Vec<&str> = requests.iter().map(|(name, _)| name.as_str()).collect();
+/// assert_eq!(names, ["cpu", "memory"]);
+/// # Ok::<(), weir_model::RequestError>(())
+/// ```
+///
 /// # Errors
 /// As [`pod_request`].
 pub fn pod_requests(pod: &impl PodShape) -> Result<Vec<(String, Amount)>, RequestError> {
@@ -205,6 +232,24 @@ pub fn pod_requests(pod: &impl PodShape) -> Result<Vec<(String, Amount)>, Reques
 }
 
 /// Whether the pod asks for anything whose name `wanted` accepts, in whichever container.
+///
+/// ```
+/// # use weir_model::requests::{ContainerShape, PodShape, Resources};
+/// # struct Container;
+/// # impl ContainerShape for Container {
+/// #     fn requests(&self) -> impl Resources<'_> { [("nvidia.com/gpu", "1")].into_iter() }
+/// #     fn is_sidecar(&self) -> bool { false }
+/// # }
+/// # struct Pod;
+/// # impl PodShape for Pod {
+/// #     fn containers(&self) -> impl Iterator<Item = impl ContainerShape> { [Container].into_iter() }
+/// #     fn init_containers(&self) -> impl Iterator<Item = impl ContainerShape> { Vec::<Container>::new().into_iter() }
+/// #     fn overhead(&self) -> impl Resources<'_> { [].into_iter() }
+/// # }
+/// // A pod with one container that asks for a GPU.
+/// assert!(weir_model::requests::asks_for(&Pod, |name| name == "nvidia.com/gpu")?);
+/// # Ok::<(), weir_model::RequestError>(())
+/// ```
 ///
 /// # Errors
 /// When the quantity of an accepted name does not parse.

@@ -32,12 +32,27 @@ impl ResourceVec {
     }
 
     /// The amount of one dimension.
+    ///
+    /// ```
+    /// use weir_model::{Amount, Dimensions, ResourceVec};
+    /// let cpu = Dimensions::new().intern("cpu");
+    /// assert_eq!(ResourceVec::new().amount(cpu), Amount::ZERO);
+    /// ```
     #[must_use]
     pub fn amount(&self, dim: Dim) -> Amount {
         self.position(dim).map_or(Amount::ZERO, |at| self.0[at].1)
     }
 
     /// Sets one dimension.
+    ///
+    /// ```
+    /// use weir_model::{Amount, Dimensions, ResourceVec};
+    /// let cpu = Dimensions::new().intern("cpu");
+    /// let mut asked = ResourceVec::new();
+    /// asked.set(cpu, Amount::new(500));
+    /// asked.set(cpu, Amount::ZERO);
+    /// assert_eq!(asked, ResourceVec::new(), "zero is the same as not listed");
+    /// ```
     pub fn set(&mut self, dim: Dim, amount: Amount) {
         match (self.position(dim), amount.is_zero()) {
             (Ok(at), true) => drop(self.0.remove(at)),
@@ -48,6 +63,14 @@ impl ResourceVec {
     }
 
     /// Adds `other`, dimension by dimension, saturating.
+    ///
+    /// ```
+    /// use weir_model::{Amount, Dimensions, ResourceVec};
+    /// let cpu = Dimensions::new().intern("cpu");
+    /// let mut sum = ResourceVec::from_iter([(cpu, Amount::MAX)]);
+    /// sum.add(&ResourceVec::from_iter([(cpu, Amount::new(1))]));
+    /// assert_eq!(sum.amount(cpu), Amount::MAX);
+    /// ```
     pub fn add(&mut self, other: &Self) {
         for (dim, amount) in other.iter() {
             self.set(dim, self.amount(dim) + amount);
@@ -55,6 +78,14 @@ impl ResourceVec {
     }
 
     /// Takes `other` away, dimension by dimension, stopping at zero.
+    ///
+    /// ```
+    /// use weir_model::{Amount, Dimensions, ResourceVec};
+    /// let cpu = Dimensions::new().intern("cpu");
+    /// let mut left = ResourceVec::from_iter([(cpu, Amount::new(500))]);
+    /// left.subtract(&ResourceVec::from_iter([(cpu, Amount::new(700))]));
+    /// assert!(left.is_zero());
+    /// ```
     pub fn subtract(&mut self, other: &Self) {
         for (dim, amount) in other.iter() {
             self.set(dim, self.amount(dim).minus(amount));
@@ -62,6 +93,14 @@ impl ResourceVec {
     }
 
     /// The dimensions with an amount above zero, in their order.
+    ///
+    /// ```
+    /// use weir_model::{Amount, Dimensions, ResourceVec};
+    /// let mut dims = Dimensions::new();
+    /// let (cpu, gpu) = (dims.intern("cpu"), dims.intern("nvidia.com/gpu"));
+    /// let asked = ResourceVec::from_iter([(gpu, Amount::new(1)), (cpu, Amount::new(500))]);
+    /// assert!(asked.iter().map(|(dim, _)| dim).eq([cpu, gpu]));
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (Dim, Amount)> + '_ {
         self.0.iter().copied()
     }

@@ -1,4 +1,4 @@
-//! What a placement rule may ask of a pod and of a node.
+//! Views of a pod and of a node, as far as placement rules may ask of them.
 //!
 //! The rules of `policy/placement` are written against these two traits and nothing else. The SDK's lazy
 //! views implement them inside a scheduler plugin, the admission sidecar implements them for its typed
@@ -53,7 +53,7 @@ pub trait RequirementView {
     fn key(&self) -> &str;
     /// `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`, as Kubernetes writes it.
     fn operator(&self) -> &str;
-    /// The values that the operator speaks of.
+    /// The values that the operator compares with.
     fn values(&self) -> impl Iterator<Item = &str>;
 }
 

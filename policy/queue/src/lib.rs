@@ -126,6 +126,16 @@ use state::queues::LeafQueue;
 /// What is remembered of pods, nodes and pools, and the door to the rules.
 ///
 /// See the [crate's documentation](crate) for what a queue is told and what it answers.
+///
+/// ```
+/// # use weir_placement::{Filters, gpu::GpuNames};
+/// use weir_queue::{Config, FilterHosts, Queue};
+/// # let gpu = GpuNames::new(vec!["nvidia.com/gpu".into()], vec![])?;
+/// let hosts = FilterHosts { filters: Filters::default(), gpu };
+/// let queue = Queue::new(Box::new(hosts), Config::default());
+/// assert!(queue.is_empty());
+/// # Ok::<(), weir_placement::gpu::GpuNamesError>(())
+/// ```
 pub struct Queue {
     config: Config,
     state: State,
@@ -146,6 +156,24 @@ impl Queue {
     ///
     /// The same events in the same order give the same decisions. A moment before the last one counts as the
     /// last one.
+    ///
+    /// ```
+    /// # use weir_placement::{Filters, gpu::GpuNames};
+    /// use weir_queue::{Config, Event, FilterHosts, Node, PoolConfig, Queue, Time};
+    /// # let gpu = GpuNames::new(vec!["nvidia.com/gpu".into()], vec![])?;
+    /// # let hosts = FilterHosts { filters: Filters::default(), gpu };
+    /// let mut queue = Queue::new(Box::new(hosts), Config::default());
+    /// let allocatable = [("cpu".to_owned(), weir_model::Amount::new(8000))].into();
+    /// let node = Node { name: "node-0".into(), allocatable, ..Node::default() };
+    /// let pool = PoolConfig { name: "research".into(), ..PoolConfig::default() };
+    /// let decisions = queue.step(Time::from_millis(1), [Event::Node(node), Event::Pools(vec![pool])]);
+    /// assert!(decisions.is_empty(), "no pod, no decision");
+    ///
+    /// let research = queue.pools().0.find("research").unwrap();
+    /// let cpu = queue.dimensions().find("cpu").unwrap();
+    /// assert_eq!(queue.entitlements().amount(research, cpu).units(), 8000);
+    /// # Ok::<(), weir_placement::gpu::GpuNamesError>(())
+    /// ```
     pub fn step(&mut self, now: Time, events: impl IntoIterator<Item = Event>) -> Vec<Decision> {
         self.now = self.now.max(now);
         let round = Round::new(&mut self.config, &mut self.state, &mut self.clocks, self.now, self.round);
@@ -245,6 +273,12 @@ impl Queue {
 }
 
 /// Where a pool stands in one dimension.
+///
+/// ```
+/// use weir_queue::Standing;
+/// let idle = Standing::default();
+/// assert!(idle.usage.is_zero() && idle.waiting == 0);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Requests of admitted pods.

@@ -1,4 +1,4 @@
-//! What was decided, each with the numbers that it was decided on.
+//! Decisions, each with the numbers that it was made on.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,72 +10,113 @@ use super::explanation::{Explanation, PoolName};
 use super::pod::{Grounds, Uid};
 use super::time::Time;
 
-/// One decision. Whoever carries it out records it first (B5a) and reports what came of it as events.
+/// One decision. The caller records it before it carries it out (B5a), and reports what came of it as events.
+///
+/// ```
+/// use weir_queue::{Decision, Uid};
+/// let decisions = [Decision::Void(vec![Uid::new(1), Uid::new(2)])];
+/// let void = decisions.iter().filter(|decision| matches!(decision, Decision::Void(_)));
+/// assert_eq!(void.count(), 1);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
-    /// These pods may run: a pod, or a gang whole.
+    /// Pods may run: one pod, or a gang whole.
     Admit(Admission),
-    /// These pods wait, for another reason than before.
+    /// Pods wait, for another reason than before.
     Wait(Waiting),
-    /// These pods have to go.
+    /// Pods have to go.
     Evict(Eviction),
-    /// These pods would have to go if admission were enforced; they stay.
+    /// Pods would have to go if admission were enforced; they stay.
     WouldEvict(Eviction),
-    /// Room or quota is kept for somebody; recorded, so that it survives a change of leader.
+    /// Room or quota is kept for a workload that waits; recorded, so that it survives a change of leader.
     Claim(Claimed),
-    /// A claim is dropped; what it kept is free for others.
+    /// A claim is dropped; what it kept is free for other workloads.
     Release(Released),
-    /// An admission that was recorded and not carried out is void: one of its gang is gone.
+    /// An admission that was recorded and not carried out is void: a member of its gang is gone.
     Void(Vec<Uid>),
-    /// Since when a pool has been above its entitlement while somebody waits for it; `None`: it no longer is.
+    /// A pool has been above its entitlement since a moment, while a workload waits for what it gives.
     Over {
         /// The pool.
         pool: String,
         /// The dimension.
         dim: String,
-        /// Since when.
+        /// The moment; `None` when the pool no longer is.
         since: Option<Time>,
     },
 }
 
-/// An admission.
+/// The admission of one workload.
+///
+/// ```
+/// use weir_queue::{Admission, Grounds, Uid};
+/// let admission = Admission {
+///     round: 7,
+///     pods: vec![(Uid::new(1), Some("node-0".into()))],
+///     pool: "research".into(),
+///     amounts: vec![("nvidia.com/gpu".into(), weir_model::Amount::new(8))],
+///     grounds: Grounds::WithinEntitlement,
+///     decided_on: vec![],
+///     would_have: None,
+/// };
+/// assert_eq!(admission.pods.len(), 1);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admission {
-    /// The round that it belongs to; see [`crate::Event::RoundLost`].
+    /// The round that the admission belongs to; see [`crate::Event::RoundLost`].
     pub round: u64,
     /// The pods, each with the node on which the model found room. The scheduler is free to choose another.
     pub pods: Vec<(Uid, Option<Arc<str>>)>,
-    /// Their pool.
+    /// The pool of the pods.
     pub pool: String,
-    /// What they ask for together, by dimension.
+    /// What the pods ask for together, by dimension.
     pub amounts: Vec<(String, Amount)>,
-    /// On what grounds.
+    /// The grounds of the admission.
     pub grounds: Grounds,
-    /// For the pool and each ancestor, what they were entitled to and what they used just before.
+    /// What the pool and each ancestor were entitled to and used just before.
     pub decided_on: Vec<DecidedOn>,
-    /// Where nothing is enforced: why they would have waited.
+    /// Why the pods would have waited, where nothing is enforced.
     pub would_have: Option<Explanation>,
 }
 
-/// What a pool was entitled to and used when somebody was admitted.
+/// What a pool was entitled to and used just before an admission.
+///
+/// ```
+/// use weir_model::Amount;
+/// use weir_queue::{DecidedOn, PoolName};
+/// let fact = DecidedOn {
+///     pool: PoolName("research".into()),
+///     dim: "nvidia.com/gpu".into(),
+///     entitlement: Amount::new(16),
+///     usage: Amount::new(10),
+///     beyond: Amount::new(2),
+///     asked: Amount::new(8),
+/// };
+/// assert!(fact.usage.minus(fact.beyond) + fact.asked <= fact.entitlement);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecidedOn {
     /// The pool, or an ancestor.
     pub pool: PoolName,
-    /// A dimension that the admitted ask for and that is checked there.
+    /// A dimension that the admitted pods ask for and that is checked there.
     pub dim: String,
-    /// What it was entitled to.
+    /// What the pool was entitled to.
     pub entitlement: Amount,
-    /// What it used just before.
+    /// What the pool used just before.
     pub usage: Amount,
     /// The part of the usage that leaves below it use beyond their own entitlements and that can be taken from
     /// them: it does not count against the pool's entitlement.
     pub beyond: Amount,
-    /// What the admitted ask for.
+    /// What the admitted pods ask for.
     pub asked: Amount,
 }
 
 /// Pods that wait for one reason.
+///
+/// ```
+/// use weir_queue::{Explanation, Uid, Waiting};
+/// let waiting = Waiting { pods: vec![Uid::new(1)], why: Explanation::Gang { created: 3, size: 4 } };
+/// assert_eq!(waiting.why.to_string(), "3 of 4 members are there");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waiting {
     /// The pods whose reason changed.
@@ -85,17 +126,24 @@ pub struct Waiting {
 }
 
 /// Pods that have to go.
+///
+/// ```
+/// use weir_queue::{Cause, Eviction, PoolName};
+/// let cause = Cause::Drain { pool: PoolName("research".into()) };
+/// let eviction = Eviction { cause, victims: vec![], budgets: vec![] };
+/// assert_eq!(eviction.to_string(), "pool \"research\" drains (spec.state)");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Eviction {
-    /// What for.
+    /// What the pods are evicted for.
     pub cause: Cause,
-    /// Who goes; the members of a gang stand together.
+    /// The pods that go; the members of a gang stand together.
     pub victims: Vec<Victim>,
     /// What the budgets of the victims allowed, and how many of their pods go.
     pub budgets: Vec<BudgetFact>,
 }
 
-/// One that has to go.
+/// A pod that has to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Victim {
     /// The pod.
@@ -104,37 +152,37 @@ pub struct Victim {
     pub pool: String,
     /// Its node.
     pub node: Option<Arc<str>>,
-    /// How long it is warned before.
+    /// How long before its eviction the pod is warned.
     pub notice: Duration,
 }
 
 /// What pods are evicted for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// A pool above its entitlement is brought back, for somebody who is within theirs.
+    /// A pool above its entitlement is brought back, for a workload within its own pool's entitlement.
     Reclaim {
-        /// Who gets the room, with the nodes that are kept for each pod.
+        /// The pods that get the room, each with the node that is kept for it.
         claimant: Vec<(Uid, Arc<str>)>,
         /// The claimant's pool.
         pool: String,
         /// The pools above their entitlement that give.
         over: Vec<OverBy>,
     },
-    /// A pod of higher priority takes their place in their pool.
+    /// A pod of higher priority in the same pool takes the place of the victims.
     WithinPool {
-        /// Who gets the room, with the nodes that are kept for each pod.
+        /// The pods that get the room, each with the node that is kept for it.
         claimant: Vec<(Uid, Arc<str>)>,
-        /// The pool of both.
+        /// The pool of claimant and victims.
         pool: String,
     },
-    /// Their pool, or an ancestor, drains.
+    /// The victims' pool, or an ancestor, drains.
     Drain {
         /// The pool whose state says so.
         pool: PoolName,
     },
-    /// They were admitted and not placed in time.
+    /// The victims were admitted and not placed in time.
     PlacementTimeout {
-        /// For how long the scheduler tried, the time left out in which it made no progress.
+        /// For how long the scheduler tried, without the time in which it made no progress.
         waited: Duration,
         /// How many of the gang, or of one pod, were placed.
         placed: u32,
@@ -144,48 +192,73 @@ pub enum Cause {
 }
 
 /// By how much a pool is above its entitlement.
+///
+/// ```
+/// use weir_model::Amount;
+/// use weir_queue::{OverBy, PoolName};
+/// let over = OverBy {
+///     pool: PoolName("research".into()),
+///     dim: "nvidia.com/gpu".into(),
+///     usage: Amount::new(20),
+///     entitlement: Amount::new(16),
+/// };
+/// assert_eq!(over.usage.minus(over.entitlement), Amount::new(4));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OverBy {
     /// The pool.
     pub pool: PoolName,
     /// The dimension.
     pub dim: String,
-    /// What it uses, without what is already going.
+    /// What the pool uses, without what is already going.
     pub usage: Amount,
-    /// What it is entitled to.
+    /// What the pool is entitled to.
     pub entitlement: Amount,
 }
 
-/// What a budget allowed.
+/// What a disruption budget allowed when pods were evicted under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetFact {
     /// Namespace and name.
     pub budget: String,
-    /// How many of its pods may go now.
+    /// How many of its pods might go.
     pub allowed: u32,
-    /// How many of them go.
+    /// How many of its pods go.
     pub taken: u32,
 }
 
-/// What is kept for somebody.
+/// What is kept for a workload that waits.
+///
+/// ```
+/// use weir_model::Amount;
+/// use weir_queue::{Claimed, Uid};
+/// let claim = Claimed {
+///     claimant: vec![Uid::new(1)],
+///     pool: "research".into(),
+///     amounts: vec![("nvidia.com/gpu".into(), Amount::new(8))],
+///     nodes: vec!["node-0".into()],
+///     victims: vec![Uid::new(2), Uid::new(3)],
+/// };
+/// assert_eq!(claim.nodes.len(), claim.claimant.len());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claimed {
-    /// Who it is for.
+    /// The pods that the claim is for.
     pub claimant: Vec<Uid>,
-    /// Their pool.
+    /// The pool of the pods.
     pub pool: String,
-    /// What they ask for together, by dimension.
+    /// What the pods ask for together, by dimension.
     pub amounts: Vec<(String, Amount)>,
     /// The nodes that are kept, one for each pod; empty for a claim on quota alone.
     pub nodes: Vec<Arc<str>>,
-    /// Who makes room.
+    /// The pods that make room; empty for a claim from patience.
     pub victims: Vec<Uid>,
 }
 
 /// A claim that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Released {
-    /// Who it was for.
+    /// The pods that the claim was for; empty where pods are spared without one.
     pub claimant: Vec<Uid>,
     /// Victims that are not going yet and need not go any more.
     pub spared: Vec<Uid>,
@@ -193,6 +266,16 @@ pub struct Released {
 
 impl Eviction {
     /// The sentence of the condition `weir.dev/Preempted`, with pods as `called` names them.
+    ///
+    /// ```
+    /// use weir_queue::{Cause, Eviction, Uid};
+    /// let cause = Cause::WithinPool { claimant: vec![(Uid::new(1), "node-0".into())], pool: "research".into() };
+    /// let eviction = Eviction { cause, victims: vec![], budgets: vec![] };
+    /// assert_eq!(
+    ///     eviction.sentence(|_| "team/train-0".into()),
+    ///     "pod team/train-0 of pool \"research\" has a higher priority and takes the place",
+    /// );
+    /// ```
     #[must_use]
     pub fn sentence(&self, called: impl Fn(Uid) -> String) -> String {
         let mut sentence = String::new();

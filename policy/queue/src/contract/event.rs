@@ -1,4 +1,4 @@
-//! What can happen, as the queue is told of it.
+//! Events: what happened, as the queue is told of it.
 
 use std::sync::Arc;
 
@@ -9,17 +9,24 @@ use super::time::Time;
 
 /// Something that happened. The order in which different objects are told of does not matter: a pod may
 /// name a pool or a node that becomes known later.
+///
+/// ```
+/// use weir_queue::{Event, PoolConfig, Time};
+/// let pool = PoolConfig { name: "research".into(), ..PoolConfig::default() };
+/// let events = [Event::Pools(vec![pool]), Event::SchedulerWorked(Time::ZERO)];
+/// assert_ne!(events[0], Event::Tick);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A pod that asked for admission is there, or changed.
     Pod(Pod),
-    /// A pod that nobody manages is bound to a node: what it holds is not divided.
+    /// A pod that Weir does not manage is bound to a node: what it holds is not divided.
     Unmanaged {
         /// The pod.
         uid: Uid,
-        /// Its node.
+        /// The pod's node.
         node: Arc<str>,
-        /// What it holds.
+        /// What the pod holds.
         shape: Arc<PodShape>,
     },
     /// A pod, of either kind, is gone or finished.
@@ -38,46 +45,59 @@ pub enum Event {
     RoundLost(u64),
     /// What the record says that an earlier leader had decided.
     Restored(Record),
-    /// Since when a pool has been above its entitlement, as an earlier leader said in [`crate::Decision::Over`].
-    /// Tell it in the step in which the pools and pods become known: a step that finds nobody who waits for
-    /// what the pool uses ends the time.
+    /// A pool has been above its entitlement since a moment that an earlier leader told of in
+    /// [`crate::Decision::Over`]. Tell it in the step in which the pools and pods become known: a step that finds
+    /// no workload that waits for what the pool uses ends the time.
     OverSince {
         /// The pool.
         pool: String,
         /// The dimension.
         dim: String,
-        /// Since when.
+        /// The moment.
         since: Time,
     },
     /// The API server refused an eviction.
     EvictionRefused(Uid),
     /// The scheduler bound a pod, or said why it cannot.
     SchedulerProgress,
-    /// It did so at this moment, perhaps before this queue was there.
+    /// The scheduler bound a pod, or said why it cannot, at this moment, perhaps before this queue was there.
     SchedulerWorked(Time),
     /// Time went by.
     Tick,
 }
 
 /// A disruption budget.
+///
+/// ```
+/// use weir_queue::{Budget, Event, Uid};
+/// let budget = Budget { name: "team/serve".into(), allowed: 1, pods: vec![Uid::new(1), Uid::new(2)] };
+/// assert_ne!(Event::Budgets(vec![budget]), Event::Budgets(vec![]));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Budget {
     /// Namespace and name.
     pub name: String,
     /// How many of its pods may be evicted now.
     pub allowed: u32,
-    /// Its pods.
+    /// The pods that it covers.
     pub pods: Vec<Uid>,
 }
 
 /// The record of rounds that an earlier leader left (B5a).
+///
+/// ```
+/// use weir_queue::{Event, Grounds, Record, Recorded, Uid};
+/// let admitted = Recorded { uid: Uid::new(1), node: Some("node-0".into()), grounds: Grounds::WithinEntitlement };
+/// let record = Record { admitted: vec![admitted], ..Record::default() };
+/// assert_ne!(Event::Restored(record), Event::Restored(Record::default()));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Whose admission was decided.
+    /// The pods whose admission was decided.
     pub admitted: Vec<Recorded>,
-    /// What was claimed.
+    /// The claims.
     pub claims: Vec<RecordedClaim>,
-    /// Who was about to be evicted, for a claimant or without one.
+    /// The pods that were about to be evicted, for a claimant or without one.
     pub victims: Vec<Uid>,
 }
 
@@ -86,16 +106,16 @@ pub struct Record {
 pub struct Recorded {
     /// The pod.
     pub uid: Uid,
-    /// The node that was thought of, if any.
+    /// The node that the pod was assumed on, if any.
     pub node: Option<String>,
-    /// On what grounds.
+    /// The grounds of the admission.
     pub grounds: Grounds,
 }
 
 /// A claim that was decided and recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedClaim {
-    /// The pods that it is for.
+    /// The pods that the claim is for.
     pub claimant: Vec<Uid>,
     /// The nodes, one for each pod of the claimant; empty for a claim on quota alone.
     pub nodes: Vec<String>,

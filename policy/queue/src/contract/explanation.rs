@@ -1,4 +1,4 @@
-//! Why a pod waits, or why it may go: numbers, and the one sentence that is made of them.
+//! Why a pod waits: numbers, and the one sentence that is made of them.
 //!
 //! This text stands in the pod's condition, in `kubectl weir explain` and on the page. It names the field to
 //! change where there is one, and it never claims more than the numbers say.
@@ -11,6 +11,12 @@ use weir_model::reason::Waiting;
 use super::pod::Uid;
 
 /// A pool as it is written in sentences: its name, or "the cluster" for the root.
+///
+/// ```
+/// use weir_queue::PoolName;
+/// assert_eq!(PoolName("research".into()).to_string(), "pool \"research\"");
+/// assert_eq!(PoolName(String::new()).to_string(), "the cluster");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolName(pub String);
 
@@ -20,10 +26,28 @@ impl fmt::Display for PoolName {
     }
 }
 
-/// Why a pod waits, in numbers. Amounts are in base units of the dimension that stands beside them.
+/// Why a pod waits, in numbers. Amounts are in base units of the dimension that stands beside them; its `Display`
+/// is the sentence that users see.
+///
+/// ```
+/// use weir_model::Amount;
+/// use weir_queue::{Explanation, PoolName};
+/// let why = Explanation::Quota {
+///     pool: PoolName("research".into()),
+///     dim: "nvidia.com/gpu".into(),
+///     asked: Amount::new(4),
+///     used: Amount::new(6),
+///     claimed: Amount::ZERO,
+///     entitled: Amount::new(8),
+/// };
+/// assert_eq!(
+///     why.to_string(),
+///     "asks for 4 nvidia.com/gpu; pool \"research\" uses 6 of 8 that it is entitled to now",
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Explanation {
-    /// There is quota for it, but others use it now.
+    /// The pool has quota for the request, but other pods use it now.
     Quota {
         /// The pool, or the ancestor, that has too little left.
         pool: PoolName,
@@ -33,12 +57,12 @@ pub enum Explanation {
         asked: Amount,
         /// What the pool uses.
         used: Amount,
-        /// What others who wait longer have a claim on.
+        /// What workloads that wait longer have a claim on.
         claimed: Amount,
         /// What the pool is entitled to now.
         entitled: Amount,
     },
-    /// It asks for more than its pool is entitled to as long as others ask too.
+    /// The request is larger than its pool's entitlement, as long as other pools ask too.
     Entitlement {
         /// The pool, or the ancestor.
         pool: PoolName,
@@ -49,7 +73,7 @@ pub enum Explanation {
         /// What the pool is entitled to now.
         entitled: Amount,
     },
-    /// Non-preemptible pods may not exceed the reservation, and others hold it now.
+    /// Non-preemptible pods may not exceed the reservation, and other pods hold it now.
     Reserved {
         /// The pool, or the ancestor, that reserves too little.
         pool: PoolName,
@@ -62,7 +86,7 @@ pub enum Explanation {
         /// The smaller of the reservation and the entitlement.
         reserved: Amount,
     },
-    /// It is not preemptible and asks for more than is reserved.
+    /// The pod is not preemptible and asks for more than is reserved.
     Reservation {
         /// The pool, or the ancestor.
         pool: PoolName,
@@ -73,7 +97,7 @@ pub enum Explanation {
         /// What the pool reserves.
         reserved: Amount,
     },
-    /// It asks for more than the limit; it can never be admitted as it is.
+    /// The request is larger than the limit, and can never be admitted as it is.
     Limit {
         /// The pool, or the ancestor.
         pool: PoolName,
@@ -84,7 +108,7 @@ pub enum Explanation {
         /// The limit, or with share 0 the reservation.
         limit: Amount,
     },
-    /// It is larger than its pool takes in one piece.
+    /// The request is larger than its pool takes in one piece.
     MaxWorkload {
         /// The pool.
         pool: PoolName,
@@ -95,57 +119,57 @@ pub enum Explanation {
         /// The largest pod or gang that the pool takes.
         largest: Amount,
     },
-    /// There is quota, but no room on nodes that it may run on.
+    /// The pool has quota, but no nodes that the pod may run on have room.
     Placement {
-        /// How many of its pods fit now.
+        /// How many pods of the request fit now.
         fit: u32,
         /// How many pods there are.
         of: u32,
     },
-    /// Even an empty cluster has no room for it.
+    /// Even an empty cluster has no room for the request.
     NeverPlaced {
-        /// How many of its pods would fit.
+        /// How many pods of the request would fit.
         fit: u32,
         /// How many pods there are.
         of: u32,
     },
-    /// Its place is being made: pods above their pools' entitlements are being evicted.
+    /// Room is being made: pods above their pools' entitlements are being evicted.
     Preemption {
         /// How many pods still have to go.
         victims: u32,
     },
-    /// Somebody else in its pool goes first.
+    /// The head of a Strict pool goes first.
     Behind {
         /// The pool.
         pool: PoolName,
         /// The head of the queue.
         head: Uid,
     },
-    /// Not all members are there.
+    /// Not all members of the gang are there.
     Gang {
         /// How many members there are.
         created: u32,
         /// How many the gang announces.
         size: u32,
     },
-    /// The gang that it would rejoin is being evicted.
+    /// The gang that the pod would rejoin is being evicted.
     GangLeaving {
         /// How many of its pods still have to go.
         left: u32,
     },
-    /// What says how large its gang is cannot be asked now.
+    /// The object that says how large the gang is cannot be read now.
     GangUnknown {
         /// The sentence.
         what: String,
     },
-    /// It is more than its gang needs, and the gang does not have all that it needs yet.
+    /// The pod is more than its gang needs, and the gang does not have all that it needs yet.
     Elastic {
-        /// How many of those that it needs were admitted.
+        /// How many members that the gang needs are admitted.
         admitted: u32,
-        /// How many it needs.
+        /// How many the gang needs.
         size: u32,
     },
-    /// A gate that somebody else has to remove.
+    /// The pod has another scheduling gate, which another controller has to remove.
     OtherGate {
         /// The gate's name.
         gate: String,
@@ -162,7 +186,7 @@ pub enum Explanation {
     },
     /// The pool or one of its ancestors takes nothing new.
     PoolHeld {
-        /// The one whose state says so.
+        /// The pool whose state says so.
         pool: PoolName,
     },
     /// The pool does not take pods of this namespace.
@@ -170,27 +194,33 @@ pub enum Explanation {
         /// The namespace.
         namespace: String,
     },
-    /// A GPU model that nobody knows.
+    /// The pod names a GPU model that is neither in the list of special hardware nor on a node.
     UnknownModel {
         /// The model.
         model: String,
     },
-    /// Something contradicts itself; the sentence names the field.
+    /// The pod or its gang contradicts itself; the sentence names the field.
     Misconfigured {
         /// The sentence.
         what: String,
     },
-    /// Pods of its owner were not placed in time, and the owner backs off.
+    /// Pods of the owner were not placed in time, and the owner backs off.
     BackingOff {
         /// For how many more seconds.
         seconds: u64,
-        /// How often its pods were killed.
+        /// How often the owner's pods were killed.
         times: u32,
     },
 }
 
 impl Explanation {
     /// The reason of the condition.
+    ///
+    /// ```
+    /// use weir_model::reason::Waiting;
+    /// use weir_queue::Explanation;
+    /// assert_eq!(Explanation::Gang { created: 3, size: 4 }.reason(), Waiting::WaitingForGang);
+    /// ```
     #[must_use]
     pub const fn reason(&self) -> Waiting {
         match self {

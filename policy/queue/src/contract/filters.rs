@@ -11,12 +11,25 @@ use super::hosts::{Hosts, Node};
 use super::pod::{Obstacle, PodShape};
 use super::selector::{Operator, Requirement, Term};
 
-/// The filters that are switched on, and which names mean GPU even where gpu-filter is off.
+/// The placement filters that are on, as [`Hosts`].
+///
+/// ```
+/// use weir_model::Class;
+/// use weir_placement::{Filters, gpu::GpuNames};
+/// use weir_queue::{FilterHosts, Hosts, Node, PodShape};
+/// let gpu = GpuNames::new(vec!["nvidia.com/gpu".into()], vec![])?;
+/// let hosts = FilterHosts { filters: Filters { gpu: Some(gpu.clone()), sku: None }, gpu };
+/// let mut shape = PodShape::default();
+/// shape.requests.insert("nvidia.com/gpu".into(), weir_model::Amount::new(1));
+/// assert_eq!(hosts.pod_class(&shape), Ok(Class::GpuHosts));
+/// assert_eq!(hosts.node_class(&Node::default()), Class::CpuHosts);
+/// # Ok::<(), weir_placement::gpu::GpuNamesError>(())
+/// ```
 #[derive(Clone)]
 pub struct FilterHosts {
-    /// The filters.
+    /// The filters that are on.
     pub filters: Filters,
-    /// What means GPU.
+    /// The resource names that mean GPU, even where gpu-filter is off.
     pub gpu: GpuNames,
 }
 
@@ -67,6 +80,14 @@ struct RequirementText<'a> {
 
 impl<'a> ShapeView<'a> {
     /// The view of a shape.
+    ///
+    /// ```
+    /// use weir_model::PodView;
+    /// use weir_queue::{PodShape, ShapeView};
+    /// let mut shape = PodShape::default();
+    /// shape.node_selector.insert("zone".into(), "a".into());
+    /// assert_eq!(ShapeView::new(&shape).node_selector("zone"), Some("a"));
+    /// ```
     #[must_use]
     pub fn new(shape: &'a PodShape) -> Self {
         let requirement = |requirement: &'a Requirement| {

@@ -1,4 +1,5 @@
-//! Which class of host a pod and a node belong to: asked of the same policy code as the placement filters.
+//! Nodes, and which class of host a pod and a node belong to: asked of the same policy code as the placement
+//! filters.
 //!
 //! The queue counts in dimensions, which are resources of a class (A10). Were the class decided here a
 //! second time, a pod could be admitted in one class and placed in another.
@@ -13,6 +14,19 @@ use super::selector::{Effect, Taint};
 
 /// What the filters say of pods and nodes. With a filter off, its classes fall together: the implementation
 /// then names one class for all of them.
+///
+/// ```
+/// use weir_model::Class;
+/// use weir_queue::{Hosts, Node, Obstacle, PodShape};
+/// /// A cluster in which every host has GPUs.
+/// struct OneClass;
+/// impl Hosts for OneClass {
+///     fn is_gpu(&self, resource: &str) -> bool { resource == "nvidia.com/gpu" }
+///     fn pod_class(&self, _: &PodShape) -> Result<Class, Obstacle> { Ok(Class::GpuHosts) }
+///     fn node_class(&self, _: &Node) -> Class { Class::GpuHosts }
+/// }
+/// assert_eq!(OneClass.pod_class(&PodShape::default()), Ok(OneClass.node_class(&Node::default())));
+/// ```
 pub trait Hosts: Send + Sync {
     /// Whether this resource name means GPUs.
     fn is_gpu(&self, resource: &str) -> bool;
@@ -20,7 +34,7 @@ pub trait Hosts: Send + Sync {
     /// The class that a pod may run on.
     ///
     /// # Errors
-    /// What stands in the pod's way: an unknown model, or models that exclude each other.
+    /// The obstacle in the pod's way: an unknown model, or models that exclude each other.
     fn pod_class(&self, shape: &PodShape) -> Result<Class, Obstacle>;
 
     /// The class that a node is of.
@@ -28,19 +42,27 @@ pub trait Hosts: Send + Sync {
 }
 
 /// A node, as it is now.
+///
+/// ```
+/// use weir_model::Amount;
+/// use weir_queue::Node;
+/// let allocatable = [("nvidia.com/gpu".to_owned(), Amount::new(8)), ("pods".to_owned(), Amount::new(110))].into();
+/// let node = Node { name: "node-0".into(), allocatable, ..Node::default() };
+/// assert!(node.excluded.is_none(), "a node is usable unless something excludes it");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Its name.
+    /// The node's name.
     pub name: String,
-    /// Its labels.
+    /// `metadata.labels`.
     pub labels: BTreeMap<String, String>,
-    /// Its taints.
+    /// `spec.taints`.
     pub taints: Vec<Taint>,
-    /// `status.capacity`, in base units: a device that is only there tells what kind of host it is.
+    /// `status.capacity`, in base units: a device that is only in the capacity still tells what kind of host it is.
     pub capacity: BTreeMap<String, Amount>,
     /// `status.allocatable`, in base units; `pods` is the number of pods.
     pub allocatable: BTreeMap<String, Amount>,
-    /// Why nothing new goes there; `None` for a usable node.
+    /// Why nothing new goes to the node; `None` for a usable node.
     pub excluded: Option<Exclusion>,
 }
 

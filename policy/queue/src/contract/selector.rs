@@ -1,4 +1,4 @@
-//! Whether a pod's constraints let it on a node: selectors, required affinity, taints.
+//! A pod's constraints on nodes: required affinity, tolerations, and the taints that they tolerate.
 //!
 //! The rules are kube-scheduler's, reduced to what does not depend on other pods. Preferences do not decide
 //! whether something fits, so they are not here.
@@ -6,6 +6,15 @@
 use std::collections::BTreeMap;
 
 /// One term of a required node affinity; all of its requirements must hold. A term without any matches nothing.
+///
+/// ```
+/// use weir_queue::{Operator, Requirement, Term};
+/// let zone = Requirement { key: "zone".into(), operator: Operator::In(vec!["a".into(), "b".into()]) };
+/// let term = Term { expressions: vec![zone], names: vec![] };
+/// let labels = [("zone".to_owned(), "b".to_owned())].into();
+/// assert!(term.matches("node-0", &labels));
+/// assert!(!Term::default().matches("node-0", &labels));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Term {
     /// `matchExpressions`.
@@ -19,24 +28,24 @@ pub struct Term {
 pub struct Requirement {
     /// The label.
     pub key: String,
-    /// What has to hold of its value.
+    /// What has to hold of the label's value.
     pub operator: Operator,
 }
 
 /// What has to hold of a label's value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
-    /// It is one of these.
+    /// The value is one of these.
     In(Vec<String>),
-    /// It is none of these, or the label is absent.
+    /// The value is none of these, or the label is absent.
     NotIn(Vec<String>),
     /// The label is present.
     Exists,
     /// The label is absent.
     DoesNotExist,
-    /// It is an integer above this.
+    /// The value is an integer above this.
     Gt(i64),
-    /// It is an integer below this.
+    /// The value is an integer below this.
     Lt(i64),
 }
 
@@ -76,22 +85,22 @@ impl Term {
 /// What a taint does to a pod that does not tolerate it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// It is not placed there.
+    /// The pod is not placed there.
     NoSchedule,
-    /// It is placed there only if nothing else is left; never decides whether something fits.
+    /// The pod is placed there only if nothing else is left; this never decides whether something fits.
     PreferNoSchedule,
-    /// It is not placed there, and would be evicted.
+    /// The pod is not placed there, and would be evicted.
     NoExecute,
 }
 
 /// A taint of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taint {
-    /// Its key.
+    /// The taint's key.
     pub key: String,
-    /// Its value, often empty.
+    /// The taint's value, often empty.
     pub value: String,
-    /// What it does.
+    /// What the taint does.
     pub effect: Effect,
 }
 

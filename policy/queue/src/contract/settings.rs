@@ -1,4 +1,4 @@
-//! What administrators set: of the whole, and of each pool beside what it is given.
+//! Settings of administrators: of the whole, and of each pool beside what it is given.
 
 use std::time::Duration;
 
@@ -7,9 +7,16 @@ use weir_model::{Amount, ResourceSpec};
 use super::time::Time;
 
 /// What holds for all pools.
+///
+/// ```
+/// use std::time::Duration;
+/// use weir_queue::{Config, Enforcement};
+/// let trial = Config { enforcement: Enforcement::Off, ..Config::default() };
+/// assert_eq!(trial.hysteresis, Duration::from_secs(60));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Whether pods wait at all. Turned off, everybody is admitted and told what would have happened.
+    /// Whether pods wait at all. Turned off, every pod is admitted and told what would have happened.
     pub enforcement: Enforcement,
     /// No eviction before this moment: the grace period after Weir was turned on in a cluster that runs.
     pub evictions_from: Time,
@@ -17,16 +24,16 @@ pub struct Config {
     pub hysteresis: Duration,
     /// How long an admitted pod may stay unplaced.
     pub placement_timeout: Duration,
-    /// The scheduler counts as working for this long after it last made progress. Longer than the five
-    /// minutes for which kube-scheduler may leave a pod alone that it could not place.
+    /// How long the scheduler counts as working after it last made progress. Longer than the five minutes for
+    /// which kube-scheduler may leave a pod alone that it could not place.
     pub scheduler_patience: Duration,
     /// How long a pod is left alone after an eviction of it was refused.
     pub eviction_retry: Duration,
-    /// How many pods may go at most for one claimant: what one claim of a recorded round can name.
+    /// The most pods that may go for one claimant: what one claim of a recorded round can name.
     pub largest_plan: usize,
-    /// How many pods of draining pools, or killed for not being placed, may go at most within a minute.
+    /// The most pods of draining pools, or not placed in time, that may go within a minute.
     pub kills_per_minute: u32,
-    /// What becomes of unplaced pods that no controller would make again.
+    /// Whether pods that no controller would make again are killed when they are not placed in time.
     pub bare_pods: BarePods,
 }
 
@@ -47,42 +54,73 @@ impl Default for Config {
 }
 
 /// Whether pods wait.
+///
+/// ```
+/// use weir_queue::{Config, Enforcement};
+/// assert_eq!(Config::default().enforcement, Enforcement::On);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Enforcement {
-    /// They do.
+    /// Pods wait.
     #[default]
     On,
-    /// Everybody is admitted and nobody evicted; decisions say what would have been done.
+    /// Every pod is admitted and none evicted; decisions say what would have been done.
     Off,
 }
 
 /// Whether a pod without a controller is killed when it is not placed in time.
+///
+/// ```
+/// use weir_queue::{BarePods, Config};
+/// let config = Config { bare_pods: BarePods::Kill, ..Config::default() };
+/// assert_ne!(config.bare_pods, BarePods::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BarePods {
-    /// It stays: nobody would make it again.
+    /// The pod stays: no controller would make it again.
     #[default]
     Keep,
-    /// It goes like any other.
+    /// The pod goes like any other.
     Kill,
 }
 
 /// A pool: its place in the tree, what it is given, how its queue works.
+///
+/// ```
+/// use weir_model::{Amount, ResourceSpec};
+/// use weir_queue::{PoolConfig, PoolSettings, Strategy};
+/// let gpus = ResourceSpec { reservation: Amount::new(16), ..ResourceSpec::unlisted(1) };
+/// let research = PoolConfig {
+///     name: "research".into(),
+///     parent: Some("labs".into()),
+///     resources: vec![("nvidia.com/gpu".into(), gpus)],
+///     settings: PoolSettings { strategy: Strategy::Strict, ..PoolSettings::default() },
+/// };
+/// assert!(research.settings.max_workload.is_empty());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// Unique, not empty.
+    /// The pool's name: unique, not empty.
     pub name: String,
     /// The pool above; `None` means directly under the cluster.
     pub parent: Option<String>,
-    /// What is given of each dimension, by the dimension's name.
+    /// What the pool is given of each dimension, by the dimension's name.
     pub resources: Vec<(String, ResourceSpec)>,
-    /// How its queue works.
+    /// How the pool's queue works.
     pub settings: PoolSettings,
 }
 
 /// How a pool's queue works.
+///
+/// ```
+/// use std::time::Duration;
+/// use weir_queue::{PoolSettings, PoolState};
+/// let settings = PoolSettings { notice: Duration::from_secs(30), ..PoolSettings::default() };
+/// assert_eq!((settings.state, settings.patience), (PoolState::Active, Duration::from_secs(600)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// Whether it takes anything new.
+    /// Whether the pool takes anything new.
     pub state: PoolState,
     /// Whether others may pass a blocked head.
     pub strategy: Strategy,
@@ -94,7 +132,7 @@ pub struct PoolSettings {
     pub notice: Duration,
     /// Whether a pod of higher priority may take the place of preemptible ones of lower priority.
     pub within_pool: WithinPool,
-    /// The largest pod or gang that it takes, by dimension; nothing listed, no bound.
+    /// The largest pod or gang that the pool takes, by dimension; where nothing is listed, there is no bound.
     pub max_workload: Vec<(String, Amount)>,
 }
 
@@ -115,31 +153,31 @@ impl Default for PoolSettings {
 /// Whether a pool takes anything new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolState {
-    /// It does.
+    /// The pool takes new pods.
     #[default]
     Active,
-    /// Nothing new; what runs, runs on.
+    /// The pool takes nothing new; what runs, runs on.
     Hold,
-    /// Nothing new, and preemptible pods are evicted; others run to their end.
+    /// The pool takes nothing new, and its preemptible pods are evicted; others run to their end.
     Drain,
 }
 
 /// Whether others may pass a blocked head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Strategy {
-    /// They may, until the head has waited for the pool's patience.
+    /// Others may pass, until the head has waited for the pool's patience.
     #[default]
     BestEffort,
-    /// Nobody passes.
+    /// No pod passes.
     Strict,
 }
 
 /// Whether a waiting pod may take the place of running ones of its own pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WithinPool {
-    /// It may not.
+    /// A waiting pod may not.
     #[default]
     Never,
-    /// It may, of preemptible ones of lower priority.
+    /// A waiting pod may take the place of preemptible ones of lower priority.
     LowerPriority,
 }

@@ -21,6 +21,11 @@ impl Time {
     pub const MAX: Self = Self(u64::MAX);
 
     /// `millis` milliseconds after the origin.
+    ///
+    /// ```
+    /// use weir_queue::Time;
+    /// assert!(Time::ZERO < Time::from_millis(1) && Time::from_millis(1) < Time::MAX);
+    /// ```
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
@@ -32,13 +37,28 @@ impl Time {
         self.0
     }
 
-    /// How long it is since `earlier`; zero if that is later, because clocks of two machines differ.
+    /// The time since `earlier`; zero if that is later, because clocks of two machines differ.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use weir_queue::Time;
+    /// let (early, late) = (Time::from_millis(500), Time::from_millis(2500));
+    /// assert_eq!(late.since(early), Duration::from_secs(2));
+    /// assert_eq!(early.since(late), Duration::ZERO);
+    /// ```
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
     /// The moment `span` later.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use weir_queue::Time;
+    /// assert_eq!(Time::ZERO.after(Duration::from_secs(1)), Time::from_millis(1000));
+    /// assert_eq!(Time::MAX.after(Duration::from_secs(1)), Time::MAX);
+    /// ```
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
