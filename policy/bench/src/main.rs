@@ -1,7 +1,7 @@
-//! How long the thinking takes. A table for people on stderr, one line of JSON on stdout.
+//! The time that policy takes. A table for people on stderr, one line of JSON on stdout.
 //!
 //! Each module measures one part of policy; adding a quantity is one line in its table. Nothing fails on time
-//! here: numbers are compared by whoever reads them, on a machine they know. Arguments name the quantities to
+//! here: a reader compares the numbers, on a machine that they know. Arguments name the quantities to
 //! measure, all of them if there is none: `bench-policy decision_ms` is what a profiler wants to look at.
 
 mod entitlement;

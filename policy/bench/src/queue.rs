@@ -93,7 +93,7 @@ fn reclaim(name: &'static str, what: &str, pods: u64, size: Size) -> Row {
         },
         |bench| {
             let evicts = bench.step().iter().filter(|decision| matches!(decision, Decision::Evict(_))).count();
-            assert!(evicts > 0, "the plan takes somebody");
+            assert!(evicts > 0, "the plan evicts pods");
         },
     )
 }

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_is_the_one_somebody_chose() {
+    fn the_first_reason_is_the_one_that_an_administrator_chose() {
         let mut node = NodeUse { cordoned: true, not_ready_seconds: Some(900), ..NodeUse::default() };
         let maintenance = Maintenance { taint_keys: vec!["example.com/repair".into()], ..Maintenance::default() };
         assert_eq!(node.exclusion(&maintenance), Some(Exclusion::Cordoned));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_wants_less_than_the_level_gets_what_it_wants() {
+    fn a_child_that_wants_less_than_the_level_gets_what_it_wants() {
         // 20 over shares 1, 1, 2: the first wants 2, the others stand at level 6.
         assert_eq!(filled(20, [(2, 1), (50, 1), (50, 2)]), (0, [2, 6, 12]));
     }

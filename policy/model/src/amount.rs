@@ -10,7 +10,7 @@ use core::ops::{Add, AddAssign};
 
 /// An amount of one resource in its base unit, never negative.
 ///
-/// Addition saturates at [`Amount::MAX`] and subtraction at zero: a tenant who asks for 2⁶³ bytes twice
+/// Addition saturates at [`Amount::MAX`] and subtraction at zero: a tenant that asks for 2⁶³ bytes twice
 /// gets "very much", not a small number. There is no `-`, because a subtraction has to say what happens below
 /// zero; see [`Amount::minus`].
 ///

@@ -98,7 +98,7 @@ pub const CLI: &str = "weir-cli";
 pub const ROUND: &str = "weir";
 /// The pool of pods that name none, in a fresh install.
 pub const DEFAULT_POOL: &str = "default";
-/// The verb on `resourcepools` that lets somebody remove gates by hand; see `weir break-glass`.
+/// The verb on `resourcepools` that lets an administrator remove gates by hand; see `weir break-glass`.
 pub const RELEASE_VERB: &str = "release";
 /// Selects the ConfigMaps in which each replica of the scheduler reports what it has in force.
 pub const REPORT_SELECTOR: &str = "weir.dev/component=plugins";

@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_of_gpu_hosts_is_checked_below_whoever_lists_it() {
+    fn cpu_of_gpu_hosts_is_checked_below_the_pool_that_lists_it() {
         let mut dims = Dimensions::new();
         let cores = dims.intern("gpu-hosts.weir.dev/cpu");
         let mut org = pool("org", "");

@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_fine_is_rounded_up_so_that_who_asks_gets_something() {
+    fn what_is_too_fine_is_rounded_up_so_that_a_pod_that_asks_gets_something() {
         assert_eq!(parse("0.0000000001"), parse("1n"));
         assert_eq!(parse("1e-30"), parse("1n"));
         assert_eq!(parse("1.0000000001"), parse("1.000000001"));

@@ -1,4 +1,4 @@
-//! GPU pods sit close together, so that whole hosts stay free for those who need whole hosts.
+//! GPU pods sit close together, so that whole hosts stay free for pods that need whole hosts.
 //!
 //! Decides how well one pod would sit on one node, as a [`Score`]; whether it fits there is decided before,
 //! by kube-scheduler's NodeResourcesFit and by the filters. There are two ways to score:
@@ -138,7 +138,7 @@ pub struct Room {
     pub cpu_milli: Amount,
     /// How many GPUs it has in all, used or not.
     pub gpus: u32,
-    /// How many GPUs nobody uses.
+    /// The number of GPUs that no pod uses.
     pub whole: u32,
     /// What is left of each GPU that is used in part, in thousandths (0 to 999), in any order. Always empty
     /// where GPUs are given out whole.
@@ -229,7 +229,7 @@ impl Room {
 ///
 /// let untouched = Room { cpu_milli: Amount::new(96_000), gpus: 8, whole: 8, parts: vec![] };
 /// let started = Room { cpu_milli: Amount::new(72_000), gpus: 8, whole: 5, parts: vec![] };
-/// // On the untouched host all 8 GPUs are of use to everybody; with 7 left, the big pod can use none:
+/// // On the untouched host all 8 GPUs are of use to every pod; with 7 left, the big pod can use none:
 /// // F goes from 0 to 7 × ¼, and 100 × σ(−1.75) = 14.8.
 /// assert_eq!(typical.score(&untouched, &pod(8, 1)).points(), 14);
 /// // On the started host the big pod fits no more anyway: F falls from 5 × ¼ to 4 × ¼, 100 × σ(¼) = 56.2.
@@ -300,7 +300,7 @@ impl TypicalPods {
 
     /// How well the pod would sit where a node has this much left, on the best of its devices.
     ///
-    /// A pod that does not fit is scored as if it took all there is: who may run where is decided elsewhere.
+    /// A pod that does not fit is scored as if it took all there is: which pod may run where is decided elsewhere.
     #[must_use]
     pub fn score(&self, room: &Room, pod: &Shape) -> Score {
         self.place(room, pod)

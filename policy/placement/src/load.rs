@@ -20,10 +20,10 @@
 //!
 //! **Why half the pod.** Nodes that are to be used evenly are nodes whose use `u` varies little. A pod that adds
 //! `d` to a node changes the variance by `(u + d − mean)² − (u − mean)² = 2d × (u + d ÷ 2 − mean)`: what counts is
-//! the use with half of the pod. With none of it large pods start on small nodes; with all of it nobody large
+//! the use with half of the pod. With none of it large pods start on small nodes; with all of it none
 //! does, and the small nodes idle. Whether a threshold is passed is asked with the whole pod.
 //!
-//! **Why CPU alone ranks, and memory only warns.** Little CPU left slows everybody on the node, gradually;
+//! **Why CPU alone ranks, and memory only warns.** Little CPU left slows every pod on the node, gradually;
 //! little memory left does nothing until it kills. The mean of both would send pods to a node without CPU
 //! because it has memory.
 //!
@@ -144,7 +144,7 @@ impl LoadSettings {
     /// assert_eq!(score(Some(Sample { used: 8_000, placed_since: Amount::new(4_000) })), 68);
     /// // 26 of 32 cores used: above the threshold of 75 %, a tenth of 16.
     /// assert_eq!(score(Some(Sample { used: 26_000, placed_since: Amount::ZERO })), 1);
-    /// // Nobody knows: 22 of 32 cores would be requested, 68.75 %.
+    /// // No sample: 22 of 32 cores would be requested, 68.75 %.
     /// assert_eq!(score(None), 33);
     /// ```
     #[must_use]

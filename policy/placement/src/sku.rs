@@ -156,7 +156,7 @@ impl SpecialHardware {
         rewrites
     }
 
-    /// The model that keeps the pod from every node there is, because nobody knows it: it stands neither in
+    /// The model that keeps the pod from every node there is, because it is unknown: it stands neither in
     /// the list nor on a node. `on_a_node` says whether some node carries this value under this label.
     ///
     /// A pod that lists an unknown model beside a known one has somewhere to go, and gets `None`.
@@ -301,8 +301,8 @@ impl fmt::Display for Rewrite {
     }
 }
 
-/// A pod that names several special models and no general one; nobody can say which pool of hardware it
-/// should count in.
+/// A pod that names several special models and no general one; which of their dimensions it should count in
+/// cannot be said.
 ///
 /// ```
 /// use weir_placement::sku::SeveralModels;

@@ -65,7 +65,7 @@ impl Scene {
         self.entitlements.trace(self.pool(pool), self.dim)
     }
 
-    /// Who lent how much to a pool, as a sentence.
+    /// The lenders of a pool and how much each lent, as a sentence.
     pub(crate) fn lenders(&self, pool: &str) -> String {
         let lenders = self.entitlements.lenders(self.pool(pool), self.dim);
         let sentences = lenders.iter().map(|borrowing| match borrowing.lender {

@@ -52,7 +52,7 @@ impl Default for SpecialHardwareList {
     }
 }
 
-/// A model of GPU that is kept for those who name it.
+/// A model of GPU that is kept for pods that name it.
 ///
 /// ```
 /// use weir_placement::sku::SpecialModel;

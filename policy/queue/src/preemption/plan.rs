@@ -50,7 +50,7 @@ pub(crate) fn giving_leaves(View { state, .. }: View<'_>, claimants: &[Candidate
     leaves
 }
 
-/// Plans who goes for these claimants, in their order, out of these leaves.
+/// Plans which victims go for these claimants, in their order, out of these leaves.
 pub(crate) fn plan(
     view: View<'_>,
     claimants: &[Candidate],

@@ -40,7 +40,7 @@ pub(super) fn enqueue_pod(round: &mut Round<'_>, pod: PodId, rank: Rank) {
     let now = round.now;
     let Some(record) = round.state.pods.record_mut(pod) else { return };
     (record.request, record.rank) = (Some(request), rank);
-    // A pod that nothing was ever in the way of has waited since it was created, whoever leads now.
+    // A pod that nothing was ever in the way of has waited since it was created, whichever replica leads now.
     let first = if record.told.is_none() { record.created } else { now.max(record.created) };
     let since = *record.since.get_or_insert(first);
     let at = Position { leaf, request, key: record.queue_key() };

@@ -1,4 +1,4 @@
-//! What every eviction has in common, whatever it is for: who is marked, who is named, and who is spared.
+//! What every eviction has in common, whatever it is for: which pods are marked, named and spared.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Whose turn it is between pools.
+//! The fair order of pools (B2): which leaf goes next.
 //!
 //! From the root down, at each level the child with the lowest usage ÷ entitlement, the largest over the
-//! dimensions that its head asks for, then by name. 0/0 counts as 0: who asks for nothing that is divided is
-//! in nobody's way. x/0 is infinite: who uses what it is not entitled to comes last.
+//! dimensions that its head asks for, then by name. 0/0 counts as 0: a pool that asks for nothing that is
+//! divided is in no pool's way. x/0 is infinite: a pool that uses what it is not entitled to comes last.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use weir_model::{PoolId, PoolTree};
 
 use crate::state::ids::RequestId;
 
-/// An exact ratio of two numbers that are not negative.
+/// The part of its entitlement that a pool uses: an exact ratio of two numbers that are not negative.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DominantShare {
     over: i128,
@@ -62,14 +62,14 @@ impl PartialEq for DominantShare {
 
 impl Eq for DominantShare {}
 
-/// The pools that have somebody to go, in order, level by level.
+/// The pools in which a workload may go, in order, level by level.
 #[derive(Debug)]
 pub(crate) struct FairOrder {
     /// The children of each pool that have a head; siblings' positions are in the order of their names.
     children: Vec<BTreeSet<(DominantShare, PoolId)>>,
-    /// Under which ratio a pool stands with its parent.
+    /// The share under which a pool stands with its parent.
     dominant_share: Vec<Option<DominantShare>>,
-    /// What goes next in each pool.
+    /// The request that goes next in each pool.
     head: Vec<Option<RequestId>>,
 }
 
@@ -79,7 +79,7 @@ impl FairOrder {
         Self { children: vec![BTreeSet::new(); count], dominant_share: vec![None; count], head: vec![None; count] }
     }
 
-    /// Says what goes next in a leaf, or that nothing does, and what that means for its ancestors.
+    /// Takes over which request goes next in a leaf, if any, and what that means for its ancestors.
     pub(crate) fn offer(
         &mut self,
         tree: &PoolTree,
@@ -104,7 +104,7 @@ impl FairOrder {
         }
     }
 
-    /// The leaf whose turn it is.
+    /// The leaf that goes next.
     pub(crate) fn next(&self) -> Option<PoolId> {
         let mut at = PoolId::ROOT;
         while let Some(&(_, child)) = self.children.get(at.index())?.first() {

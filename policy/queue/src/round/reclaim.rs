@@ -62,8 +62,8 @@ fn takes_within(state: &State, leaf: PoolId) -> bool {
     state.pools.settings(leaf).within_pool == WithinPool::LowerPriority
 }
 
-/// Lays down the claims from patience of these claimants: they hold back others, not the plan that is made for
-/// those who have them.
+/// Suspends the claims from patience of these claimants: a claim holds back other workloads, not the plan that is
+/// made for its claimant.
 fn suspend_claims(state: &mut State, claimants: &[Candidate]) -> Vec<Claim> {
     let mut all = std::mem::take(&mut state.claims);
     let asks = |claim: &Claim| {
@@ -99,7 +99,7 @@ fn reclaim_for(round: &mut Round<'_>, claimants: &[Candidate]) -> Vec<Dim> {
     asked_by(round.state, first.claimants().filter(|one| !served.contains(&one.workload)))
 }
 
-/// Plans who goes for these claimants, out of pools that this is true of.
+/// Plans which victims go for these claimants, out of pools that may be taken from.
 fn plan_for(round: &mut Round<'_>, claimants: &[Candidate], ripe: &dyn Fn(PoolId, Dim) -> bool) -> Planned {
     let leaves = giving_leaves(round.view(), claimants);
     if leaves.is_empty() {

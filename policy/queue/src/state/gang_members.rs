@@ -1,4 +1,4 @@
-//! Who of a gang is there, and of several parts who is needed and who is elastic.
+//! The members of a gang that are there, and of several parts which are needed and which are elastic.
 //!
 //! A gang with parts is admitted with what it needs of each, in one piece. Pods beyond that are elastic. No pod
 //! is needed or elastic for good: of the pods of a part those that were admitted first are needed, so an elastic
@@ -12,7 +12,7 @@ use super::ids::PodId;
 use super::pods::Pods;
 use crate::contract::pod::Part;
 
-/// Who of a gang is there.
+/// The members of a gang that are there.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GangMembers {
     /// How many members the gang announces.

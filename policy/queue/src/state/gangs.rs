@@ -1,6 +1,6 @@
 //! What is remembered of gangs.
 //!
-//! A gang is (namespace, name, controlling owner). Who of it is there, and who is needed, is worked out in
+//! A gang is (namespace, name, controlling owner). Which members are there, and which are needed, is worked out in
 //! `gang_members`; the rules for its place in the queue are in `round::gangs`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

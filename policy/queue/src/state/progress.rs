@@ -1,8 +1,8 @@
-//! For how long the scheduler has worked, as far as its marks tell: a pod bound, a verdict said.
+//! The time for which the scheduler has worked, as far as its marks tell: a pod bound, a verdict said.
 //!
 //! A scheduler counts as working from each mark for as long as it may be silent (`scheduler_patience`). What
 //! is kept are the stretches of time in which marks followed one another that closely, so that a new leader
-//! who is told of old marks comes to the same times as the one before.
+//! that is told of old marks comes to the same times as the one before.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl Progress {
         self.stretches = joined.split_off(surplus);
     }
 
-    /// For how long it worked between two moments.
+    /// The time for which the scheduler worked between two moments.
     pub(crate) fn worked(&self, from: Time, until: Time, patience: Duration) -> Duration {
         let within = self.stretches.iter().map(|&(first, last)| {
             let (begin, end) = (first.max(from), last.after(patience).min(until));

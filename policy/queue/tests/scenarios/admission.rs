@@ -1,4 +1,4 @@
-//! Who is admitted: within the entitlement, non-preemptible ones within the reservation, never above a limit.
+//! Admission: within the entitlement, non-preemptible ones within the reservation, never above a limit.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn non_preemptible_pods_stay_within_the_reservation_of_the_pool_and_every_ancest
     assert_eq!(
         cluster.entitled("firm", GPU),
         17,
-        "10, and half of the 14 that nobody asks for: the four that wait ask for nothing"
+        "10, and half of the 14 that no pool asks for: the four that wait ask for nothing"
     );
 }
 
@@ -129,7 +129,7 @@ fn a_pool_with_share_zero_never_borrows() {
     cluster.submit("plain", job("general", asks(&[(GPU, 1)])).times(9));
     cluster.settle(1);
     assert_eq!(cluster.running("special"), 4);
-    assert_eq!(cluster.running("general"), 0, "nobody borrows special hardware by accident");
+    assert_eq!(cluster.running("general"), 0, "no pool borrows special hardware by accident");
     assert_eq!(
         cluster.why("general"),
         ["ExceedsMaxQuota: asks for 1 sku.weir.dev/H100; pool \"general\" may never have more than 0"]
@@ -181,7 +181,7 @@ fn a_pool_takes_nothing_in_one_piece_above_its_largest_workload() {
 }
 
 #[test]
-fn who_backs_off_is_looked_at_again_when_the_time_is_over() {
+fn a_pod_that_backs_off_is_looked_at_again_when_the_time_is_over() {
     let mut cluster = limited();
     cluster.submit("retry", job("free", asks(&[(GPU, 1)])));
     let mut pod = cluster.pods[&cluster.jobs["retry"][0]].clone();
@@ -229,7 +229,7 @@ fn every_admission_says_what_it_was_decided_on() {
 }
 
 #[test]
-fn without_enforcement_everybody_goes_and_hears_what_would_have_happened() {
+fn without_enforcement_every_pod_goes_and_is_told_what_would_have_happened() {
     let config = Config { enforcement: Enforcement::Off, ..Config::default() };
     let mut cluster = Cluster::with_config(vec![pool("a").gives(GPU, 0, Some(2), 1)], gpu_nodes(1, 8), config);
     cluster.submit("many", job("a", asks(&[(GPU, 1)])).times(4));

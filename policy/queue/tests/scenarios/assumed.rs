@@ -1,5 +1,5 @@
-//! Pods that were admitted and are not bound hold room somewhere, and keep nobody waiting by where that is thought
-//! to be (B6).
+//! Pods that were admitted and are not bound hold room somewhere, and where they are assumed keeps no other pod
+//! waiting (B6).
 
 use weir_queue::{Decision, Phase, PodShape};
 
@@ -35,8 +35,8 @@ fn admit_unbound(cluster: &mut Cluster, name: &str) {
     }
 }
 
-/// Where the last step thought that a job goes.
-fn thought_of(cluster: &Cluster, name: &str) -> Vec<String> {
+/// The nodes on which the last step assumed a job.
+fn assumed_on(cluster: &Cluster, name: &str) -> Vec<String> {
     let admissions = cluster.decisions.iter().filter_map(|decision| match decision {
         Decision::Admit(admission) => Some(&admission.pods),
         _ => None,
@@ -60,11 +60,11 @@ fn a_pod_that_is_not_bound_does_not_keep_the_only_node_of_another() {
     );
     cluster.now = cluster.now.after(std::time::Duration::from_secs(10));
     cluster.step();
-    assert_eq!(thought_of(&cluster, "picky"), ["small"]);
+    assert_eq!(assumed_on(&cluster, "picky"), ["small"]);
     // What is left for others is counted as if the first were on the large node.
     cluster.submit("rest", job("a", cores(13, None)));
     cluster.step();
-    assert_eq!(thought_of(&cluster, "rest"), ["large"]);
+    assert_eq!(assumed_on(&cluster, "rest"), ["large"]);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_pod_that_is_bound_keeps_its_node() {
 }
 
 #[test]
-fn nobody_is_admitted_onto_room_that_the_others_need_wherever_they_go() {
+fn no_pod_is_admitted_onto_room_that_the_others_need_wherever_they_go() {
     let mut cluster = two_nodes();
     cluster.submit("many", job("a", cores(3, None)).times(6));
     admit_unbound(&mut cluster, "many");
@@ -92,14 +92,14 @@ fn nobody_is_admitted_onto_room_that_the_others_need_wherever_they_go() {
 }
 
 #[test]
-fn a_gang_finds_room_when_several_are_thought_of_elsewhere() {
+fn a_gang_finds_room_when_several_are_assumed_elsewhere() {
     let mut cluster = two_nodes();
     cluster.submit("anywhere", job("a", cores(1, None)).times(4));
     admit_unbound(&mut cluster, "anywhere");
     cluster.submit("gang", job("a", cores(2, Some("fast"))).gang(2));
     cluster.now = cluster.now.after(std::time::Duration::from_secs(10));
     cluster.step();
-    assert_eq!(thought_of(&cluster, "gang"), ["small", "small"]);
+    assert_eq!(assumed_on(&cluster, "gang"), ["small", "small"]);
 }
 
 /// Lets the scheduler put a job's only pod on a node.
@@ -112,7 +112,7 @@ fn bind(cluster: &mut Cluster, name: &str, node: &str) {
 }
 
 /// ```text
-/// one  4 cores, where the first was thought to go
+/// one  4 cores, where the first was assumed
 /// two  4 cores, where the second was, and where the first went
 /// ```
 #[test]
@@ -122,7 +122,7 @@ fn the_room_that_a_pod_left_to_another_is_not_given_away() {
     cluster.submit("first", job("a", cores(3, None)));
     cluster.submit("second", job("a", cores(3, None)));
     admit_unbound(&mut cluster, "first");
-    assert_eq!([thought_of(&cluster, "first"), thought_of(&cluster, "second")], [["one"], ["two"]]);
+    assert_eq!([assumed_on(&cluster, "first"), assumed_on(&cluster, "second")], [["one"], ["two"]]);
     admit_unbound(&mut cluster, "second");
     bind(&mut cluster, "first", "two");
     cluster.submit("third", job("a", cores(2, None)));

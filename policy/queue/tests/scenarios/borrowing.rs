@@ -1,4 +1,4 @@
-//! The system's own story: what nobody uses is borrowed, and goes back to whom it belongs when they return.
+//! The system's own story: what no pool uses is borrowed, and goes back to its owner when that one returns.
 
 use weir_queue::{Cause, Event};
 
@@ -47,7 +47,7 @@ fn research_borrows_and_is_brought_back_when_production_returns() {
 }
 
 #[test]
-fn an_eviction_says_whose_excess_it_ends_and_who_gets_the_room() {
+fn an_eviction_says_which_excess_it_ends_and_which_pod_gets_the_room() {
     let mut cluster = organisation();
     cluster.submit("train", job("research", asks(&[(GPU, 8)])).times(8));
     cluster.settle(1);
@@ -103,7 +103,7 @@ fn how_long_a_pool_has_been_above_its_entitlement_survives_a_change_of_leader() 
 /// └─ other          reserves 32
 /// ```
 #[test]
-fn whoever_claims_one_host_takes_one_host_however_much_its_siblings_borrow() {
+fn a_claimant_of_one_host_takes_one_host_however_much_its_siblings_borrow() {
     let pools = vec![
         pool("lab").reserves(GPU, 32),
         pool("serving").under("lab").reserves(GPU, 8),

@@ -88,7 +88,7 @@ fn what_cannot_be_placed_is_not_admitted_and_says_how_much_of_it_fits() {
     cluster.submit("small", job("b", asks(&[(GPU, 1)])));
     cluster.settle(1);
     assert_eq!(cluster.why("never"), ["WaitingForPlacement: 4 of 5 would fit if the usable nodes were empty"]);
-    assert_eq!(cluster.running("small"), 1, "and it blocks nobody");
+    assert_eq!(cluster.running("small"), 1, "and it blocks no pod");
 }
 
 #[test]

@@ -143,7 +143,7 @@ fn elastic_workers_go_first_and_below_its_needs_the_cluster_goes_whole() {
     ray.workers(&mut cluster, 6);
     cluster.settle(2);
     assert_eq!(running(&cluster), [1, 6], "it borrows what b does not use");
-    // Somebody of b asks for 2 of its 4: one is free, and one elastic worker goes.
+    // A pod of b asks for 2 of its 4: one is free, and one elastic worker goes.
     cluster.submit("two", job("b", asks(&[(GPU, 1)])).times(2));
     cluster.settle(70);
     assert_eq!((cluster.running("two"), running(&cluster)), (2, [1, 5]));
@@ -235,7 +235,7 @@ fn a_cluster_whose_growth_is_not_placed_in_time_keeps_what_ran() {
     let events = std::mem::take(&mut cluster.events);
     let decided = cluster.queue.step(cluster.now, events);
     assert!(matches!(&decided[..], [Decision::Admit(admission)] if admission.pods.len() == 1));
-    // Nobody binds it, while the scheduler goes on to bind others.
+    // The scheduler does not bind it, and goes on to bind others.
     let mut killed = Vec::new();
     for minute in 1..30 {
         let now = cluster.now.after(Duration::from_secs(60 * minute));
@@ -249,7 +249,7 @@ fn a_cluster_whose_growth_is_not_placed_in_time_keeps_what_ran() {
 }
 
 #[test]
-fn what_nobody_can_ask_for_now_is_said_and_goes_on_when_it_is_known() {
+fn a_gang_of_unknown_size_waits_and_goes_on_when_the_size_is_known() {
     let mut cluster = hosts(1);
     let ray = Ray::of(0, 1);
     ray.head(&mut cluster);
@@ -271,7 +271,7 @@ fn what_nobody_can_ask_for_now_is_said_and_goes_on_when_it_is_known() {
 /// └─ notebooks
 /// ```
 #[test]
-fn nobody_goes_for_more_of_a_gang_that_goes_by_the_same_plan() {
+fn no_pod_goes_for_more_of_a_gang_that_goes_by_the_same_plan() {
     let training = pool("training").reserves(GPU, 8).with(|it| it.within_pool = WithinPool::LowerPriority);
     let patient = |it: &mut PoolSettings| it.patience = Duration::from_secs(30);
     let pools = vec![pool("production").reserves(GPU, 16).with(patient), training, pool("notebooks")];

@@ -38,7 +38,7 @@ fn two_gangs_of_64_on_100_gpus_run_one_after_the_other_and_neither_waits_for_eve
 }
 
 #[test]
-fn a_loan_is_the_first_to_go_when_somebody_entitled_needs_the_room() {
+fn a_loan_is_the_first_to_go_when_an_entitled_pod_needs_the_room() {
     let mut cluster = two_equal_pools();
     cluster.submit("own", job("a", asks(&[(GPU, 10)])));
     cluster.submit("base", job("b", asks(&[(GPU, 10)])).times(2));
@@ -56,7 +56,7 @@ fn a_loan_is_the_first_to_go_when_somebody_entitled_needs_the_room() {
 }
 
 #[test]
-fn an_incomplete_gang_moves_nobodys_entitlement() {
+fn an_incomplete_gang_moves_no_entitlement() {
     let mut cluster = two_equal_pools();
     cluster.submit("train", job("a", asks(&[(GPU, 1)])).times(100));
     cluster.settle(1);
@@ -168,7 +168,7 @@ fn an_intent_is_dropped_when_a_member_is_gone_before_any_gate_was_removed() {
 }
 
 #[test]
-fn a_new_leader_counts_what_is_recorded_and_admits_nobody_twice() {
+fn a_new_leader_counts_what_is_recorded_and_admits_no_pod_twice() {
     let mut cluster = two_equal_pools();
     cluster.submit("gang", job("a", asks(&[(GPU, 1)])).gang(3));
     let uids = cluster.jobs["gang"].clone();

@@ -62,7 +62,7 @@ fn under_way() -> (Cluster, Uid, Uid) {
 }
 
 #[test]
-fn who_need_not_go_any_more_because_the_claimant_found_room_elsewhere_stays() {
+fn a_victim_stays_when_the_claimant_found_room_elsewhere() {
     let (mut cluster, claimant, victim) = under_way();
     let other = *cluster.jobs["run"].iter().find(|&&uid| uid != victim).unwrap();
     cluster.delete(other);
@@ -72,7 +72,7 @@ fn who_need_not_go_any_more_because_the_claimant_found_room_elsewhere_stays() {
     assert_eq!(cluster.used("research", GPU), 24);
 }
 
-/// Research runs this, production waits with that, and who goes for it was decided on.
+/// Research runs this, production waits with that, and the plan for it was decided on.
 fn gang_under_way(run: Job, production: Job) -> (Cluster, Uid, Vec<Uid>) {
     let mut cluster = Cluster::new(pools(), gpu_nodes(4, 8));
     cluster.recreate = false;
@@ -96,7 +96,7 @@ fn the_rest_of_a_gang_follows_even_if_the_claimant_fits_as_soon_as_one_is_gone()
     let decisions = decide(&mut cluster);
     assert!(matches!(&decisions[0], Decision::Admit(admission) if admission.pods[0].0 == claimant), "{decisions:?}");
     assert_eq!(releases(&decisions), [&Released { claimant: vec![claimant], spared: Vec::new() }]);
-    // Where nobody is gone, nobody has to.
+    // Where no pod is gone, no pod has to go.
     let (mut cluster, claimant, victims) = gang_under_way(job("research", asks(&[(GPU, 8)])).gang(4), host());
     cluster.delete(claimant);
     let decisions = decide(&mut cluster);
@@ -156,7 +156,7 @@ fn new_leader(cluster: &Cluster, record: Record) -> Cluster {
 }
 
 #[test]
-fn a_new_leader_goes_on_with_the_recorded_claim_and_evicts_nobody_else() {
+fn a_new_leader_goes_on_with_the_recorded_claim_and_evicts_no_other_pod() {
     let (cluster, claimant, victim) = under_way();
     let node = match &cluster.pods[&victim].phase {
         Phase::Admitted(Admitted { node: Some(node), .. }) => node.to_string(),
@@ -221,7 +221,7 @@ fn the_rest_of_a_draining_gang_stays_with_the_member_that_has_to() {
 }
 
 #[test]
-fn where_nothing_is_enforced_it_is_said_once_who_would_have_to_go() {
+fn where_nothing_is_enforced_it_is_said_once_which_pods_would_have_to_go() {
     let config = Config { enforcement: Enforcement::Off, ..Config::default() };
     let mut cluster = Cluster::with_config(pools(), gpu_nodes(4, 8), config);
     cluster.submit("run", job("research", asks(&[(GPU, 8)])).times(4));
@@ -238,7 +238,7 @@ fn where_nothing_is_enforced_it_is_said_once_who_would_have_to_go() {
     assert_eq!((cluster.evictions.len(), spoken_of.len()), (0, 4), "of each pod once");
 }
 
-/// A leader who comes after 25 minutes knows from old marks how long the scheduler has worked.
+/// A leader that comes after 25 minutes knows from old marks how long the scheduler has worked.
 #[test]
 fn a_new_leader_kills_what_was_not_placed_for_25_minutes_under_the_one_before() {
     let mut cluster = Cluster::new(vec![pool("a")], gpu_nodes(2, 8));

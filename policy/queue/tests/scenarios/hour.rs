@@ -1,7 +1,7 @@
 //! An hour of simulated time, second by second: constant demand, whose evictions end; a scheduler that is down and
-//! kills nobody.
+//! kills no pod.
 //!
-//! The cluster is the worst one for loops: whoever is evicted is made again at once, and asks again.
+//! The cluster is the worst one for loops: an evicted pod is made again at once, and asks again.
 
 use std::time::Duration;
 
@@ -66,8 +66,8 @@ fn gangs_whole_hosts_and_priorities_of_five_pools_settle_and_stay() {
     cluster.submit("high", job("a1", asks(&[(GPU, 4)])).times(2).priority(9));
     cluster.submit("ray", job("b", asks(&[(GPU, 1)])).times(7).needs(3, 2));
     let (settling, later) = evictions(&mut cluster, 300);
-    assert!(settling > 0, "somebody had to give");
-    assert_eq!(later, 0, "nobody is evicted for demand that does not change");
+    assert!(settling > 0, "some pods had to give way");
+    assert_eq!(later, 0, "no pod is evicted for demand that does not change");
     assert_eq!([cluster.used("a1", GPU), cluster.used("b", GPU)], [12, 7], "what they reserve, as far as it is whole");
 }
 
@@ -84,7 +84,7 @@ fn two_gangs_that_do_not_fit_together_take_nothing_from_each_other() {
     assert_eq!(evictions(&mut cluster, 1), (0, 0));
 }
 
-/// Admitted, and not placed by anybody.
+/// Admitted, and not placed by the scheduler.
 fn admit(cluster: &mut Cluster, name: &str) {
     for uid in cluster.jobs[name].clone() {
         let mut pod = cluster.pods[&uid].clone();
@@ -103,7 +103,7 @@ fn works(cluster: &mut Cluster, minutes: u64) {
 }
 
 #[test]
-fn an_hour_without_a_scheduler_kills_nobody_and_what_was_left_of_the_time_is_left_after_it() {
+fn an_hour_without_a_scheduler_kills_no_pod_and_what_was_left_of_the_time_is_left_after_it() {
     let patience = Duration::from_secs(60);
     let config = Config { scheduler_patience: patience, ..Config::default() };
     let mut cluster = Cluster::with_config(vec![pool("a")], gpu_nodes(2, 8), config);

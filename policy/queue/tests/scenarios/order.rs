@@ -1,4 +1,4 @@
-//! Who goes next: priority, creation, backfill, patience, Strict, and whose turn it is between pools.
+//! The order of admission: priority, creation, backfill, patience, Strict, and the fair order of pools.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ fn status_changes_of_a_waiting_pod_do_not_start_its_patience_anew() {
 }
 
 #[test]
-fn in_a_strict_pool_nobody_passes() {
+fn in_a_strict_pool_no_pod_passes() {
     let mut cluster = one_host(|settings| settings.strategy = Strategy::Strict);
     cluster.submit("first", job("a", asks(&[(GPU, 2)])));
     cluster.settle(0);
@@ -81,7 +81,7 @@ fn in_a_strict_pool_nobody_passes() {
 }
 
 #[test]
-fn a_head_that_can_never_go_blocks_nobody_even_in_a_strict_pool() {
+fn a_head_that_can_never_go_blocks_no_pod_even_in_a_strict_pool() {
     let mut cluster = one_host(|settings| settings.strategy = Strategy::Strict);
     cluster.submit("never", job("a", asks(&[(GPU, 9)])).priority(1));
     cluster.submit("short", job("a", asks(&[(GPU, 2)])));

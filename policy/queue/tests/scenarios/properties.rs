@@ -249,7 +249,7 @@ proptest! {
             cluster.now = cluster.now.after(Duration::from_secs(61));
             settle(&mut cluster);
         }
-        prop_assert_eq!(cluster.evicted.len(), before, "somebody is still being evicted");
+        prop_assert_eq!(cluster.evicted.len(), before, "pods are still being evicted");
     }
 
     #[test]
@@ -265,7 +265,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_remembers_nothing_between_steps_decides_the_same(
+    fn a_queue_that_remembers_nothing_between_steps_decides_the_same(
         history in prop::collection::vec(happening(), 1..60),
     ) {
         let (mut one, mut other) = (start(), start());

@@ -1,4 +1,4 @@
-//! Who gives way: hosts, budgets, minimum run times, hysteresis, priorities within a pool, Drain, timeouts.
+//! Which pods give way: hosts, budgets, minimum run times, hysteresis, priorities within a pool, Drain, timeouts.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn a_claimant_that_needs_one_whole_host_gets_one_host_and_not_eight_gpus_here_an
 }
 
 #[test]
-fn the_lowest_priority_goes_first_then_whoever_loses_the_least_work() {
+fn the_lowest_priority_goes_first_then_the_pod_that_loses_the_least_work() {
     let mut cluster = two_pools(|_| {});
     cluster.submit("old", job("research", asks(&[(GPU, 8)])));
     cluster.settle(100);
@@ -236,7 +236,7 @@ fn a_draining_pool_loses_its_preemptible_pods_not_faster_than_allowed_and_keeps_
 }
 
 #[test]
-fn moving_a_pool_evicts_nobody_for_the_length_of_the_hysteresis() {
+fn moving_a_pool_evicts_no_pod_for_the_length_of_the_hysteresis() {
     let tree = |parent: &str| {
         vec![
             pool("x"),
@@ -307,7 +307,7 @@ fn the_clock_of_the_unplaced_stands_still_while_the_scheduler_makes_no_progress(
 }
 
 #[test]
-fn an_unplaced_pod_that_nobody_would_make_again_stays() {
+fn an_unplaced_pod_that_no_controller_would_make_again_stays() {
     let mut cluster = unplaced(BarePods::Keep);
     for _ in 0..40 {
         cluster.events.push(Event::SchedulerProgress);
@@ -321,7 +321,7 @@ fn an_unplaced_pod_that_nobody_would_make_again_stays() {
 /// └─ a      reserves 8, lower priorities give way
 /// ```
 #[test]
-fn nobody_gives_way_to_a_non_preemptible_pod_that_the_reservation_keeps_out() {
+fn no_pod_gives_way_to_a_non_preemptible_pod_that_the_reservation_keeps_out() {
     let within = |settings: &mut PoolSettings| settings.within_pool = WithinPool::LowerPriority;
     let mut cluster = Cluster::new(vec![pool("a").reserves(GPU, 8).with(within)], gpu_nodes(2, 8));
     cluster.submit("firm", job("a", asks(&[(GPU, 8)])).firm());
