@@ -8,8 +8,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use weir_cli::run::checker::Violation;
-use weir_cli::run::report::{self, Outcome, Progress};
-use weir_cli::run::story::{Event, Node, Origin, Plan, PluginFigures, Pod, Step, StepState, Story};
+use weir_cli::run::report::{self, LineLog, Outcome};
+use weir_cli::run::run_state::{Event, Node, Origin, Plan, PluginFigures, Pod, RunState, SetupState, SetupStep};
 use weir_cli::run::view::Screen;
 use weir_model::Amount;
 
@@ -35,28 +35,28 @@ fn main() -> io::Result<()> {
         let mut screen = Screen::open()?;
         while !demo.over() && !screen.asked_to_stop()? {
             demo.play(began.elapsed());
-            screen.show(&demo.story)?;
+            screen.show(&demo.run)?;
             std::thread::sleep(FRAME);
         }
     } else {
         // Nobody looks: time is made to pass at once.
-        let (mut progress, mut now) = (Progress::default(), Duration::ZERO);
+        let (mut progress, mut now) = (LineLog::default(), Duration::ZERO);
         while !demo.over() {
             now += FRAME;
             demo.play(now);
-            progress.lines(&demo.story).iter().for_each(|line| println!("{line}"));
+            progress.lines(&demo.run).iter().for_each(|line| println!("{line}"));
         }
     }
-    println!("{}", report::summary(&demo.story));
+    println!("{}", report::summary(&demo.run));
     if let Some(path) = std::env::args().nth(1) {
-        std::fs::write(path, report::chart(&demo.story))?;
+        std::fs::write(path, report::chart(&demo.run))?;
     }
-    println!("{}", Outcome::of(&demo.story).to_json()?);
+    println!("{}", Outcome::of(&demo.run).to_json()?);
     Ok(())
 }
 
 struct Demo {
-    story: Story,
+    run: RunState,
     seed: u64,
     nodes: Vec<(Node, Amount, Amount)>,
     created: usize,
@@ -82,23 +82,23 @@ impl Demo {
                 ));
             }
         }
-        let mut story = Story::new();
+        let mut run = RunState::new();
         let title = "openb gpuspec33 (invented)".to_owned();
-        story.tell(
+        run.tell(
             Duration::ZERO,
             Event::Planned(Plan { title, nodes: nodes.len(), pods: PODS, rounded_up: 861, pace: String::new() }),
         );
         let (waiting, running) = (Vec::new(), Vec::new());
-        Self { story, seed: 42, nodes, created: 0, waiting, running, calls: 0 }
+        Self { run, seed: 42, nodes, created: 0, waiting, running, calls: 0 }
     }
 
     fn over(&self) -> bool {
-        self.story.ending().is_some()
+        self.run.ending().is_some()
     }
 
     /// Tells what happens up to a time.
     fn play(&mut self, now: Duration) {
-        self.story.advance(now);
+        self.run.advance(now);
         let set_up = Duration::from_secs(6);
         if now < set_up {
             return self.set_up(now);
@@ -106,9 +106,9 @@ impl Demo {
         if self.created == 0 {
             self.set_up(set_up);
             for (node, _, _) in &self.nodes {
-                self.story.tell(now, Event::NodeSeen(node.clone()));
+                self.run.tell(now, Event::NodeSeen(node.clone()));
             }
-            self.story.tell(now, Event::ReplayStarted);
+            self.run.tell(now, Event::ReplayStarted);
         }
         let due = ((now - set_up).as_secs_f64() / 40.0 * PODS as f64) as usize;
         while self.created < due.clamp(1, PODS) {
@@ -120,10 +120,10 @@ impl Demo {
             [("GPUFilter", "3b7f09c1d2aa"), ("SKUExclusionFilter", "91ce44d07f3e"), ("BinPackScore", "d0b8aa17c65f")]
         {
             let digest = format!("sha256:{sha}{sha}{sha}");
-            self.story.tell(now, Event::Plugin(PluginFigures { name: name.into(), digest, calls: self.calls }));
+            self.run.tell(now, Event::Plugin(PluginFigures { name: name.into(), digest, calls: self.calls }));
         }
         if now > set_up + Duration::from_secs(46) {
-            self.story.tell(now, Event::Ended { why: "every pod of the trace had its turn".into() });
+            self.run.tell(now, Event::Ended { why: "every pod of the trace had its turn".into() });
         }
     }
 
@@ -140,11 +140,11 @@ impl Demo {
             let elapsed = now.saturating_sub(begins);
             let expected = (millis > 1000).then_some(took);
             let state = match elapsed {
-                _ if now < begins => StepState::Planned,
-                _ if elapsed < took => StepState::Running { elapsed, expected },
-                _ => StepState::Done { took },
+                _ if now < begins => SetupState::Planned,
+                _ if elapsed < took => SetupState::Running { elapsed, expected },
+                _ => SetupState::Done { took },
             };
-            self.story.tell(now, Event::Step(Step { name: name.into(), state }));
+            self.run.tell(now, Event::SetUp(SetupStep { name: name.into(), state }));
             begins += took;
         }
     }
@@ -159,13 +159,13 @@ impl Demo {
         };
         let origin = Origin::Trace(name.clone());
         let pod = Pod { models, ..Pod::plain(&name, origin, Amount::new(gpus), Amount::new(cores * 1000)) };
-        self.story.tell(now, Event::PodCreated(pod.clone()));
+        self.run.tell(now, Event::PodCreated(pod.clone()));
         self.waiting.push(pod);
         self.created += 1;
         if self.created == 2400 {
             let (pod, node) = ("default/openb-pod-1199".into(), "openb-node-0400".into());
             let sentence = "asks for no GPU, but this is a GPU host (invented, to see how it looks)".into();
-            self.story.tell(now, Event::Violated(Violation { invariant: "D1", pod, node, sentence }));
+            self.run.tell(now, Event::Violated(Violation { invariant: "D1", pod, node, sentence }));
         }
     }
 
@@ -173,7 +173,7 @@ impl Demo {
         for (pod, at, _) in self.running.extract_if(.., |&mut (_, _, end)| end <= now) {
             let (_, gpus, cpu) = &mut self.nodes[at];
             (*gpus, *cpu) = (gpus.minus(pod.gpus), cpu.minus(pod.cpu_milli));
-            self.story.tell(now, Event::PodFinished { pod: pod.key });
+            self.run.tell(now, Event::PodFinished { pod: pod.key });
         }
     }
 
@@ -202,13 +202,13 @@ impl Demo {
                 };
                 let model = format!("{model} node(s) didn't match Pod's node affinity/selector");
                 let message = format!("0/1523 nodes are available: {not_gpu} {asks}, {full} {short}, {model}.");
-                self.story.tell(now, Event::PodUnschedulable { pod: pod.key.clone(), message });
+                self.run.tell(now, Event::PodUnschedulable { pod: pod.key.clone(), message });
                 self.waiting.push(pod);
                 continue;
             };
             let (node, gpus, cpu) = &mut self.nodes[at];
             (*gpus, *cpu) = (*gpus + pod.gpus, *cpu + pod.cpu_milli);
-            self.story.tell(now, Event::PodBound { pod: pod.key.clone(), node: node.name.clone() });
+            self.run.tell(now, Event::PodBound { pod: pod.key.clone(), node: node.name.clone() });
             let lasts = Duration::from_millis(8_000 + 500 * self.random(90) as u64);
             self.running.push((pod, at, now + lasts));
         }

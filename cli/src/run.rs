@@ -4,13 +4,14 @@
 //! without a cluster. Only [`command`] and what it calls touch something outside: [`driver`] the cluster,
 //! [`view::Screen`] the terminal.
 
-mod cast;
 pub mod checker;
+mod cluster_state;
 pub mod command;
+mod completion;
 mod driver;
-mod ending;
 #[cfg(test)]
 mod example;
+pub mod format;
 mod install;
 mod load;
 pub mod metrics;
@@ -19,10 +20,9 @@ mod observe;
 pub mod pools;
 mod profile;
 pub mod report;
-mod sight;
+mod roles;
+pub mod run_state;
 pub mod special;
-pub mod story;
 mod timeline;
 pub mod view;
-pub mod words;
 mod workload;

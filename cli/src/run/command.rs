@@ -20,7 +20,7 @@ use super::install::Shipped;
 use super::objects::SPECIAL_HARDWARE;
 use super::profile::{self, Profile};
 use super::report::{self, Outcome};
-use super::story::{Counts, Event, Story};
+use super::run_state::{Counts, Event, RunState};
 use super::timeline::Pace;
 use super::view::Screen;
 use super::workload::{Wanted, Workload};
@@ -148,9 +148,9 @@ impl RunArgs {
         let mut stage = Stage::open(self.output)?;
         let played = stage.play(run).await;
         // The terminal goes back to the user before anything is said on it.
-        let story = stage.close();
+        let state = stage.close();
         match played? {
-            Some(cluster) => self.conclude(cluster, &story).await,
+            Some(cluster) => self.conclude(cluster, &state).await,
             None => {
                 eprintln!("stopped before the end; nothing is left running");
                 Ok(End::Stopped)
@@ -181,11 +181,11 @@ impl RunArgs {
         Ok(text)
     }
 
-    async fn conclude(&self, cluster: Cluster, story: &Story) -> Result<End> {
+    async fn conclude(&self, cluster: Cluster, state: &RunState) -> Result<End> {
         let chart = self.chart.clone().map_or_else(chart_file, Ok)?;
-        std::fs::write(&chart, report::chart(story)).with_context(|| format!("write {}", chart.display()))?;
-        let summary = format!("{}chart  {}\n\n", report::summary(story), chart.display());
-        let outcome = Outcome::of(story);
+        std::fs::write(&chart, report::chart(state)).with_context(|| format!("write {}", chart.display()))?;
+        let summary = format!("{}chart  {}\n\n", report::summary(state), chart.display());
+        let outcome = Outcome::of(state);
         let broken = outcome.violations > 0;
         match self.output {
             Output::Text => print!("{summary}"),
@@ -228,25 +228,25 @@ fn built_plugins(checkout: &Checkout) -> PathBuf {
 
 /// What the run is shown on.
 struct Stage {
-    story: Story,
+    state: RunState,
     began: Instant,
     shown: Shown,
 }
 
 enum Shown {
     Screen(Screen),
-    Lines(report::Progress),
-    LinesOnStderr(report::Progress),
+    Lines(report::LineLog),
+    LinesOnStderr(report::LineLog),
 }
 
 impl Stage {
     fn open(output: Output) -> Result<Self> {
         let shown = match output {
-            Output::Json => Shown::LinesOnStderr(report::Progress::default()),
+            Output::Json => Shown::LinesOnStderr(report::LineLog::default()),
             Output::Text if Screen::possible() => Shown::Screen(Screen::open().context("take the terminal over")?),
-            Output::Text => Shown::Lines(report::Progress::default()),
+            Output::Text => Shown::Lines(report::LineLog::default()),
         };
-        Ok(Self { story: Story::new(), began: Instant::now(), shown })
+        Ok(Self { state: RunState::new(), began: Instant::now(), shown })
     }
 
     /// Shows the run until it ends; `None` when the user stopped it, and then nothing of it is left.
@@ -265,7 +265,7 @@ impl Stage {
                     while let Ok(event) = events.try_recv() {
                         self.tell(event);
                     }
-                    counts.send_replace(self.story.counts());
+                    counts.send_replace(self.state.counts());
                 }
                 _ = frame.tick() => if self.show()? { break Ok(None) },
                 _ = terminate.recv() => break Ok(None),
@@ -283,25 +283,25 @@ impl Stage {
     }
 
     fn tell(&mut self, event: Event) {
-        self.story.tell(self.began.elapsed(), event);
+        self.state.tell(self.began.elapsed(), event);
     }
 
     /// Draws what is new; whether the user asked to stop.
     fn show(&mut self) -> io::Result<bool> {
-        self.story.advance(self.began.elapsed());
+        self.state.advance(self.began.elapsed());
         match &mut self.shown {
             Shown::Screen(screen) => {
-                screen.show(&self.story)?;
+                screen.show(&self.state)?;
                 return screen.asked_to_stop();
             }
-            Shown::Lines(progress) => progress.lines(&self.story).iter().for_each(|line| println!("{line}")),
-            Shown::LinesOnStderr(progress) => progress.lines(&self.story).iter().for_each(|line| eprintln!("{line}")),
+            Shown::Lines(progress) => progress.lines(&self.state).iter().for_each(|line| println!("{line}")),
+            Shown::LinesOnStderr(progress) => progress.lines(&self.state).iter().for_each(|line| eprintln!("{line}")),
         }
         Ok(false)
     }
 
-    fn close(self) -> Story {
-        self.story
+    fn close(self) -> RunState {
+        self.state
     }
 }
 

@@ -4,10 +4,10 @@
 //! how far the run is from the [`Counts`] that come back, so that its end, too, is judged by the API server's
 //! watch alone.
 
-mod acts;
 mod owners;
 mod ray;
 mod replay;
+mod steps;
 mod watch;
 
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ use weir_local::{
 use super::install::Shipped;
 use super::load::{self, Loads};
 use super::observe::Observer;
-use super::story::{Counts, Event, Step, StepState};
+use super::run_state::{Counts, Event, SetupState, SetupStep};
 use super::workload::Workload;
 use super::{objects, pools};
 use owners::Owners;
@@ -72,7 +72,7 @@ pub(super) struct Run {
 /// What is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// The trace, and then the acts.
+    /// The trace, and then the steps.
     TraceAndStory,
     /// The same, with two RayJobs in it.
     WithRay,
@@ -96,10 +96,10 @@ impl Run {
         let ray = self.ray.is_some().then_some(RAY_STEP);
         let first = [CONTROL_PLANE_STEP, INSTALL_STEP, &create_nodes];
         for name in first.into_iter().chain(ray).chain([SCHEDULER_STEP, SIDECAR_STEP]) {
-            say(tell, Event::Step(Step { name: name.to_owned(), state: StepState::Planned }));
+            say(tell, Event::SetUp(SetupStep { name: name.to_owned(), state: SetupState::Planned }));
         }
         let start = Cluster::start(&self.programs, self.options.clone());
-        let cluster = step(tell, CONTROL_PLANE_STEP, Duration::from_secs(4), start).await?;
+        let cluster = setup_step(tell, CONTROL_PLANE_STEP, Duration::from_secs(4), start).await?;
         let work = self.on(&cluster, &wires);
         let result = tokio::select! {
             result = work => result,
@@ -114,26 +114,26 @@ impl Run {
         let client = cluster.client();
         let tree = pools::tree(&self.workload.nodes);
         let install = self.shipped.install(&client, &tree);
-        step(tell, INSTALL_STEP, Duration::from_secs(1), install).await?;
+        setup_step(tell, INSTALL_STEP, Duration::from_secs(1), install).await?;
         let observer = Observer::new(self.shipped.special(), Loads::of(&self.workload.nodes));
         let (gone, lost) = mpsc::unbounded_channel();
         let (watch, owners) = (Watch::begin(&client, tell, gone, observer), Owners::default());
         let expected = Duration::from_millis(3 * self.workload.nodes.len() as u64);
-        step(tell, &self.create_nodes_step(), expected, self.create_nodes(&client, &watch)).await?;
+        setup_step(tell, &self.create_nodes_step(), expected, self.create_nodes(&client, &watch)).await?;
         let operator = match &self.ray {
             Some(ray) => {
                 let install = ray.install(cluster, &self.programs);
-                Some(step(tell, RAY_STEP, Duration::from_secs(3), install).await?)
+                Some(setup_step(tell, RAY_STEP, Duration::from_secs(3), install).await?)
             }
             None => None,
         };
-        let scheduler = step(tell, SCHEDULER_STEP, Duration::from_secs(1), self.start_scheduler(cluster)).await?;
+        let scheduler = setup_step(tell, SCHEDULER_STEP, Duration::from_secs(1), self.start_scheduler(cluster)).await?;
         let start_sidecar = async {
             // Before the first pod is admitted: what is judged by was seen from the first round on.
             watch.begun().await?;
             self.start_sidecar(cluster).await
         };
-        let sidecar = step(tell, SIDECAR_STEP, Duration::from_secs(1), start_sidecar).await?;
+        let sidecar = setup_step(tell, SIDECAR_STEP, Duration::from_secs(1), start_sidecar).await?;
         say(tell, Event::ReplayStarted);
         tokio::select! {
             result = self.replay(&client, &scheduler, &watch, &owners, wires) => result?,
@@ -251,25 +251,25 @@ async fn report(client: &Client, watch: &Watch, host: &str) -> Result<()> {
 }
 
 /// Does `work` as one step of the set-up and tells about it.
-async fn step<T>(
+async fn setup_step<T>(
     tell: &UnboundedSender<Event>,
     name: &str,
     expected: Duration,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let began = Instant::now();
-    let state = |state| say(tell, Event::Step(Step { name: name.to_owned(), state }));
+    let state = |state| say(tell, Event::SetUp(SetupStep { name: name.to_owned(), state }));
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     let mut work = std::pin::pin!(work);
     let result = loop {
         tokio::select! {
             result = &mut work => break result,
-            _ = tick.tick() => state(StepState::Running { elapsed: began.elapsed(), expected: Some(expected) }),
+            _ = tick.tick() => state(SetupState::Running { elapsed: began.elapsed(), expected: Some(expected) }),
         }
     };
     match &result {
-        Ok(_) => state(StepState::Done { took: began.elapsed() }),
-        Err(error) => state(StepState::Failed { why: first_line(&format!("{error:#}")) }),
+        Ok(_) => state(SetupState::Done { took: began.elapsed() }),
+        Err(error) => state(SetupState::Failed { why: first_line(&format!("{error:#}")) }),
     }
     result.with_context(|| name.to_owned())
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use weir_model::Amount;
 
 use crate::run::checker::Violation;
-use crate::run::story::{
-    Act, ActState, Event, Eviction, GangOf, Gate, Node, Origin, Outlook, Plan, PluginFigures, Pod, PoolFigures,
-    PoolLevel, Step, StepState, Story,
+use crate::run::run_state::{
+    Event, Eviction, GangOf, Gate, Node, Origin, Outlook, Plan, PluginFigures, Pod, PoolFigures, PoolLevel, RunState,
+    SetupState, SetupStep, Step, StepState,
 };
 
 fn at(seconds: u64) -> Duration {
@@ -36,15 +36,15 @@ pub(crate) fn bound(pod: &str, node: &str) -> Event {
 ///                large 8 GPUs       never placed
 /// ```
 /// The replay lasts from 1 s to 21 s.
-pub(crate) fn run() -> Story {
-    let mut story = Story::new();
+pub(crate) fn run() -> RunState {
+    let mut run = RunState::new();
     let plan =
         Plan { title: "two hosts <small> & four pods".into(), nodes: 2, pods: 4, rounded_up: 1, pace: String::new() };
     let message = "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 pod asks for GPUs, node has none.";
     let digest = "sha256:0123456789abcdef0123".to_owned();
     for (second, event) in [
         (0, Event::Planned(plan)),
-        (0, Event::Step(Step { name: "building etcd".into(), state: StepState::Done { took: at(1) } })),
+        (0, Event::SetUp(SetupStep { name: "building etcd".into(), state: SetupState::Done { took: at(1) } })),
         (1, node("c1", None, 0, 32)),
         (1, node("g1", Some("T4"), 8, 64)),
         (1, Event::ReplayStarted),
@@ -69,9 +69,9 @@ pub(crate) fn run() -> Story {
         ),
         (21, Event::Ended { why: "all pods of the trace had their turn".into() }),
     ] {
-        story.tell(at(second), event);
+        run.tell(at(second), event);
     }
-    story
+    run
 }
 
 /// What a pool is entitled to, uses, asks for and borrows of GPUs; it reserves what it does not borrow.
@@ -98,8 +98,8 @@ pub(crate) fn queued(pod: &str, reason: &str, gang: Option<(&str, usize)>) -> Ev
 /// ├ research      train 6 GPUs, small 1 GPU; large waits for quota
 /// └ production    a gang of 3 of which 2 are there
 /// ```
-pub(crate) fn divided() -> Story {
-    let mut story = Story::new();
+pub(crate) fn divided() -> RunState {
+    let mut run = RunState::new();
     for (second, event) in [
         (0, Event::Planned(Plan { title: "divided".into(), nodes: 1, pods: 5, rounded_up: 0, pace: String::new() })),
         (1, node("g1", Some("T4"), 8, 64)),
@@ -118,21 +118,21 @@ pub(crate) fn divided() -> Story {
         (5, pod("b", 1, 1)),
         (5, queued("b", "WaitingForGang", Some(("trio", 3)))),
     ] {
-        story.tell(at(second), event);
+        run.tell(at(second), event);
     }
-    story.advance(at(65));
-    story
+    run.advance(at(65));
+    run
 }
 
 /// [`divided`], and then the story: research, which has seven GPUs, gives `train` back for `labs-production`, and
 /// the host is cordoned.
-pub(crate) fn acted() -> Story {
-    let mut story = divided();
-    let returned = || Act::Return { pool: "labs-production".into() };
-    let drained = || Act::Drain { node: "g1".into() };
+pub(crate) fn acted() -> RunState {
+    let mut run = divided();
+    let returned = || Step::Return { pool: "labs-production".into() };
+    let drained = || Step::Drain { node: "g1".into() };
     let message = "pool \"labs-research\" uses 7 nvidia.com/gpu and is entitled to 1; the room goes to pod default/a of \
                    pool \"labs-production\"";
-    let Event::PodCreated(research) = pod("research", 6, 6) else { return story };
+    let Event::PodCreated(research) = pod("research", 6, 6) else { return run };
     let research = Pod { origin: Origin::Added, pool: Some("labs-research".into()), preemptible: true, ..research };
     let research = Event::PodCreated(research);
     let eviction = Eviction { reason: "Reclaimed".into(), message: message.into() };
@@ -140,16 +140,16 @@ pub(crate) fn acted() -> Story {
         (70, Event::PodFinished { pod: "train".into() }),
         (70, research),
         (70, bound("research", "g1")),
-        (71, Event::Act { act: returned(), state: ActState::Playing }),
+        (71, Event::Step { step: returned(), state: StepState::Playing }),
         (72, Event::PodDoomed { pod: "research".into(), eviction }),
         (73, Event::PodDeleted { pod: "research".into() }),
         (73, pool("labs-research", Some("labs"), [1, 1, 14, 0])),
         (73, pool("labs-production", Some("labs"), [7, 6, 0, 0])),
-        (74, Event::Act { act: returned(), state: ActState::Done }),
-        (75, Event::Act { act: drained(), state: ActState::Playing }),
+        (74, Event::Step { step: returned(), state: StepState::Done }),
+        (75, Event::Step { step: drained(), state: StepState::Playing }),
         (76, Event::Ended { why: "over".into() }),
     ] {
-        story.tell(at(second), event);
+        run.tell(at(second), event);
     }
-    story
+    run
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::story::PluginFigures;
+use super::run_state::PluginFigures;
 
 /// One series with its value.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,13 +15,13 @@ use weir_api::{AdmissionRound, NodeLoad, PodInfo, ResourcePool};
 use weir_local::RUN_FOR_ANNOTATION;
 use weir_model::{Amount, Quantity};
 
-use super::cast::Part;
 use super::checker::{Checker, GpuHosts, Invariant, SpecialHosts, Violation, admission};
+use super::cluster_state::{self, ClusterState, PodState};
 use super::load::Loads;
 use super::objects::{GPU, MAINTENANCE, MODEL_LABEL, NAMESPACE};
-use super::sight::{self, Player, Sight};
+use super::roles::Role;
+use super::run_state::{self, Event, Eviction, GangOf, Gate, Origin, Outlook, PoolFigures, PoolLevel};
 use super::special::SpecialModels;
-use super::story::{self, Event, Eviction, GangOf, Gate, Origin, Outlook, PoolFigures, PoolLevel};
 
 /// What the sidecar says of somebody whom no node takes even when it is empty. It is the same word as for one
 /// whom none takes now, so the sentence tells the two apart.
@@ -35,7 +35,7 @@ pub(super) struct Observer {
     checker: Checker,
     special: SpecialModels,
     loads: Loads,
-    sight: Sight,
+    cluster: ClusterState,
 }
 
 impl Observer {
@@ -44,7 +44,7 @@ impl Observer {
         let mut invariants: Vec<Box<dyn Invariant + Send>> =
             vec![Box::new(GpuHosts::default()), Box::new(SpecialHosts::new(special.clone()))];
         invariants.extend(admission::all(&special.names()));
-        Self { checker: Checker::new(invariants), special: special.clone(), loads, sight: Sight::default() }
+        Self { checker: Checker::new(invariants), special: special.clone(), loads, cluster: ClusterState::default() }
     }
 
     /// What the agent of a host would report now.
@@ -52,9 +52,9 @@ impl Observer {
         self.loads.report(host, now)
     }
 
-    /// What the acts go by.
-    pub(super) const fn sight(&self) -> &Sight {
-        &self.sight
+    /// What the steps go by.
+    pub(super) const fn cluster(&self) -> &ClusterState {
+        &self.cluster
     }
 
     /// What can be judged only when nothing more happens.
@@ -67,7 +67,7 @@ impl Observer {
             watcher::Event::Apply(pool) | watcher::Event::InitApply(pool) => {
                 self.checker.pool_seen(pool);
                 let figures = figures(pool);
-                self.sight.pool_seen(&figures);
+                self.cluster.pool_seen(&figures);
                 vec![Event::PoolSeen(figures)]
             }
             watcher::Event::Delete(pool) => vec![Event::PoolGone { name: pool.name_any() }],
@@ -86,12 +86,12 @@ impl Observer {
             watcher::Event::Apply(node) | watcher::Event::InitApply(node) => {
                 let violations = self.checker.node_seen(node).into_iter().map(Event::Violated);
                 let node = self.seen_node(node);
-                self.sight.node_seen(&node);
+                self.cluster.node_seen(&node);
                 [Event::NodeSeen(node)].into_iter().chain(violations).collect()
             }
             watcher::Event::Delete(node) => {
                 self.checker.node_gone(&node.name_any());
-                self.sight.node_gone(&node.name_any());
+                self.cluster.node_gone(&node.name_any());
                 vec![Event::NodeGone { name: node.name_any() }]
             }
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
@@ -110,7 +110,7 @@ impl Observer {
             watcher::Event::Delete(pod) => {
                 self.loads.pod_gone(pod);
                 self.checker.pod_gone(pod);
-                self.sight.pod_gone(&key(pod));
+                self.cluster.pod_gone(&key(pod));
                 vec![Event::PodDeleted { pod: key(pod) }]
             }
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
@@ -142,11 +142,11 @@ impl Observer {
         .collect()
     }
 
-    /// Lets the acts know how far a pod is.
+    /// Lets the steps know how far a pod is.
     fn follow(&mut self, pod: &Pod, events: &[Event]) {
-        let mut player = Player {
+        let mut state = PodState {
             name: pod.name_any(),
-            part: Part::of(pod),
+            role: Role::of(pod),
             ray_cluster: PodInfo::of(pod).ray_cluster().map(str::to_owned),
             counts_in: None,
             gpus: Amount::ZERO,
@@ -159,28 +159,28 @@ impl Observer {
         for event in events {
             match event {
                 Event::PodCreated(seen) => {
-                    player.gpus = seen.gpus;
+                    state.gpus = seen.gpus;
                     pool = seen.pool.clone().filter(|_| seen.special.is_none());
                 }
-                Event::PodQueued { pod: _, gate } => player.told |= sight::is_told(gate),
-                Event::PodAdmitted { .. } => player.counts_in = pool.take(),
-                Event::PodUnschedulable { .. } => player.told = true,
-                Event::PodBound { pod: _, node } => player.node = Some(node.clone()),
+                Event::PodQueued { pod: _, gate } => state.told |= cluster_state::is_told(gate),
+                Event::PodAdmitted { .. } => state.counts_in = pool.take(),
+                Event::PodUnschedulable { .. } => state.told = true,
+                Event::PodBound { pod: _, node } => state.node = Some(node.clone()),
                 Event::PodFinished { .. } => ended = true,
                 _ => {}
             }
         }
         match ended {
-            true => self.sight.pod_gone(&key(pod)),
-            false => self.sight.pod_seen(key(pod), player),
+            true => self.cluster.pod_gone(&key(pod)),
+            false => self.cluster.pod_seen(key(pod), state),
         }
     }
 
-    fn seen_node(&self, node: &Node) -> story::Node {
+    fn seen_node(&self, node: &Node) -> run_state::Node {
         let allocatable = node.status.as_ref().and_then(|status| status.allocatable.as_ref());
         let amount =
             |resource: &str| amount_of(allocatable.and_then(|all| all.get(resource)).map(|it| &it.0), resource);
-        story::Node {
+        run_state::Node {
             name: node.name_any(),
             model: node.labels().get(MODEL_LABEL).cloned(),
             special: self.special.of_node(node.labels()).is_some(),
@@ -190,14 +190,14 @@ impl Observer {
         }
     }
 
-    fn seen_pod(&self, pod: &Pod) -> story::Pod {
+    fn seen_pod(&self, pod: &Pod) -> run_state::Pod {
         let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
         let requests: Vec<_> =
             containers.filter_map(|container| container.resources.as_ref()?.requests.as_ref()).collect();
         let amount = |resource: &str| -> Amount {
             requests.iter().map(|requests| amount_of(requests.get(resource).map(|it| &it.0), resource)).sum()
         };
-        story::Pod {
+        run_state::Pod {
             key: key(pod),
             name: pod.name_any(),
             origin: origin(pod),
@@ -241,7 +241,7 @@ fn gate(said: &PodInfo<'_>) -> Gate {
 
 /// Only pods of the trace count at the end: neither those of the demonstration nor those that operators make.
 fn origin(pod: &Pod) -> Origin {
-    let of_trace = Part::of(pod).is_none() && pod.namespace().is_none_or(|namespace| namespace == NAMESPACE);
+    let of_trace = Role::of(pod).is_none() && pod.namespace().is_none_or(|namespace| namespace == NAMESPACE);
     if of_trace { Origin::Trace(pod.name_any()) } else { Origin::Added }
 }
 

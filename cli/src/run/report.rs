@@ -6,6 +6,6 @@ mod summary;
 mod svg;
 
 pub use json::{Bound, Outcome, Plugin};
-pub use plain::Progress;
+pub use plain::LineLog;
 pub use summary::summary;
 pub use svg::chart;

@@ -1,4 +1,4 @@
-//! The live view of a run: draws a [`Story`] into a terminal of any size.
+//! The live view of a run: draws a [`RunState`] into a terminal of any size.
 //!
 //! What the story says is decided there; where and how it stands is decided here. Drawing is a pure
 //! function of the story, the size and the [`Theme`], so the tests draw into memory and compare text.
@@ -18,43 +18,43 @@ use ratatui::text::{Line, Span};
 pub use terminal::Screen;
 pub use theme::Theme;
 
-use super::story::{Phase, Story};
+use super::run_state::{Phase, RunState};
 use layout::{Panel, Wanted};
 
 /// Draws the run as it is.
-pub fn draw(frame: &mut Frame<'_>, story: &Story, theme: Theme) {
+pub fn draw(frame: &mut Frame<'_>, run: &RunState, theme: Theme) {
     let area = frame.area();
-    let header = header::draw(frame, area, story, theme);
+    let header = header::draw(frame, area, run, theme);
     let body = Rect { y: area.y + header, height: area.height.saturating_sub(header), ..area };
-    match story.phase() {
-        Phase::SettingUp => panels::steps(frame, body, story, theme),
-        Phase::Replaying | Phase::Ended => draw_panels(frame, body, story, theme),
+    match run.phase() {
+        Phase::SettingUp => panels::setup_steps(frame, body, run, theme),
+        Phase::Replaying | Phase::Ended => draw_panels(frame, body, run, theme),
     }
 }
 
-fn draw_panels(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
-    let (models, refusals, pools) = (story.models(), story.refusals(), story.pools());
-    let acts = story.acts();
-    let queue = panels::Queue { reasons: story.wait_reasons(), gangs: story.gangs() };
+fn draw_panels(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: Theme) {
+    let (models, refusals, pools) = (run.models(), run.refusals(), run.pools());
+    let steps = run.steps();
+    let queue = panels::Queue { reasons: run.wait_reasons(), gangs: run.gangs() };
     let wanted = Wanted {
-        models: models.len() + usize::from(story.special().is_some()),
-        plugins: story.plugins().len(),
+        models: models.len() + usize::from(run.special().is_some()),
+        plugins: run.plugins().len(),
         refusals: refusals.len(),
         pools: pools.len(),
         queue: queue.rows(),
-        acts: acts.len(),
+        steps: steps.len(),
     };
     for (panel, place) in layout::arrange(area, wanted) {
         match panel {
-            Panel::Gpus => panels::gpus(frame, place, story, theme),
-            Panel::Cpus => panels::cpus(frame, place, story, theme),
-            Panel::Acts => panels::acts(frame, place, story, &acts, theme),
-            Panel::Models => panels::models(frame, place, story, &models, theme),
+            Panel::Gpus => panels::gpus(frame, place, run, theme),
+            Panel::Cpus => panels::cpus(frame, place, run, theme),
+            Panel::Steps => panels::steps(frame, place, run, &steps, theme),
+            Panel::Models => panels::models(frame, place, run, &models, theme),
             Panel::Refusals => panels::refusals(frame, place, &refusals, theme),
             Panel::Pools => panels::pools(frame, place, &pools, theme),
-            Panel::Queue => panels::queue(frame, place, story, &queue, theme),
-            Panel::Plugins => panels::plugins(frame, place, story, theme),
-            Panel::Feed => panels::feed(frame, place, story, theme),
+            Panel::Queue => panels::queue(frame, place, run, &queue, theme),
+            Panel::Plugins => panels::plugins(frame, place, run, theme),
+            Panel::Feed => panels::feed(frame, place, run, theme),
         }
     }
 }

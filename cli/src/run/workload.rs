@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use weir_simulator::openb::{self, TraceNode, TracePod, read_nodes, read_pods, sample};
 
-use super::story::Plan;
+use super::run_state::Plan;
 use super::timeline::{Pace, Timeline};
 
 /// Which part of which trace.

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use weir_api::names;
 use weir_local::{Checkout, Cluster, KubeRay, Manifest, Programs, apply};
 
-use crate::run::cast::RESEARCH_POOLS;
 use crate::run::objects::GPU;
+use crate::run::roles::RESEARCH_POOLS;
 
 /// The namespace of the RayJobs.
 const NAMESPACE: &str = "ray";

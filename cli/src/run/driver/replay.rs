@@ -9,14 +9,14 @@ use kube::Client;
 use tokio::sync::mpsc::UnboundedSender;
 use weir_local::Scheduler;
 
-use super::acts::Stage;
 use super::owners::Owners;
+use super::steps::Stage;
 use super::watch::Watch;
 use super::{AT_A_TIME, Run, Scope, Wires, say};
-use crate::run::ending::{Ending, Look, PATIENCE};
+use crate::run::completion::{Completion, PATIENCE, Verdict};
 use crate::run::metrics::SchedulerFigures;
 use crate::run::objects;
-use crate::run::story::Event;
+use crate::run::run_state::Event;
 use crate::run::timeline::Arrival;
 
 /// How often the scheduler is asked for its metrics.
@@ -82,18 +82,18 @@ fn held_up(arrival: &Arrival) -> Option<String> {
     Some(format!("the last of {} pods of gang {} comes late", band.size, band.name))
 }
 
-/// Returns when the run is over, as [`Ending`] decides. Tells the plugins' figures on the way.
+/// Returns when the run is over, as [`Completion`] decides. Tells the plugins' figures on the way.
 async fn until_decided(pods: usize, scheduler: &Scheduler, wires: &Wires) -> Result<()> {
     let mut tick = tokio::time::interval(METRICS_EVERY);
-    let (mut ending, began) = (Ending::new(pods), Instant::now());
+    let (mut completion, began) = (Completion::new(pods), Instant::now());
     loop {
         tick.tick().await;
         let to_be_tried = tell_figures(scheduler, &wires.tell).await?;
         let counts = *wires.counts.borrow();
-        match ending.look(began.elapsed(), counts, to_be_tried) {
-            Look::GoOn => {}
-            Look::Over => return Ok(()),
-            Look::Stuck => bail!(
+        match completion.verdict(began.elapsed(), counts, to_be_tried) {
+            Verdict::GoOn => {}
+            Verdict::Over => return Ok(()),
+            Verdict::Stuck => bail!(
                 "{} pods wait, some of them without a word, and nothing happened for {} s; the end of the scheduler's \
                  log:\n{}",
                 counts.waiting,

@@ -15,7 +15,7 @@ use weir_api::{AdmissionRound, ResourcePool};
 
 use super::say;
 use crate::run::observe::Observer;
-use crate::run::story::Event;
+use crate::run::run_state::Event;
 
 /// Watches until it is dropped, and tells what happens.
 pub(super) struct Watch {

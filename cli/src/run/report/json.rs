@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::run::story::{Counts, PluginFigures, Story};
+use crate::run::run_state::{Counts, PluginFigures, RunState};
 
 /// How a run ended, in numbers. `pods` = `bound.cpu` + `bound.gpu` + `refused`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,19 +45,19 @@ pub struct Plugin {
 impl Outcome {
     /// The outcome of a run as it was told.
     #[must_use]
-    pub fn of(story: &Story) -> Self {
-        let counts = story.counts();
+    pub fn of(run: &RunState) -> Self {
+        let counts = run.counts();
         let Counts { created, bound_cpu, bound_gpu, .. } = counts;
         let plugin = |PluginFigures { name, digest, calls }: &PluginFigures| {
             (name.clone(), Plugin { digest: digest.clone(), calls: *calls })
         };
         Self {
-            nodes: story.nodes(),
+            nodes: run.nodes(),
             pods: created,
             bound: Bound { cpu: bound_cpu, gpu: bound_gpu },
             refused: counts.never_bound(),
-            violations: story.violations().len(),
-            plugins: story.plugins().map(plugin).collect(),
+            violations: run.violations().len(),
+            plugins: run.plugins().map(plugin).collect(),
         }
     }
 

@@ -6,25 +6,25 @@ use std::time::Duration;
 use weir_model::Amount;
 use weir_model::dimension::GPU;
 
-use crate::run::story::{
-    ActRow, ActState, Counts, EvictionRow, Level, ModelRow, PluginFigures, PoolRow, Sample, Story, WaitReason,
+use crate::run::format::{broken, clock, digest, fit, grouped, percent, special};
+use crate::run::run_state::{
+    Counts, EvictionRow, Level, ModelRow, PluginFigures, PoolRow, RunState, Sample, StepRow, StepState, WaitReason,
 };
-use crate::run::words::{broken, clock, digest, fit, grouped, percent, special};
 
 /// How a run ended, as lines of text no wider than 100 characters.
 #[must_use]
-pub fn summary(story: &Story) -> String {
+pub fn summary(run: &RunState) -> String {
     let mut text = String::new();
     for block in [
-        pods(story),
-        allocation(story),
-        models(story),
-        pools(story),
-        acts(story),
-        evictions(story),
-        waiting(story),
-        refusals(story),
-        plugins(story),
+        pods(run),
+        allocation(run),
+        models(run),
+        pools(run),
+        steps(run),
+        evictions(run),
+        waiting(run),
+        refusals(run),
+        plugins(run),
     ] {
         if !block.is_empty() {
             text.push_str(&block);
@@ -34,10 +34,10 @@ pub fn summary(story: &Story) -> String {
     text
 }
 
-fn pods(story: &Story) -> String {
-    let counts = story.counts();
+fn pods(run: &RunState) -> String {
+    let counts = run.counts();
     let Counts { created, bound_cpu, bound_gpu, finished, .. } = counts;
-    let rounded = match story.plan().rounded_up {
+    let rounded = match run.plan().rounded_up {
         0 => String::new(),
         some => format!("{} ask for a part of a GPU in the trace and got a whole one", number(some)),
     };
@@ -46,13 +46,13 @@ fn pods(story: &Story) -> String {
         row(&["  placed", &number(counts.bound()), &format!("{} GPU, {} CPU", number(bound_gpu), number(bound_cpu))]),
         row(&["  refused", &number(counts.never_bound()), "never had a node"]),
         row(&["  finished", &number(finished), ""]),
-        row(&["nodes", &number(story.nodes()), ""]),
-        row(&["violations", &number(story.violations().len()), ""]),
-        row(&["replayed in", &clock(story.replayed()), &format!("at most {:.0} pods/s", story.peak_rate())]),
-        row(&["", "", &story.plan().pace]),
+        row(&["nodes", &number(run.nodes()), ""]),
+        row(&["violations", &number(run.violations().len()), ""]),
+        row(&["replayed in", &clock(run.replayed()), &format!("at most {:.0} pods/s", run.peak_rate())]),
+        row(&["", "", &run.plan().pace]),
     ];
-    let mut text = format!("{}\n{}", fit(&story.plan().title, 100), rows.concat());
-    for violation in story.violations().iter().take(10) {
+    let mut text = format!("{}\n{}", fit(&run.plan().title, 100), rows.concat());
+    for violation in run.violations().iter().take(10) {
         let _ = writeln!(text, "  {}", fit(&violation.to_string(), 98));
     }
     text
@@ -71,8 +71,8 @@ fn number(number: usize) -> String {
 }
 
 /// Peaks and means over the whole replay.
-fn allocation(story: &Story) -> String {
-    let samples = story.history().samples();
+fn allocation(run: &RunState) -> String {
+    let samples = run.history().samples();
     if samples.is_empty() {
         return String::new();
     }
@@ -98,8 +98,8 @@ fn mean(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> f64 {
     if time.is_zero() { samples.first().map_or(0.0, value) } else { area / time.as_secs_f64() }
 }
 
-fn models(story: &Story) -> String {
-    let rows = story.models();
+fn models(run: &RunState) -> String {
+    let rows = run.models();
     if rows.is_empty() {
         return String::new();
     }
@@ -108,21 +108,21 @@ fn models(story: &Story) -> String {
         let used = percent(gpus.used_ratio());
         let _ = writeln!(text, "  {:<14} {:>9}  {:>9}  {used:>9}", fit(&model, 14), number(hosts), number(free_hosts));
     }
-    if let Some(held) = story.special() {
+    if let Some(held) = run.special() {
         let _ = writeln!(text, "  {}", special(&held));
     }
     text
 }
 
 /// What each pool had at the most, of GPUs that are not special; pools that list none have no row.
-fn pools(story: &Story) -> String {
-    let rows = story.pools();
+fn pools(run: &RunState) -> String {
+    let rows = run.pools();
     if rows.is_empty() {
         return String::new();
     }
     let mut text = format!("{:<24} reserved  most used   borrowed   admitted\n", "pools (GPUs)");
     for PoolRow { depth, last: _, figures } in rows {
-        let most = story.most(&figures.name);
+        let most = run.most(&figures.name);
         let reserved = figures.resources.get(GPU).map_or(Amount::ZERO, |level| level.reserved);
         let [reserved, used, borrowed] =
             [reserved, most.used, most.borrowed].map(|amount| grouped(amount.units().unsigned_abs()));
@@ -133,16 +133,16 @@ fn pools(story: &Story) -> String {
     text
 }
 
-/// The story's acts, and what came of each.
-fn acts(story: &Story) -> String {
-    let rows = story.acts();
+/// The story's steps, and what came of each.
+fn steps(run: &RunState) -> String {
+    let rows = run.steps();
     if rows.is_empty() {
         return String::new();
     }
     let mut text = "story\n".to_owned();
-    for ActRow { began, state, title, sentence } in rows {
-        let mark = if matches!(state, ActState::Cut { .. }) { "✗" } else { "✓" };
-        let at = story.into_replay(began).map(clock).unwrap_or_default();
+    for StepRow { began, state, title, sentence } in rows {
+        let mark = if matches!(state, StepState::Cut { .. }) { "✗" } else { "✓" };
+        let at = run.into_replay(began).map(clock).unwrap_or_default();
         let _ = writeln!(text, "  {mark} {at:>5}  {title}");
         for line in broken(&sentence, 89) {
             let _ = writeln!(text, "           {line}");
@@ -152,8 +152,8 @@ fn acts(story: &Story) -> String {
 }
 
 /// Who went, for whom, and what the last of each kind was told.
-fn evictions(story: &Story) -> String {
-    let rows = story.evictions();
+fn evictions(run: &RunState) -> String {
+    let rows = run.evictions();
     if rows.is_empty() {
         return String::new();
     }
@@ -169,8 +169,8 @@ fn evictions(story: &Story) -> String {
 }
 
 /// Why pods were not admitted.
-fn waiting(story: &Story) -> String {
-    let rows = story.wait_reasons();
+fn waiting(run: &RunState) -> String {
+    let rows = run.wait_reasons();
     if rows.is_empty() {
         return String::new();
     }
@@ -182,8 +182,8 @@ fn waiting(story: &Story) -> String {
     text
 }
 
-fn refusals(story: &Story) -> String {
-    let rows = story.refusals();
+fn refusals(run: &RunState) -> String {
+    let rows = run.refusals();
     if rows.is_empty() {
         return String::new();
     }
@@ -195,12 +195,12 @@ fn refusals(story: &Story) -> String {
     text
 }
 
-fn plugins(story: &Story) -> String {
-    if story.plugins().len() == 0 {
+fn plugins(run: &RunState) -> String {
+    if run.plugins().len() == 0 {
         return String::new();
     }
     let mut text = format!("plugins                     {:>12}  sha256\n", "calls");
-    for PluginFigures { name, digest: sha, calls } in story.plugins() {
+    for PluginFigures { name, digest: sha, calls } in run.plugins() {
         let _ = writeln!(text, "  {:<25} {:>12}  {}", fit(name, 25), grouped(*calls), digest(sha));
     }
     text
@@ -266,7 +266,7 @@ story
   ✓  1:14  a node is drained
            g1 is cordoned, 0 pods evicted; the cluster has 8 → 8 GPUs to give
 ";
-        assert_eq!(acts(&example::acted()), expected);
+        assert_eq!(steps(&example::acted()), expected);
         let expected = "\
 evicted                      pods  why
   labs-research                 1  Reclaimed for labs-production; the last one:
@@ -290,6 +290,6 @@ evicted                      pods  why
 
     #[test]
     fn a_run_that_never_began_has_a_summary_too() {
-        assert_eq!(summary(&Story::new()).lines().nth(1), Some("  pods                   0"));
+        assert_eq!(summary(&RunState::new()).lines().nth(1), Some("  pods                   0"));
     }
 }

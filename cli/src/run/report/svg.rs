@@ -1,14 +1,14 @@
 //! The chart of allocation, demand and capacity over time, as a picture that needs nothing else.
 //!
 //! One panel for GPUs, one for the cores of CPU hosts; what may be taken back stands paler on what stays, and the
-//! acts of the story are marked where they begin. It has no background and takes its colours from the
+//! steps of the story are marked where they begin. It has no background and takes its colours from the
 //! reader's preference, so that it can stand on a light page and on a dark one.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::run::story::{ActRow, Level, Sample, Story};
-use crate::run::words::{broken, clock, grouped, percent};
+use crate::run::format::{broken, clock, grouped, percent};
+use crate::run::run_state::{Level, RunState, Sample, StepRow};
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 72.0;
@@ -22,9 +22,9 @@ const LEGEND: f64 = 34.0;
 const LINE: f64 = 18.0;
 /// The most characters that fit a line.
 const CHARACTERS: usize = 124;
-/// From an act's number to what it came to.
+/// From a step's number to what it came to.
 const INDENT: f64 = 14.0;
-/// How far the numbers of two acts stand apart at least.
+/// How far the numbers of two steps stand apart at least.
 const APART: f64 = 10.0;
 
 /// The most points in a line: more than there are pixels say nothing.
@@ -32,21 +32,21 @@ const POINTS: usize = 480;
 
 /// The picture of a run.
 #[must_use]
-pub fn chart(story: &Story) -> String {
-    let samples = story.history().samples();
+pub fn chart(run: &RunState) -> String {
+    let samples = run.history().samples();
     let panels = [
         Panel { title: "GPUs", class: "gpu", unit: 1, pick: |sample| sample.levels.gpu },
         Panel { title: "Cores of CPU hosts", class: "cpu", unit: 1000, pick: |sample| sample.levels.cpu },
     ];
-    let acts = story.acts();
+    let steps = run.steps();
     let panels_end = LEGEND + PANEL * panels.len() as f64;
-    let (marks, told) = (marked(story, &acts), told(&acts, panels_end));
-    let height = panels_end + if acts.is_empty() { 0.0 } else { LINE * (told.lines().count() as f64 + 0.5) };
+    let (marks, told) = (marked(run, &steps), told(&steps, panels_end));
+    let height = panels_end + if steps.is_empty() { 0.0 } else { LINE * (told.lines().count() as f64 + 0.5) };
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
          aria-label=\"Allocation, demand and capacity over time\">\n{STYLE}"
     );
-    legend(&mut svg, &story.plan().title);
+    legend(&mut svg, &run.plan().title);
     for (at, panel) in panels.iter().enumerate() {
         panel.draw(&mut svg, samples, LEGEND + PANEL * at as f64);
     }
@@ -94,12 +94,12 @@ fn legend(svg: &mut String, title: &str) {
     }
 }
 
-/// A line through the GPUs where each act begins, with its number.
-fn marked(story: &Story, acts: &[ActRow]) -> String {
-    let scale = Scale { top: LEGEND + TITLE, most: 1.0, lasts: lasts(story.history().samples()) };
+/// A line through the GPUs where each step begins, with its number.
+fn marked(run: &RunState, steps: &[StepRow]) -> String {
+    let scale = Scale { top: LEGEND + TITLE, most: 1.0, lasts: lasts(run.history().samples()) };
     let (mut svg, mut label) = (String::new(), 0.0);
-    for (number, act) in (1..).zip(acts) {
-        let x = scale.x(story.into_replay(act.began).unwrap_or_default());
+    for (number, step) in (1..).zip(steps) {
+        let x = scale.x(run.into_replay(step.began).unwrap_or_default());
         let (top, floor) = (scale.top, scale.top + PLOT);
         label = (x + 3.0).max(label + APART);
         let _ = writeln!(
@@ -113,12 +113,12 @@ fn marked(story: &Story, acts: &[ActRow]) -> String {
     svg
 }
 
-/// What each act came to, behind its number: one element for each line.
-fn told(acts: &[ActRow], below: f64) -> String {
+/// What each step came to, behind its number: one element for each line.
+fn told(steps: &[StepRow], below: f64) -> String {
     let (mut svg, mut y) = (String::new(), below + LINE * 0.5);
-    for (number, act) in (1..).zip(acts) {
+    for (number, step) in (1..).zip(steps) {
         let _ = write!(svg, "<text class=\"number\" x=\"{LEFT}\" y=\"{y:.1}\">{number}</text>");
-        for line in broken(&format!("{}: {}", act.title, act.sentence), CHARACTERS) {
+        for line in broken(&format!("{}: {}", step.title, step.sentence), CHARACTERS) {
             let _ = writeln!(svg, "<text x=\"{}\" y=\"{y:.1}\">{}</text>", LEFT + INDENT, escaped(&line));
             y += LINE;
         }
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_run_that_never_began_gives_an_empty_chart_without_a_number_that_is_none() {
-        let svg = chart(&Story::new());
+        let svg = chart(&RunState::new());
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         assert!(!svg.contains("class=\"wanted\" d"));
     }
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn many_samples_are_thinned_and_the_last_is_kept() {
-        let levels = crate::run::story::Levels::default();
+        let levels = crate::run::run_state::Levels::default();
         let samples: Vec<Sample> = (0..1000).map(|at| Sample { at: Duration::from_secs(at), levels }).collect();
         let thinned = thinned(&samples);
         assert_eq!((thinned.len(), thinned[0].at, lasts(&samples)), (334, Duration::ZERO, Duration::from_secs(999)));

@@ -6,32 +6,32 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{Theme, bar, split};
-use crate::run::story::{Counts, Phase, StepState, Story};
-use crate::run::words::{clock, grouped, percent};
+use crate::run::format::{clock, grouped, percent};
+use crate::run::run_state::{Counts, Phase, RunState, SetupState};
 
 /// Draws the header and says how many rows it took.
-pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) -> u16 {
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: Theme) -> u16 {
     let width = area.width.saturating_sub(2);
-    let mut lines = vec![title(story, theme, width), progress(story, theme, width)];
-    if story.phase() != Phase::SettingUp {
-        lines.extend(wrapped(figures(story, theme), width));
+    let mut lines = vec![title(run, theme, width), progress(run, theme, width)];
+    if run.phase() != Phase::SettingUp {
+        lines.extend(wrapped(figures(run, theme), width));
     }
     let height = (lines.len() as u16).min(area.height);
     frame.render_widget(Paragraph::new(lines), Rect { x: area.x + 1, width, height, ..area });
     height
 }
 
-fn title<'a>(story: &'a Story, theme: Theme, width: u16) -> Line<'a> {
-    let (phase, time) = match story.phase() {
-        Phase::SettingUp => ("setting up", story.now()),
-        Phase::Replaying => ("replaying", story.replayed()),
-        Phase::Ended => ("ended", story.replayed()),
+fn title<'a>(run: &'a RunState, theme: Theme, width: u16) -> Line<'a> {
+    let (phase, time) = match run.phase() {
+        Phase::SettingUp => ("setting up", run.now()),
+        Phase::Replaying => ("replaying", run.replayed()),
+        Phase::Ended => ("ended", run.replayed()),
     };
     let left = vec![
         Span::styled("weir", theme.strong()),
         Span::raw("  "),
-        Span::raw(story.plan().title.as_str()),
-        Span::styled(format!("  {} nodes", grouped(story.nodes() as u64)), theme.quiet()),
+        Span::raw(run.plan().title.as_str()),
+        Span::styled(format!("  {} nodes", grouped(run.nodes() as u64)), theme.quiet()),
     ];
     let right = vec![
         Span::styled(phase, theme.strong()),
@@ -42,13 +42,13 @@ fn title<'a>(story: &'a Story, theme: Theme, width: u16) -> Line<'a> {
 }
 
 /// The bar: steps while setting up, then pods of the trace that were created.
-fn progress(story: &Story, theme: Theme, width: u16) -> Line<'static> {
-    let (done, all, what) = match story.phase() {
+fn progress(run: &RunState, theme: Theme, width: u16) -> Line<'static> {
+    let (done, all, what) = match run.phase() {
         Phase::SettingUp => {
-            let done = story.steps().iter().filter(|step| matches!(step.state, StepState::Done { .. })).count();
-            (done, story.steps().len(), "steps")
+            let done = run.setup_steps().iter().filter(|step| matches!(step.state, SetupState::Done { .. })).count();
+            (done, run.setup_steps().len(), "steps")
         }
-        Phase::Replaying | Phase::Ended => (story.counts().created, story.plan().pods, "pods created"),
+        Phase::Replaying | Phase::Ended => (run.counts().created, run.plan().pods, "pods created"),
     };
     let ratio = if all == 0 { 0.0 } else { done as f64 / all as f64 };
     let label = format!("  {} of {} {what}  {}", grouped(done as u64), grouped(all as u64), percent(ratio));
@@ -59,8 +59,8 @@ fn progress(story: &Story, theme: Theme, width: u16) -> Line<'static> {
 }
 
 /// The figures, most important first; each is kept in one piece.
-fn figures(story: &Story, theme: Theme) -> Vec<Vec<Span<'static>>> {
-    let counts = story.counts();
+fn figures(run: &RunState, theme: Theme) -> Vec<Vec<Span<'static>>> {
+    let counts = run.counts();
     let Counts { bound_cpu, bound_gpu, finished, waiting, refused, queued, running, .. } = counts;
     let figure = |name: &'static str, number: String, note: String| {
         vec![
@@ -74,13 +74,13 @@ fn figures(story: &Story, theme: Theme) -> Vec<Vec<Span<'static>>> {
         0 => format!(" ({} refused)", number(refused)),
         _ => format!(" ({} in the queue, {} refused)", number(queued), number(refused)),
     };
-    let mut violations = figure("violations", number(story.violations().len()), String::new());
-    violations[1].style = if story.violations().is_empty() { theme.good() } else { theme.bad() };
+    let mut violations = figure("violations", number(run.violations().len()), String::new());
+    violations[1].style = if run.violations().is_empty() { theme.good() } else { theme.bad() };
     vec![
         figure("placed", number(counts.bound()), format!(" ({} GPU, {} CPU)", number(bound_gpu), number(bound_cpu))),
         figure("waiting", number(waiting), of_waiting),
         violations,
-        figure("pods/s", format!("{:.0}", story.rate()), format!(" (peak {:.0})", story.peak_rate())),
+        figure("pods/s", format!("{:.0}", run.rate()), format!(" (peak {:.0})", run.peak_rate())),
         figure("running", number(running), String::new()),
         figure("finished", number(finished), String::new()),
     ]

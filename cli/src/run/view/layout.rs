@@ -11,7 +11,7 @@ use ratatui::layout::Rect;
 pub(super) enum Panel {
     Gpus,
     Cpus,
-    Acts,
+    Steps,
     Models,
     Pools,
     Queue,
@@ -46,8 +46,8 @@ pub(super) struct Wanted {
     pub(super) pools: usize,
     /// Rows of the queue.
     pub(super) queue: usize,
-    /// Acts of the story.
-    pub(super) acts: usize,
+    /// Steps of the story.
+    pub(super) steps: usize,
 }
 
 /// The panels that fit, each with its place.
@@ -84,15 +84,15 @@ fn columns(width: u16, wanted: Wanted) -> Vec<(u16, Vec<Slot>)> {
     let pools = slot(Panel::Pools, table(wanted.pools).min(12), table(wanted.pools), 1, 1);
     let queue = slot(Panel::Queue, table(wanted.queue).min(6), table(wanted.queue).max(6), 2, 0);
     let refusals = Slot { least: 4, rank: 4, ..refusals };
-    // A head and three lines say what an act came to.
-    let tall = u16::try_from(wanted.acts * 4 + 2).unwrap_or(u16::MAX);
-    let acts = (wanted.acts > 0).then(|| slot(Panel::Acts, tall.min(8), tall, 3, 0));
-    let with_acts = |others: Vec<Slot>| acts.into_iter().chain(others).collect::<Vec<Slot>>();
+    // A head and three lines say what a step came to.
+    let tall = u16::try_from(wanted.steps * 4 + 2).unwrap_or(u16::MAX);
+    let steps = (wanted.steps > 0).then(|| slot(Panel::Steps, tall.min(8), tall, 3, 0));
+    let with_steps = |others: Vec<Slot>| steps.into_iter().chain(others).collect::<Vec<Slot>>();
     match width {
-        0..160 => vec![(55, vec![gpus, pools, cpus]), (45, with_acts(vec![queue, models, refusals, plugins, feed]))],
+        0..160 => vec![(55, vec![gpus, pools, cpus]), (45, with_steps(vec![queue, models, refusals, plugins, feed]))],
         160.. => vec![
             (38, vec![gpus, cpus]),
-            (38, with_acts(vec![pools, queue, feed])),
+            (38, with_steps(vec![pools, queue, feed])),
             (24, vec![models, plugins, refusals]),
         ],
     }
@@ -130,9 +130,9 @@ fn stack(column: Rect, mut slots: Vec<Slot>, placed: &mut Vec<(Panel, Rect)>) {
 mod tests {
     use super::*;
 
-    const WANTED: Wanted = Wanted { models: 7, plugins: 4, refusals: 5, pools: 0, queue: 0, acts: 0 };
+    const WANTED: Wanted = Wanted { models: 7, plugins: 4, refusals: 5, pools: 0, queue: 0, steps: 0 };
     const DIVIDED: Wanted = Wanted { pools: 9, queue: 4, ..WANTED };
-    const ACTED: Wanted = Wanted { acts: 3, ..DIVIDED };
+    const ACTED: Wanted = Wanted { steps: 3, ..DIVIDED };
 
     fn panels(width: u16, height: u16) -> Vec<Panel> {
         of(WANTED, width, height)
@@ -152,10 +152,10 @@ mod tests {
 
     #[test]
     fn the_story_is_shown_at_every_size_once_it_has_begun() {
-        use Panel::{Acts, Cpus, Feed, Gpus, Models, Plugins, Pools, Queue, Refusals};
-        assert_eq!(of(ACTED, 80, 20), [Gpus, Pools, Acts, Queue]);
-        assert_eq!(of(ACTED, 120, 40), [Gpus, Pools, Cpus, Acts, Queue, Models, Refusals, Plugins, Feed]);
-        assert_eq!(of(ACTED, 200, 52), [Gpus, Cpus, Acts, Pools, Queue, Feed, Models, Plugins, Refusals]);
+        use Panel::{Cpus, Feed, Gpus, Models, Plugins, Pools, Queue, Refusals, Steps};
+        assert_eq!(of(ACTED, 80, 20), [Gpus, Pools, Steps, Queue]);
+        assert_eq!(of(ACTED, 120, 40), [Gpus, Pools, Cpus, Steps, Queue, Models, Refusals, Plugins, Feed]);
+        assert_eq!(of(ACTED, 200, 52), [Gpus, Cpus, Steps, Pools, Queue, Feed, Models, Plugins, Refusals]);
     }
 
     #[test]

@@ -7,33 +7,33 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Paragraph, Row, Table};
 use weir_model::Amount;
 
-mod acts;
 mod admission;
+mod steps;
 
-pub(super) use acts::acts;
 pub(super) use admission::{Queue, pools, queue};
+pub(super) use steps::steps;
 
 use super::chart::{Chart, Moment};
 use super::{Theme, bar, split};
-use crate::run::story::{Level, Levels, ModelRow, Reason, Special, StepState, Story, Tone};
-use crate::run::words::{clock, digest, fit, grouped, percent, rough, seconds, special};
+use crate::run::format::{clock, digest, fit, grouped, percent, rough, seconds, special};
+use crate::run::run_state::{Level, Levels, ModelRow, Reason, RunState, SetupState, Special, Tone};
 
 /// GPUs of all models: a gauge and the chart.
-pub(super) fn gpus(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
+pub(super) fn gpus(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: Theme) {
     let inner = framed(frame, area, "GPUs", theme);
-    let gauges = [Gauge { name: "in use", level: story.levels().gpu, style: theme.gpu() }];
-    measured(frame, inner, story, &gauges, |levels| levels.gpu, |amount| amount, theme);
+    let gauges = [Gauge { name: "in use", level: run.levels().gpu, style: theme.gpu() }];
+    measured(frame, inner, run, &gauges, |levels| levels.gpu, |amount| amount, theme);
 }
 
 /// CPU: the chart is of CPU hosts, because pods without GPUs run nowhere else.
-pub(super) fn cpus(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
+pub(super) fn cpus(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: Theme) {
     let inner = framed(frame, area, "CPU cores", theme);
-    let Levels { gpu: _, cpu, gpu_host_cpu } = story.levels();
+    let Levels { gpu: _, cpu, gpu_host_cpu } = run.levels();
     let gauges = [
         Gauge { name: "CPU hosts", level: cores(cpu), style: theme.cpu() },
         Gauge { name: "GPU hosts", level: cores(gpu_host_cpu), style: theme.quiet() },
     ];
-    measured(frame, inner, story, &gauges, |levels| levels.cpu, |milli| milli.scale(1, 1000), theme);
+    measured(frame, inner, run, &gauges, |levels| levels.cpu, |milli| milli.scale(1, 1000), theme);
 }
 
 /// A level in cores.
@@ -52,7 +52,7 @@ struct Gauge {
 fn measured(
     frame: &mut Frame<'_>,
     area: Rect,
-    story: &Story,
+    run: &RunState,
     gauges: &[Gauge],
     pick: impl Fn(&Levels) -> Level,
     shown: impl Fn(Amount) -> Amount,
@@ -63,7 +63,7 @@ fn measured(
     frame.render_widget(Paragraph::new(lines), Rect { height, ..area });
     let area = Rect { y: area.y + height, height: area.height - height, ..area };
     let Some(first) = gauges.first().filter(|_| area.height >= 3 && area.width >= 20) else { return };
-    let moments: Vec<Moment> = story
+    let moments: Vec<Moment> = run
         .history()
         .samples()
         .iter()
@@ -86,7 +86,7 @@ fn measured(
     }
     frame.render_widget(chart, place);
     let legend = legend(first.style, place.width, theme);
-    let time = vec![Span::styled(clock(story.replayed()), theme.quiet())];
+    let time = vec![Span::styled(clock(run.replayed()), theme.quiet())];
     let bottom = Rect { y: place.bottom(), height: 1, ..place };
     frame.render_widget(split(legend, time, place.width), bottom);
 }
@@ -136,12 +136,12 @@ fn gauge_line(Gauge { name, level, style }: &Gauge, width: u16, theme: Theme) ->
 }
 
 /// GPU hosts by model: how many are free as a whole, and how full the model is; below, who holds special ones.
-pub(super) fn models(frame: &mut Frame<'_>, area: Rect, story: &Story, rows: &[ModelRow], theme: Theme) {
+pub(super) fn models(frame: &mut Frame<'_>, area: Rect, run: &RunState, rows: &[ModelRow], theme: Theme) {
     let free: usize = rows.iter().map(|row| row.free_hosts).sum();
     let all: usize = rows.iter().map(|row| row.hosts).sum();
     let title = format!("GPU hosts: {} of {} free", grouped(free as u64), grouped(all as u64));
     let mut inner = framed(frame, area, &title, theme);
-    if let Some(held) = story.special().filter(|_| inner.height > 2) {
+    if let Some(held) = run.special().filter(|_| inner.height > 2) {
         inner.height -= 1;
         let last = Rect { y: inner.bottom(), height: 1, ..inner };
         let style = if held.general.is_zero() { theme.good() } else { theme.bad() };
@@ -201,15 +201,15 @@ pub(super) fn refusals(frame: &mut Frame<'_>, area: Rect, rows: &[Reason], theme
 }
 
 /// What the scheduler's plugins did.
-pub(super) fn plugins(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
+pub(super) fn plugins(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: Theme) {
     let inner = framed(frame, area, "Plugins (WebAssembly)", theme);
-    if story.plugins().len() == 0 {
+    if run.plugins().len() == 0 {
         return frame.render_widget(Span::styled("no figures yet", theme.quiet()), inner);
     }
     // A narrow panel keeps the names and shows less of the digests.
     let shown = if inner.width < 42 { 5 } else { 12 };
     let columns = [Constraint::Fill(1), Constraint::Length(5), Constraint::Length(shown)];
-    let body = story.plugins().map(|plugin| {
+    let body = run.plugins().map(|plugin| {
         Row::new([
             Line::from(plugin.name.as_str()),
             right(rough(plugin.calls)).style(theme.strong()),
@@ -221,15 +221,15 @@ pub(super) fn plugins(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: T
 }
 
 /// What happened, the newest last.
-pub(super) fn feed(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
+pub(super) fn feed(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: Theme) {
     let inner = framed(frame, area, "What happens", theme);
-    let lines = story.feed().lines();
+    let lines = run.feed().lines();
     let skipped = lines.len().saturating_sub(inner.height.into());
     let lines: Vec<Line<'_>> = lines
         .skip(skipped)
         .map(|line| {
             // What was before the replay has no time on its clock.
-            let time = format!("{:>5} ", story.into_replay(line.at).map_or_else(|| "–".to_owned(), clock));
+            let time = format!("{:>5} ", run.into_replay(line.at).map_or_else(|| "–".to_owned(), clock));
             let room = usize::from(inner.width).saturating_sub(time.chars().count());
             Line::from(vec![
                 Span::styled(time, theme.quiet()),
@@ -250,29 +250,29 @@ fn toned(tone: Tone, theme: Theme) -> Style {
 }
 
 /// The steps of the set-up, the newest at the bottom when there are more than fit.
-pub(super) fn steps(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: Theme) {
+pub(super) fn setup_steps(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: Theme) {
     let inner = framed(frame, area, "Setting up", theme);
-    let widest = story.steps().iter().map(|step| step.name.chars().count()).max().unwrap_or(0).min(44);
-    let skipped = story.steps().len().saturating_sub(inner.height.into());
-    let lines: Vec<Line<'_>> = story.steps()[skipped..]
+    let widest = run.setup_steps().iter().map(|step| step.name.chars().count()).max().unwrap_or(0).min(44);
+    let skipped = run.setup_steps().len().saturating_sub(inner.height.into());
+    let lines: Vec<Line<'_>> = run.setup_steps()[skipped..]
         .iter()
         .map(|step| {
             let name = format!("{:widest$}  ", fit(&step.name, widest));
             match &step.state {
-                StepState::Planned => Line::from(Span::styled(format!("· {name}"), theme.quiet())),
-                StepState::Done { took } => Line::from(vec![
+                SetupState::Planned => Line::from(Span::styled(format!("· {name}"), theme.quiet())),
+                SetupState::Done { took } => Line::from(vec![
                     Span::styled("✓ ", theme.good()),
                     Span::raw(name),
                     Span::styled(format!("{:>7}", seconds(*took)), theme.quiet()),
                 ]),
-                StepState::Failed { why } => Line::from(vec![
+                SetupState::Failed { why } => Line::from(vec![
                     Span::styled("✗ ", theme.bad()),
                     Span::raw(name),
                     Span::styled(why.as_str(), theme.bad()),
                 ]),
-                StepState::Running { elapsed, expected } => {
+                SetupState::Running { elapsed, expected } => {
                     let mut spans = vec![
-                        Span::styled(format!("{} ", spinner(story)), theme.warn()),
+                        Span::styled(format!("{} ", spinner(run)), theme.warn()),
                         Span::styled(name, theme.strong()),
                         Span::raw(format!("{:>7}", seconds(*elapsed))),
                     ];
@@ -290,9 +290,9 @@ pub(super) fn steps(frame: &mut Frame<'_>, area: Rect, story: &Story, theme: The
 }
 
 /// Turns with the story's time, so that a step that says nothing is seen to live.
-fn spinner(story: &Story) -> char {
+fn spinner(run: &RunState) -> char {
     const TURN: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-    TURN[(story.now().as_millis() / 100 % 10) as usize]
+    TURN[(run.now().as_millis() / 100 % 10) as usize]
 }
 
 fn framed(frame: &mut Frame<'_>, area: Rect, title: &str, theme: Theme) -> Rect {

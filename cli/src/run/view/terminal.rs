@@ -13,7 +13,7 @@ use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::DefaultTerminal;
 
 use super::{Theme, draw};
-use crate::run::story::Story;
+use crate::run::run_state::RunState;
 
 /// The live view on the terminal; dropping it gives the terminal back.
 pub struct Screen {
@@ -44,9 +44,9 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal cannot be written to.
-    pub fn show(&mut self, story: &Story) -> io::Result<()> {
+    pub fn show(&mut self, run: &RunState) -> io::Result<()> {
         execute!(stdout(), BeginSynchronizedUpdate)?;
-        let drawn = self.terminal.draw(|frame| draw(frame, story, self.theme)).map(drop);
+        let drawn = self.terminal.draw(|frame| draw(frame, run, self.theme)).map(drop);
         execute!(stdout(), EndSynchronizedUpdate)?;
         drawn
     }

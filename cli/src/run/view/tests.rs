@@ -4,16 +4,16 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::run::example;
-use crate::run::story::{Event, Step, StepState};
+use crate::run::run_state::{Event, SetupState, SetupStep};
 
-fn screen(story: &Story, width: u16, height: u16, theme: Theme) -> TestBackend {
+fn screen(run: &RunState, width: u16, height: u16, theme: Theme) -> TestBackend {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, story, theme)).unwrap();
+    terminal.draw(|frame| draw(frame, run, theme)).unwrap();
     terminal.backend().clone()
 }
 
-fn lines(story: &Story, width: u16, height: u16) -> Vec<String> {
-    let screen = screen(story, width, height, Theme::Colour);
+fn lines(run: &RunState, width: u16, height: u16) -> Vec<String> {
+    let screen = screen(run, width, height, Theme::Colour);
     let buffer = screen.buffer();
     (0..height).map(|y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>()).collect()
 }
@@ -49,18 +49,18 @@ fn the_view_shows_where_the_run_is_how_full_it_is_and_why_pods_wait() {
 
 #[test]
 fn while_it_is_set_up_the_view_lists_the_steps() {
-    let mut story = Story::new();
+    let mut run = RunState::new();
     let at = std::time::Duration::from_secs;
     for (name, state) in [
-        ("building etcd", StepState::Done { took: at(12) }),
-        ("building kube-apiserver", StepState::Running { elapsed: at(34), expected: Some(at(120)) }),
-        ("starting etcd", StepState::Failed { why: "port 2379 is in use".into() }),
-        ("creating nodes", StepState::Planned),
+        ("building etcd", SetupState::Done { took: at(12) }),
+        ("building kube-apiserver", SetupState::Running { elapsed: at(34), expected: Some(at(120)) }),
+        ("starting etcd", SetupState::Failed { why: "port 2379 is in use".into() }),
+        ("creating nodes", SetupState::Planned),
     ] {
-        story.tell(at(46), Event::Step(Step { name: name.into(), state }));
+        run.tell(at(46), Event::SetUp(SetupStep { name: name.into(), state }));
     }
     assert_shows(
-        &lines(&story, 80, 24),
+        &lines(&run, 80, 24),
         &[
             "setting up  0:46",
             "1 of 4 steps  25 %",
@@ -130,11 +130,11 @@ fn the_story_shows_its_acts_and_what_came_of_each() {
 
 #[test]
 fn special_hardware_is_marked_and_it_is_said_who_holds_it() {
-    let mut story = example::divided();
-    story.tell(std::time::Duration::from_secs(66), example::node("g2", Some("G3"), 8, 96));
-    assert_shows(&lines(&story, 120, 40), &["G3 ◆        1 / 1       0 / 8", "◆ 8 special: 0 named, 0 general"]);
+    let mut run = example::divided();
+    run.tell(std::time::Duration::from_secs(66), example::node("g2", Some("G3"), 8, 96));
+    assert_shows(&lines(&run, 120, 40), &["G3 ◆        1 / 1       0 / 8", "◆ 8 special: 0 named, 0 general"]);
     let wide = "◆ 8 special: 0 held by pods that name them, 0 by others, 8 free";
-    assert_shows(&lines(&story, 300, 60), &[wide]);
+    assert_shows(&lines(&run, 300, 60), &[wide]);
 }
 
 #[test]
@@ -151,10 +151,10 @@ fn a_small_terminal_shows_pools_and_queue_too() {
 
 #[test]
 fn every_size_can_be_drawn() {
-    for story in [Story::new(), example::run(), example::divided(), example::acted()] {
+    for run in [RunState::new(), example::run(), example::divided(), example::acted()] {
         for width in [1, 2, 3, 7, 20, 40, 79, 80, 100, 159, 160, 200, 300] {
             for height in [1, 2, 3, 5, 8, 12, 24, 40, 60, 100] {
-                assert_eq!(lines(&story, width, height).len(), usize::from(height));
+                assert_eq!(lines(&run, width, height).len(), usize::from(height));
             }
         }
     }

@@ -117,7 +117,7 @@ impl Invariant for EvictedOnce {
 pub struct ForSomebody {
     /// By the claimant's first pod, one after the other.
     plans: BTreeMap<String, Vec<Plan>>,
-    pods: BTreeMap<String, Fate>,
+    pods: BTreeMap<String, PodOutcome>,
     /// How many were admitted to each pool.
     admitted: BTreeMap<String, u64>,
     /// Whoever goes for somebody of a pool, as the record was told last.
@@ -144,7 +144,7 @@ struct Plan {
 
 /// What became of a pod.
 #[derive(Clone, Debug, Default)]
-struct Fate {
+struct PodOutcome {
     called: String,
     admitted: bool,
     evicted: bool,
@@ -154,28 +154,29 @@ struct Fate {
 }
 
 impl ForSomebody {
-    fn note(&mut self, pod: &Pod) -> &mut Fate {
-        let fate = self
+    fn note(&mut self, pod: &Pod) -> &mut PodOutcome {
+        let outcome = self
             .pods
             .entry(PodInfo::of(pod).key())
-            .or_insert_with(|| Fate { called: PodInfo::of(pod).full_name(), ..Fate::default() });
-        fate.evicted |= is_evicted(pod);
-        fate.node = fate.node.take().or_else(|| pod.spec.as_ref()?.node_name.clone());
-        fate.refused |= spared(pod) == Some(Spared::Refused);
-        fate
+            .or_insert_with(|| PodOutcome { called: PodInfo::of(pod).full_name(), ..PodOutcome::default() });
+        outcome.evicted |= is_evicted(pod);
+        outcome.node = outcome.node.take().or_else(|| pod.spec.as_ref()?.node_name.clone());
+        outcome.refused |= spared(pod) == Some(Spared::Refused);
+        outcome
     }
 
     /// The victims of a plan that was carried out: all of them are gone, and none because it was refused.
     fn carried_out(&self, plan: &Plan) -> Option<Vec<&str>> {
-        let fates: Option<Vec<&Fate>> = plan.victims.iter().map(|uid| self.pods.get(uid)).collect();
-        let fates = fates.filter(|fates| fates.iter().all(|fate| fate.gone && !fate.refused))?;
-        let evicted: Vec<&str> = fates.into_iter().filter(|fate| fate.evicted).map(|fate| &*fate.called).collect();
+        let outcomes: Option<Vec<&PodOutcome>> = plan.victims.iter().map(|uid| self.pods.get(uid)).collect();
+        let outcomes = outcomes.filter(|outcomes| outcomes.iter().all(|outcome| outcome.gone && !outcome.refused))?;
+        let evicted: Vec<&str> =
+            outcomes.into_iter().filter(|outcome| outcome.evicted).map(|outcome| &*outcome.called).collect();
         (!evicted.is_empty()).then_some(evicted)
     }
 
     /// Whether somebody who had been admitted before sits where one of its victims was.
     fn was_taken(&self, plan: &Plan) -> bool {
-        let node = |uid: &String| self.pods.get(uid).and_then(|fate| fate.node.as_ref());
+        let node = |uid: &String| self.pods.get(uid).and_then(|outcome| outcome.node.as_ref());
         let freed: BTreeSet<&String> = plan.victims.iter().filter_map(node).collect();
         plan.unbound.difference(&plan.victims).filter_map(node).any(|node| freed.contains(node))
     }
@@ -184,9 +185,9 @@ impl ForSomebody {
         let stands = |plan: &&Plan| plan.moves == self.ground.moves_of(&plan.pool) && !self.was_taken(plan);
         let plan = plans.last().filter(stands)?;
         let evicted = self.carried_out(plan)?.join(", ");
-        let fate = self.pods.get(claimant).filter(|fate| !fate.admitted && !fate.gone)?;
+        let outcome = self.pods.get(claimant).filter(|outcome| !outcome.admitted && !outcome.gone)?;
         let sentence = format!("{evicted} went for it, and it was not admitted then");
-        Some(Breach { pod: fate.called.clone(), sentence })
+        Some(Breach { pod: outcome.called.clone(), sentence })
     }
 
     fn twice(&self, claimant: &str, plans: &[Plan]) -> Option<Breach> {
@@ -197,7 +198,7 @@ impl ForSomebody {
             let more = second.new.difference(&first.victims).count();
             (more > 0).then(|| format!("{} went for it, and then {more} more had to go", evicted.join(", ")))
         })?;
-        let called = self.pods.get(claimant).map_or_else(|| claimant.to_owned(), |fate| fate.called.clone());
+        let called = self.pods.get(claimant).map_or_else(|| claimant.to_owned(), |outcome| outcome.called.clone());
         Some(Breach { pod: called, sentence: again })
     }
 }
@@ -228,8 +229,9 @@ impl Invariant for ForSomebody {
                 let before = self.standing.get(&claim.pool);
                 let new = victims.iter().filter(|uid| !before.is_some_and(|before| before.contains(*uid)));
                 let new = new.cloned().collect();
-                let homeless = |fate: &Fate| fate.admitted && fate.node.is_none() && !fate.gone;
-                let unbound = self.pods.iter().filter(|(_, fate)| homeless(fate)).map(|(uid, _)| uid.clone()).collect();
+                let homeless = |outcome: &PodOutcome| outcome.admitted && outcome.node.is_none() && !outcome.gone;
+                let unbound =
+                    self.pods.iter().filter(|(_, outcome)| homeless(outcome)).map(|(uid, _)| uid.clone()).collect();
                 plans.push(Plan { pool: claim.pool.clone(), victims, new, moves, admitted, unbound });
             }
         }

@@ -10,9 +10,9 @@ use weir_model::Amount;
 use weir_model::dimension::{CPU, GPU, SKU_PREFIX};
 
 use super::{framed, right};
-use crate::run::story::{GangRow, PoolLevel, PoolRow, Story, WaitReason};
+use crate::run::format::{clock, fit, fit_end, grouped, rough};
+use crate::run::run_state::{GangRow, PoolLevel, PoolRow, RunState, WaitReason};
 use crate::run::view::{Theme, split};
-use crate::run::words::{clock, fit, fit_end, grouped, rough};
 
 /// Who waits, counted.
 pub(in crate::run::view) struct Queue {
@@ -115,9 +115,9 @@ fn figures(row: &PoolRow<'_>, resource: &str, theme: Theme) -> [Line<'static>; 4
 }
 
 /// Why pods wait for admission, and which gangs wait for members.
-pub(in crate::run::view) fn queue(frame: &mut Frame<'_>, area: Rect, story: &Story, queue: &Queue, theme: Theme) {
+pub(in crate::run::view) fn queue(frame: &mut Frame<'_>, area: Rect, run: &RunState, queue: &Queue, theme: Theme) {
     let Queue { reasons, gangs } = queue;
-    let waiting = story.counts().queued;
+    let waiting = run.counts().queued;
     let inner = framed(frame, area, &format!("Queue: {} wait for admission", grouped(waiting as u64)), theme);
     let mut lines: Vec<Line<'_>> = Vec::new();
     for WaitReason { reason, pods } in reasons {
@@ -128,7 +128,7 @@ pub(in crate::run::view) fn queue(frame: &mut Frame<'_>, area: Rect, story: &Sto
         ]));
     }
     for GangRow { name, created, size, since } in gangs {
-        let time = clock(story.now().saturating_sub(*since));
+        let time = clock(run.now().saturating_sub(*since));
         let right = vec![
             Span::styled(format!(" {created}/{size}"), theme.strong()),
             Span::styled(format!(" {time:>5}"), theme.quiet()),

@@ -30,7 +30,7 @@ impl Eviction {
     /// The pool that gets the room, where the sentence names one.
     ///
     /// ```
-    /// use weir_cli::run::story::Eviction;
+    /// use weir_cli::run::run_state::Eviction;
     /// let message = "pool \"b\" uses 8 cpu and is entitled to 4; the room goes to pod default/p of pool \"a\"";
     /// let eviction = Eviction { reason: "Reclaimed".into(), message: message.into() };
     /// assert_eq!(eviction.to(), Some("a"));

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::story::Special;
+use super::run_state::Special;
 
 /// A time as a clock shows it.
 ///
 /// ```
 /// use std::time::Duration;
-/// use weir_cli::run::words::clock;
+/// use weir_cli::run::format::clock;
 /// assert_eq!(clock(Duration::from_secs(62)), "1:02");
 /// assert_eq!(clock(Duration::from_secs(3723)), "1:02:03");
 /// ```
@@ -22,7 +22,7 @@ pub fn clock(time: Duration) -> String {
 ///
 /// ```
 /// use std::time::Duration;
-/// use weir_cli::run::words::seconds;
+/// use weir_cli::run::format::seconds;
 /// assert_eq!(seconds(Duration::from_millis(2_340)), "2.3 s");
 /// assert_eq!(seconds(Duration::from_millis(9_960)), "10 s");
 /// assert_eq!(seconds(Duration::from_secs(120)), "120 s");
@@ -40,7 +40,7 @@ pub fn seconds(time: Duration) -> String {
 /// A number with its thousands apart.
 ///
 /// ```
-/// use weir_cli::run::words::grouped;
+/// use weir_cli::run::format::grouped;
 /// assert_eq!(grouped(1_523), "1,523");
 /// assert_eq!(grouped(12), "12");
 /// ```
@@ -60,7 +60,7 @@ pub fn grouped(number: u64) -> String {
 /// A large number in few characters.
 ///
 /// ```
-/// use weir_cli::run::words::rough;
+/// use weir_cli::run::format::rough;
 /// assert_eq!([999, 1_523, 45_600, 3_046_000].map(rough), ["999", "1.5k", "46k", "3.0M"]);
 /// ```
 #[must_use]
@@ -78,8 +78,8 @@ pub fn rough(number: u64) -> String {
 /// Who holds the special GPUs, in one line.
 ///
 /// ```
-/// use weir_cli::run::story::Special;
-/// use weir_cli::run::words::special;
+/// use weir_cli::run::run_state::Special;
+/// use weir_cli::run::format::special;
 /// use weir_model::Amount;
 /// let held = Special { gpus: Amount::new(516), named: Amount::new(120), general: Amount::ZERO };
 /// assert_eq!(special(&held), "516 special: 120 held by pods that name them, 0 by others, 396 free");
@@ -96,7 +96,7 @@ pub fn special(held: &Special) -> String {
 /// A part of one as a percentage without decimals, except that what is not everything never says 100 %.
 ///
 /// ```
-/// use weir_cli::run::words::percent;
+/// use weir_cli::run::format::percent;
 /// assert_eq!([0.0, 0.678, 0.9999, 1.0, 1.25].map(percent), ["0 %", "68 %", "99 %", "100 %", "125 %"]);
 /// ```
 #[must_use]
@@ -109,7 +109,7 @@ pub fn percent(ratio: f64) -> String {
 /// The beginning of a text that is too long, with an ellipsis.
 ///
 /// ```
-/// use weir_cli::run::words::fit;
+/// use weir_cli::run::format::fit;
 /// assert_eq!(fit("Insufficient cpu", 8), "Insuffi…");
 /// assert_eq!(fit("cpu", 8), "cpu");
 /// ```
@@ -128,7 +128,7 @@ pub fn fit(text: &str, width: usize) -> String {
 /// A text in lines of at most a width, broken at spaces; a word that is longer has a line of its own.
 ///
 /// ```
-/// use weir_cli::run::words::broken;
+/// use weir_cli::run::format::broken;
 /// assert_eq!(broken("one two three", 8), ["one two", "three"]);
 /// assert_eq!(broken("", 8), [""; 0]);
 /// ```
@@ -148,7 +148,7 @@ pub fn broken(text: &str, width: usize) -> Vec<String> {
 /// The end of a text that is too long, with an ellipsis: for names that differ in their ends.
 ///
 /// ```
-/// use weir_cli::run::words::fit_end;
+/// use weir_cli::run::format::fit_end;
 /// assert_eq!(fit_end("research-gang-12", 8), "…gang-12");
 /// assert_eq!(fit_end("trio", 8), "trio");
 /// ```
@@ -165,7 +165,7 @@ pub fn fit_end(text: &str, width: usize) -> String {
 /// The first characters of a digest, enough to tell two modules apart by eye.
 ///
 /// ```
-/// use weir_cli::run::words::digest;
+/// use weir_cli::run::format::digest;
 /// assert_eq!(digest("sha256:0123456789abcdef"), "0123456789ab");
 /// ```
 #[must_use]

@@ -1,7 +1,7 @@
-//! The acts of the demonstration, and what each came to: how things stood when it began, how they stand now,
+//! The steps of the demonstration, and what each came to: how things stood when it began, how they stand now,
 //! and the sentence that says the difference.
 //!
-//! The driver says which act it plays. What became of it is worked out from what the watch told, so a sentence
+//! The driver says which step it plays. What became of it is worked out from what the watch told, so a sentence
 //! claims nothing that did not happen.
 
 use std::collections::BTreeMap;
@@ -13,11 +13,11 @@ use super::admission::{PoolFigures, PoolLevel};
 use super::evictions::{EvictionRow, Evictions};
 use super::rays::{self, Rays};
 use super::{At, Level};
-use crate::run::words::{grouped, percent};
+use crate::run::format::{grouped, percent};
 
-/// What happens in an act.
+/// What happens in a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum Step {
     /// Research takes what is free, beyond what it reserves.
     Fill {
         /// The pools that take.
@@ -52,9 +52,9 @@ pub enum Act {
     },
 }
 
-/// How far an act is.
+/// How far a step is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActState {
+pub enum StepState {
     /// It is being played.
     Playing,
     /// What was to happen has happened.
@@ -66,13 +66,13 @@ pub enum ActState {
     },
 }
 
-/// An act, as it is shown.
+/// A step, as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActRow {
+pub struct StepRow {
     /// When it began.
     pub began: At,
     /// How far it is.
-    pub state: ActState,
+    pub state: StepState,
     /// What it is, in two or three words.
     pub title: &'static str,
     /// What came of it so far.
@@ -108,42 +108,42 @@ impl Moment {
     }
 }
 
-/// An act, from its beginning.
+/// A step, from its beginning.
 #[derive(Clone, Debug)]
 struct Played {
-    act: Act,
-    state: ActState,
+    step: Step,
+    state: StepState,
     began: At,
     from: Moment,
     /// How it ended; `None` while it is played.
     to: Option<Moment>,
 }
 
-/// All acts so far, in their order.
+/// All steps so far, in their order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Acts {
+pub(super) struct Steps {
     played: Vec<Played>,
 }
 
-impl Acts {
-    /// Takes in that an act begins or is over; whether that is news.
-    pub(super) fn told(&mut self, now: At, act: Act, state: ActState, moment: Moment) -> bool {
-        match self.played.iter_mut().find(|known| known.act == act) {
-            Some(known) if known.to.is_none() && state != ActState::Playing => {
+impl Steps {
+    /// Takes in that a step begins or is over; whether that is news.
+    pub(super) fn told(&mut self, now: At, step: Step, state: StepState, moment: Moment) -> bool {
+        match self.played.iter_mut().find(|known| known.step == step) {
+            Some(known) if known.to.is_none() && state != StepState::Playing => {
                 (known.state, known.to) = (state, Some(moment));
                 true
             }
             Some(_) => false,
             None => {
-                let to = (state != ActState::Playing).then(|| moment.clone());
-                self.played.push(Played { act, state, began: now, from: moment, to });
+                let to = (state != StepState::Playing).then(|| moment.clone());
+                self.played.push(Played { step, state, began: now, from: moment, to });
                 true
             }
         }
     }
 
-    /// The acts as they stand, with those under way compared with `now`.
-    pub(super) fn rows(&self, now: &Moment) -> Vec<ActRow> {
+    /// The steps as they stand, with those under way compared with `now`.
+    pub(super) fn rows(&self, now: &Moment) -> Vec<StepRow> {
         self.played.iter().map(|played| played.row(now)).collect()
     }
 
@@ -153,26 +153,26 @@ impl Acts {
 }
 
 impl Played {
-    fn row(&self, now: &Moment) -> ActRow {
-        let Self { act, state, began, from, to } = self;
+    fn row(&self, now: &Moment) -> StepRow {
+        let Self { step, state, began, from, to } = self;
         let to = to.as_ref().unwrap_or(now);
-        let sentence = match act {
-            Act::Fill { research, production } => filled(research, production, from, to),
-            Act::Return { pool } => returned(pool, from, to),
-            Act::Drain { node } => drained(node, from, to),
-            Act::RayRuns { job } => rays::runs(&to.rays, job),
-            Act::RayWaits { job } => rays::waits(&to.rays, job),
-            Act::RayGoes { job } => rays::went(&to.rays, job),
+        let sentence = match step {
+            Step::Fill { research, production } => filled(research, production, from, to),
+            Step::Return { pool } => returned(pool, from, to),
+            Step::Drain { node } => drained(node, from, to),
+            Step::RayRuns { job } => rays::runs(&to.rays, job),
+            Step::RayWaits { job } => rays::waits(&to.rays, job),
+            Step::RayGoes { job } => rays::went(&to.rays, job),
         };
         let sentence = match state {
-            ActState::Cut { why } => format!("{sentence}; cut short: {why}"),
-            ActState::Playing | ActState::Done => sentence,
+            StepState::Cut { why } => format!("{sentence}; cut short: {why}"),
+            StepState::Playing | StepState::Done => sentence,
         };
-        ActRow { began: *began, state: state.clone(), title: act.title(), sentence }
+        StepRow { began: *began, state: state.clone(), title: step.title(), sentence }
     }
 }
 
-impl Act {
+impl Step {
     /// What it is, in a few words.
     #[must_use]
     pub const fn title(&self) -> &'static str {
@@ -249,7 +249,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::run::story::Eviction;
+    use crate::run::run_state::Eviction;
 
     fn at(seconds: u64) -> At {
         Duration::from_secs(seconds)
@@ -270,27 +270,27 @@ mod tests {
         Moment { gpu, pools: pools.iter().map(level).collect(), evictions, rays: Rays::new() }
     }
 
-    fn sentence(act: Act, state: ActState, from: Moment, to: Moment) -> String {
-        let mut acts = Acts::default();
-        assert!(acts.told(at(1), act.clone(), ActState::Playing, from));
-        assert!(acts.told(at(2), act, state, to));
-        acts.rows(&Moment::default()).remove(0).sentence
+    fn sentence(step: Step, state: StepState, from: Moment, to: Moment) -> String {
+        let mut steps = Steps::default();
+        assert!(steps.told(at(1), step.clone(), StepState::Playing, from));
+        assert!(steps.told(at(2), step, state, to));
+        steps.rows(&Moment::default()).remove(0).sentence
     }
 
     #[test]
     fn that_research_fills_the_cluster_is_said_with_what_it_borrows() {
-        let act = Act::Fill { research: vec!["research".into()], production: vec!["production".into()] };
+        let step = Step::Fill { research: vec!["research".into()], production: vec!["production".into()] };
         let from = moment(100, &[("research", [20, 10, 0]), ("production", [60, 30, 0])], &[]);
         let to = moment(100, &[("research", [20, 70, 8]), ("production", [60, 30, 0])], &[]);
         assert_eq!(
-            sentence(act, ActState::Done, from, to),
+            sentence(step, StepState::Done, from, to),
             "40 % → 100 % of 100 GPUs in use; research uses 70, 50 more than it reserves; production borrows nothing"
         );
     }
 
     #[test]
     fn what_was_given_back_is_said_by_pool_with_how_many_went_for_it() {
-        let act = || Act::Return { pool: "production".into() };
+        let step = || Step::Return { pool: "production".into() };
         let (to_it, to_other) =
             ("the room goes to pod p of pool \"production\"", "the room goes to pod p of pool \"x\"");
         let from = moment(100, &[("research", [20, 70, 0]), ("production", [60, 30, 0])], &[("research", to_it)]);
@@ -298,28 +298,28 @@ mod tests {
         let to = moment(100, &[("research", [20, 54, 0]), ("production", [60, 46, 0])], &gone);
         let said = "production uses 30 → 46 GPUs of its own; research brought back: research 70 → 54 (entitled to 54), 2 pods \
                     evicted";
-        assert_eq!(sentence(act(), ActState::Done, from.clone(), to), said);
+        assert_eq!(sentence(step(), StepState::Done, from.clone(), to), said);
         let meanwhile = moment(100, &[("research", [20, 70, 0]), ("production", [60, 30, 16])], &gone[..1]);
         let why = "1 of 2 run".to_owned();
         let said = "production uses 30 → 30 GPUs of its own and waits for 16 more; cut short: 1 of 2 run";
-        assert_eq!(sentence(act(), ActState::Cut { why }, from, meanwhile), said);
+        assert_eq!(sentence(step(), StepState::Cut { why }, from, meanwhile), said);
     }
 
     #[test]
     fn of_a_drained_node_it_is_said_what_capacity_went_with_it() {
         let (from, to) = (moment(100, &[], &[]), moment(92, &[], &[("research", "Eviction API: evicting")]));
         let said = "n1 is cordoned, 1 pod evicted; the cluster has 100 → 92 GPUs to give";
-        assert_eq!(sentence(Act::Drain { node: "n1".into() }, ActState::Done, from, to), said);
+        assert_eq!(sentence(Step::Drain { node: "n1".into() }, StepState::Done, from, to), said);
     }
 
     #[test]
     fn an_act_that_is_over_stays_as_it_ended_whatever_is_told_again() {
-        let (mut acts, act) = (Acts::default(), Act::Drain { node: "n1".into() });
-        assert!(acts.told(at(1), act.clone(), ActState::Playing, moment(100, &[], &[])));
-        assert!(!acts.told(at(2), act.clone(), ActState::Playing, moment(90, &[], &[])));
-        assert!(acts.told(at(3), act.clone(), ActState::Done, moment(92, &[], &[])));
-        assert!(!acts.told(at(4), act, ActState::Done, moment(50, &[], &[])));
-        let rows = acts.rows(&moment(10, &[], &[]));
+        let (mut steps, step) = (Steps::default(), Step::Drain { node: "n1".into() });
+        assert!(steps.told(at(1), step.clone(), StepState::Playing, moment(100, &[], &[])));
+        assert!(!steps.told(at(2), step.clone(), StepState::Playing, moment(90, &[], &[])));
+        assert!(steps.told(at(3), step.clone(), StepState::Done, moment(92, &[], &[])));
+        assert!(!steps.told(at(4), step, StepState::Done, moment(50, &[], &[])));
+        let rows = steps.rows(&moment(10, &[], &[]));
         assert_eq!((rows.len(), rows[0].began, rows[0].title), (1, at(1), "a node is drained"));
         assert!(rows[0].sentence.contains("100 → 92"), "{}", rows[0].sentence);
     }

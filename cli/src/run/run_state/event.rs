@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use weir_model::Amount;
 
-use super::acts::{Act, ActState};
 use super::admission::{Gate, PoolFigures};
 use super::evictions::Eviction;
+use super::steps::{Step, StepState};
 use crate::run::checker::Violation;
 
-/// Something that happened, for [`Story::tell`](super::Story::tell).
+/// Something that happened, for [`RunState::tell`](super::RunState::tell).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// What the run intends; told once, before the first node.
     Planned(Plan),
     /// A step of the set-up began, went on, ended or failed; steps are known by their name.
-    Step(Step),
+    SetUp(SetupStep),
     /// The set-up is over and the trace is being replayed.
     ReplayStarted,
     /// Every pod of the trace had its turn; `why` is shown, for example "all pods of the trace were seen".
@@ -89,12 +89,12 @@ pub enum Event {
     },
     /// What a plugin did so far; the newest figures of a name stand.
     Plugin(PluginFigures),
-    /// An act of the demonstration begins, or is over.
-    Act {
+    /// A step of the demonstration begins, or is over.
+    Step {
         /// What happens in it.
-        act: Act,
+        step: Step,
         /// How far it is.
-        state: ActState,
+        state: StepState,
     },
     /// The history checker found a breach.
     Violated(Violation),
@@ -119,16 +119,16 @@ pub struct Plan {
 
 /// One step of the set-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct SetupStep {
     /// What is done, for example `building kube-apiserver`.
     pub name: String,
     /// How far it is.
-    pub state: StepState,
+    pub state: SetupState,
 }
 
 /// How far a step is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StepState {
+pub enum SetupState {
     /// It will come. Told for all steps at first, it lets the view say how far the whole set-up is.
     Planned,
     /// Under way for `elapsed`.

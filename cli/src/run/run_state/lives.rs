@@ -1,15 +1,15 @@
 //! What becomes of the pods of a run, event by event.
 
-use super::{Eviction, Fate, GangOf, Gate, Known, Origin, Pod, Refusal, Stage, Story, Tone};
+use super::{Eviction, GangOf, Gate, Known, Origin, Pod, PodOutcome, Refusal, RunState, Stage, Tone};
 
-impl Story {
+impl RunState {
     pub(super) fn created(&mut self, pod: Pod) {
         if self.pods.contains_key(&pod.key) {
             return;
         }
         if let Origin::Trace(name) = &pod.origin {
             let asks_for_gpus = !pod.gpus.is_zero();
-            self.trace.entry(name.clone()).or_insert(Fate { asks_for_gpus, bound: false, finished: false });
+            self.trace.entry(name.clone()).or_insert(PodOutcome { asks_for_gpus, bound: false, finished: false });
         }
         self.cluster.waits(&pod);
         self.pods.insert(pod.key.clone(), Known { pod, stage: Stage::Waiting, refusal: None, doomed: None });
@@ -47,15 +47,15 @@ impl Story {
         self.peak_rate = self.peak_rate.max(self.rate());
         self.first_bound.get_or_insert(self.now);
         self.last_bound = Some(self.now);
-        if let Some(fate) = self.fate(key) {
-            fate.bound = true;
+        if let Some(outcome) = self.outcome(key) {
+            outcome.bound = true;
         }
     }
 
     pub(super) fn finished(&mut self, key: &str) {
         self.end_of(key);
-        if let Some(fate) = self.fate(key) {
-            fate.finished = true;
+        if let Some(outcome) = self.outcome(key) {
+            outcome.finished = true;
         }
     }
 
@@ -110,7 +110,7 @@ impl Story {
         }
     }
 
-    fn fate(&mut self, key: &str) -> Option<&mut Fate> {
+    fn outcome(&mut self, key: &str) -> Option<&mut PodOutcome> {
         match &self.pods.get(key)?.pod.origin {
             Origin::Trace(name) => self.trace.get_mut(name),
             Origin::Added => None,

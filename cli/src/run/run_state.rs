@@ -5,7 +5,6 @@
 //! what is already known changes nothing, and what is said of an unknown pod is dropped. What is *wrong* in
 //! a history is not judged here but by [`checker`](super::checker).
 
-mod acts;
 mod admission;
 mod answers;
 mod event;
@@ -15,18 +14,19 @@ mod history;
 mod lives;
 mod rays;
 mod refusal;
+mod steps;
 mod tally;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use acts::{Act, ActRow, ActState};
 pub use admission::{GangOf, GangRow, Gate, Most, Outlook, PoolFigures, PoolLevel, PoolRow, WaitReason};
-pub use event::{Event, Node, Origin, Plan, PluginFigures, Pod, Step, StepState};
+pub use event::{Event, Node, Origin, Plan, PluginFigures, Pod, SetupState, SetupStep};
 pub use evictions::{Eviction, EvictionRow};
 pub use feed::{Feed, Line, Tone};
 pub use history::{History, Sample};
 pub use refusal::{Reason, Refusal};
+pub use steps::{Step, StepRow, StepState};
 pub use tally::{Level, Levels, ModelRow, Special};
 
 use super::checker::Violation;
@@ -91,21 +91,21 @@ impl Counts {
 
 /// A run as it was told so far.
 #[derive(Clone, Debug, Default)]
-pub struct Story {
+pub struct RunState {
     now: At,
     phase: Phase,
     plan: Plan,
-    steps: Vec<Step>,
+    setup_steps: Vec<SetupStep>,
     replay_began: Option<At>,
     ended: Option<(At, String)>,
     cluster: tally::Cluster,
     admission: admission::Admission,
     pods: BTreeMap<String, Known>,
-    trace: BTreeMap<String, Fate>,
+    trace: BTreeMap<String, PodOutcome>,
     evictions: evictions::Evictions,
     /// Pods that went, by Ray cluster.
     lost_by_rays: BTreeMap<String, usize>,
-    acts: acts::Acts,
+    steps: steps::Steps,
     plugins: BTreeMap<String, PluginFigures>,
     violations: Vec<Violation>,
     feed: Feed,
@@ -139,13 +139,13 @@ enum Stage {
 
 /// What became of a pod of the trace.
 #[derive(Clone, Copy, Debug)]
-struct Fate {
+struct PodOutcome {
     asks_for_gpus: bool,
     bound: bool,
     finished: bool,
 }
 
-impl Story {
+impl RunState {
     /// A run that has not begun.
     #[must_use]
     pub fn new() -> Self {
@@ -156,14 +156,14 @@ impl Story {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use weir_cli::run::story::{Event, Node, Origin, Pod, Story};
+    /// use weir_cli::run::run_state::{Event, Node, Origin, Pod, RunState};
     /// use weir_model::Amount;
     ///
-    /// let mut story = Story::new();
+    /// let mut run = RunState::new();
     /// let (gpus, cpu_milli) = (Amount::new(8), Amount::new(96_000));
     /// let (model, special, cordoned) = (Some("G2".into()), false, false);
     /// let node = Node { name: "n1".into(), model, special, cordoned, gpus, cpu_milli };
-    /// story.tell(Duration::from_secs(1), Event::NodeSeen(node));
+    /// run.tell(Duration::from_secs(1), Event::NodeSeen(node));
     /// let pod = Pod {
     ///     key: "uid-1".into(),
     ///     name: "train".into(),
@@ -177,16 +177,16 @@ impl Story {
     ///     ray_cluster: None,
     ///     ends: true,
     /// };
-    /// story.tell(Duration::from_secs(2), Event::PodCreated(pod));
-    /// story.tell(Duration::from_secs(3), Event::PodBound { pod: "uid-1".into(), node: "n1".into() });
-    /// assert_eq!(story.counts().bound_gpu, 1);
-    /// assert_eq!(story.levels().gpu.used, Amount::new(2));
+    /// run.tell(Duration::from_secs(2), Event::PodCreated(pod));
+    /// run.tell(Duration::from_secs(3), Event::PodBound { pod: "uid-1".into(), node: "n1".into() });
+    /// assert_eq!(run.counts().bound_gpu, 1);
+    /// assert_eq!(run.levels().gpu.used, Amount::new(2));
     /// ```
     pub fn tell(&mut self, at: At, event: Event) {
         self.advance(at);
         match event {
             Event::Planned(plan) => self.plan = plan,
-            Event::Step(step) => self.step(step),
+            Event::SetUp(step) => self.setup_step(step),
             Event::ReplayStarted => self.start_replay(),
             Event::Ended { why } => self.end(why),
             Event::NodeSeen(node) => self.cluster.node_seen(node),
@@ -203,7 +203,7 @@ impl Story {
             Event::PoolSeen(figures) => self.admission.pool(figures),
             Event::PoolGone { name } => self.admission.pool_gone(&name),
             Event::Plugin(figures) => drop(self.plugins.insert(figures.name.clone(), figures)),
-            Event::Act { act, state } => self.act(act, state),
+            Event::Step { step, state } => self.step(step, state),
             Event::Violated(violation) => {
                 self.feed.say(self.now, Tone::Bad, violation.to_string());
                 self.violations.push(violation);
@@ -224,19 +224,21 @@ impl Story {
         }
     }
 
-    fn step(&mut self, step: Step) {
-        let known = self.steps.iter_mut().find(|known| known.name == step.name);
+    fn setup_step(&mut self, step: SetupStep) {
+        let known = self.setup_steps.iter_mut().find(|known| known.name == step.name);
         let changed = known
             .as_ref()
             .is_none_or(|known| std::mem::discriminant(&known.state) != std::mem::discriminant(&step.state));
         match &step.state {
-            StepState::Done { .. } if changed => self.feed.say(self.now, Tone::Good, step.name.clone()),
-            StepState::Failed { why } if changed => self.feed.say(self.now, Tone::Bad, format!("{}: {why}", step.name)),
-            StepState::Planned | StepState::Running { .. } | StepState::Done { .. } | StepState::Failed { .. } => {}
+            SetupState::Done { .. } if changed => self.feed.say(self.now, Tone::Good, step.name.clone()),
+            SetupState::Failed { why } if changed => {
+                self.feed.say(self.now, Tone::Bad, format!("{}: {why}", step.name))
+            }
+            SetupState::Planned | SetupState::Running { .. } | SetupState::Done { .. } | SetupState::Failed { .. } => {}
         }
         match known {
             Some(known) => *known = step,
-            None => self.steps.push(step),
+            None => self.setup_steps.push(step),
         }
     }
 
@@ -257,20 +259,20 @@ impl Story {
         }
     }
 
-    fn act(&mut self, act: Act, state: ActState) {
-        let (title, moment) = (act.title(), self.moment());
-        if self.acts.told(self.now, act, state.clone(), moment) {
+    fn step(&mut self, step: Step, state: StepState) {
+        let (title, moment) = (step.title(), self.moment());
+        if self.steps.told(self.now, step, state.clone(), moment) {
             let (tone, words) = match state {
-                ActState::Playing => (Tone::Plain, format!("{title} …")),
-                ActState::Done => (Tone::Good, title.to_owned()),
-                ActState::Cut { why } => (Tone::Bad, format!("{title}: {why}")),
+                StepState::Playing => (Tone::Plain, format!("{title} …")),
+                StepState::Done => (Tone::Good, title.to_owned()),
+                StepState::Cut { why } => (Tone::Bad, format!("{title}: {why}")),
             };
             self.feed.say(self.now, tone, words);
         }
     }
 
-    fn moment(&self) -> acts::Moment {
-        acts::Moment::of(self.levels().gpu, self.admission.all(), &self.evictions, self.rays())
+    fn moment(&self) -> steps::Moment {
+        steps::Moment::of(self.levels().gpu, self.admission.all(), &self.evictions, self.rays())
     }
 
     fn rays(&self) -> rays::Rays {

@@ -1,4 +1,4 @@
-//! The panel of the story: its acts, and what came of each.
+//! The panel of the story: its steps, and what came of each.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -6,12 +6,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
 use super::{framed, spinner};
-use crate::run::story::{ActRow, ActState, Story};
+use crate::run::format::{broken, clock};
+use crate::run::run_state::{RunState, StepRow, StepState};
 use crate::run::view::Theme;
-use crate::run::words::{broken, clock};
 
-/// The acts, the latest at the end. Where there is too little room the earlier ones keep their first lines.
-pub(in crate::run::view) fn acts(frame: &mut Frame<'_>, area: Rect, story: &Story, rows: &[ActRow], theme: Theme) {
+/// The steps, the latest at the end. Where there is too little room the earlier ones keep their first lines.
+pub(in crate::run::view) fn steps(frame: &mut Frame<'_>, area: Rect, run: &RunState, rows: &[StepRow], theme: Theme) {
     let inner = framed(frame, area, "Story", theme);
     let sentences: Vec<Vec<String>> =
         rows.iter().map(|row| broken(&row.sentence, usize::from(inner.width.saturating_sub(INDENT)))).collect();
@@ -19,7 +19,7 @@ pub(in crate::run::view) fn acts(frame: &mut Frame<'_>, area: Rect, story: &Stor
     let mut too_many = all.saturating_sub(usize::from(inner.height));
     let mut lines: Vec<Line<'_>> = Vec::new();
     for (row, sentence) in rows.iter().zip(sentences) {
-        lines.push(head(row, story, theme));
+        lines.push(head(row, run, theme));
         let dropped = sentence.len().min(too_many);
         too_many -= dropped;
         let kept = sentence.len() - dropped;
@@ -32,13 +32,13 @@ pub(in crate::run::view) fn acts(frame: &mut Frame<'_>, area: Rect, story: &Stor
 /// How far sentences stand in.
 const INDENT: u16 = 2;
 
-fn head<'a>(row: &ActRow, story: &Story, theme: Theme) -> Line<'a> {
+fn head<'a>(row: &StepRow, run: &RunState, theme: Theme) -> Line<'a> {
     let (mark, style) = match row.state {
-        ActState::Playing => (spinner(story), theme.strong()),
-        ActState::Done => ('✓', theme.good()),
-        ActState::Cut { .. } => ('✗', theme.bad()),
+        StepState::Playing => (spinner(run), theme.strong()),
+        StepState::Done => ('✓', theme.good()),
+        StepState::Cut { .. } => ('✗', theme.bad()),
     };
-    let at = story.into_replay(row.began).map(clock).unwrap_or_default();
+    let at = run.into_replay(row.began).map(clock).unwrap_or_default();
     Line::from(vec![
         Span::styled(format!("{mark} "), style),
         Span::styled(row.title, theme.strong()),

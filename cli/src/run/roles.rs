@@ -3,7 +3,7 @@
 //!
 //! Research asks for whatever is free, each pod for what one host has left, so that the cluster is full to the
 //! last GPU with about as many pods as it has hosts. They name the model, as many of the trace's do: where a pod
-//! that needs little takes a part of a large host, somebody else would find none. Production asks for whole hosts,
+//! that needs little takes a role of a large host, somebody else would find none. Production asks for whole hosts,
 //! for no more than half of what its pool has left of its reservation. They are marked with labels, so that the watch tells them apart from the
 //! trace's, which alone are counted at the end.
 
@@ -18,15 +18,15 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use weir_simulator::openb::TracePod;
 
+use super::cluster_state::FreeHost;
 use super::objects;
 use super::pools::{Band, Member};
-use super::sight::Hole;
 use super::timeline::Arrival;
 
 /// The label that says whose a pod of the run is, and its value on the pods of the demonstration.
 const NAME: (&str, &str) = ("app.kubernetes.io/name", "story");
-/// The label that says which part a pod plays.
-const PART: &str = "app.kubernetes.io/component";
+/// The label that says which role a pod has.
+const ROLE: &str = "app.kubernetes.io/component";
 
 /// The pools in which research asks for what is free.
 pub(super) const RESEARCH_POOLS: [&str; 2] = ["vision-research", "speech-research"];
@@ -41,16 +41,16 @@ const MOST_HOSTS: i64 = 48;
 const CPU_MILLI: i64 = 1000;
 const MEMORY_MIB: i64 = 1024;
 
-/// The part that a pod plays.
+/// The role of a pod in the story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Part {
+pub(super) enum Role {
     /// May be taken back.
     Research,
     /// Is what others are taken back for.
     Production,
 }
 
-impl Part {
+impl Role {
     const ALL: [Self; 2] = [Self::Research, Self::Production];
 
     const fn name(self) -> &'static str {
@@ -60,33 +60,33 @@ impl Part {
         }
     }
 
-    /// The part of a pod; none for a pod of the trace.
+    /// The role of a pod; none for a pod of the trace.
     pub(super) fn of(pod: &Pod) -> Option<Self> {
         let labels = pod.labels();
         labels.get(NAME.0).filter(|name| *name == NAME.1)?;
-        let part = labels.get(PART)?;
-        Self::ALL.into_iter().find(|known| known.name() == part)
+        let role = labels.get(ROLE)?;
+        Self::ALL.into_iter().find(|known| known.name() == role)
     }
 }
 
-/// Research that takes these holes, after so many pods of it. At first every second bunch of equal pods is a gang;
-/// later ones come alone, because a hole that opens is for one.
-pub(super) fn research(holes: &[Hole], before: usize) -> Vec<Pod> {
-    let mut holes: Vec<&Hole> = holes.iter().collect();
+/// Research that takes these free hosts, after so many pods of it. At first every second bunch of equal pods is a gang;
+/// later ones come alone, because a free host that opens is for one.
+pub(super) fn research(hosts: &[FreeHost], before: usize) -> Vec<Pod> {
+    let mut hosts: Vec<&FreeHost> = hosts.iter().collect();
     // The largest first: they fit fewest hosts.
-    holes.sort_unstable_by_key(|hole| (Reverse(hole.gpus), hole.model.as_deref()));
-    let alike = |a: &&Hole, b: &&Hole| (a.gpus, &a.model) == (b.gpus, &b.model);
-    let bunches = holes.chunk_by(alike).flat_map(|equal| equal.chunks(GANG));
-    let mut pods = Vec::with_capacity(holes.len());
+    hosts.sort_unstable_by_key(|host| (Reverse(host.gpus), host.model.as_deref()));
+    let alike = |a: &&FreeHost, b: &&FreeHost| (a.gpus, &a.model) == (b.gpus, &b.model);
+    let bunches = hosts.chunk_by(alike).flat_map(|equal| equal.chunks(GANG));
+    let mut pods = Vec::with_capacity(hosts.len());
     for (number, bunch) in bunches.enumerate() {
         // What comes later asks one pool, so that no other pool of research finds itself entitled to what is freed.
         let pool = RESEARCH_POOLS[if before == 0 { number / 2 % RESEARCH_POOLS.len() } else { 0 }];
         let whole = before == 0 && number % 2 == 0 && bunch.len() > 1;
         let gang = whole.then(|| Band { name: format!("{pool}-story-{number}"), size: bunch.len(), held_up: false });
-        for hole in bunch {
+        for host in bunch {
             let member = Member { at: Duration::ZERO, pool, preemptible: true, gang: gang.clone() };
-            let model = hole.model.clone().into_iter().collect();
-            pods.push(pod(Part::Research, before + pods.len(), hole.gpus, model, member));
+            let model = host.model.clone().into_iter().collect();
+            pods.push(pod(Role::Research, before + pods.len(), host.gpus, model, member));
         }
     }
     pods
@@ -100,15 +100,15 @@ pub(super) fn production(left: i64, host: i64) -> Vec<Pod> {
     }
     let member = || Member { at: Duration::ZERO, pool: PRODUCTION_POOL, preemptible: false, gang: None };
     let count = (left / 2 / gpus).clamp(1, MOST_HOSTS);
-    (0..count).zip(0..).map(|(_, number)| pod(Part::Production, number, gpus, Vec::new(), member())).collect()
+    (0..count).zip(0..).map(|(_, number)| pod(Role::Production, number, gpus, Vec::new(), member())).collect()
 }
 
 /// Of production one pod may be moved at a time.
 pub(super) fn budget(pods: usize) -> PodDisruptionBudget {
-    let labels = [NAME, (PART, Part::Production.name())].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let labels = [NAME, (ROLE, Role::Production.name())].map(|(key, value)| (key.to_owned(), value.to_owned()));
     let others = i32::try_from(pods).unwrap_or(i32::MAX).saturating_sub(1);
     PodDisruptionBudget {
-        metadata: ObjectMeta { name: Some(Part::Production.name().to_owned()), ..ObjectMeta::default() },
+        metadata: ObjectMeta { name: Some(Role::Production.name().to_owned()), ..ObjectMeta::default() },
         spec: Some(PodDisruptionBudgetSpec {
             min_available: Some(IntOrString::Int(others)),
             selector: Some(LabelSelector { match_labels: Some(labels.into()), ..LabelSelector::default() }),
@@ -118,9 +118,9 @@ pub(super) fn budget(pods: usize) -> PodDisruptionBudget {
     }
 }
 
-fn pod(part: Part, number: usize, gpus: i64, models: Vec<String>, member: Member) -> Pod {
+fn pod(role: Role, number: usize, gpus: i64, models: Vec<String>, member: Member) -> Pod {
     let trace = TracePod {
-        name: format!("{}-{number:04}", part.name()),
+        name: format!("{}-{number:04}", role.name()),
         cpu_milli: gpus * CPU_MILLI,
         memory_mib: gpus * MEMORY_MIB,
         gpus,
@@ -131,7 +131,7 @@ fn pod(part: Part, number: usize, gpus: i64, models: Vec<String>, member: Member
     };
     let mut pod = objects::pod(&Arrival { at: Duration::ZERO, runs_for: None, pod: trace, member });
     pod.labels_mut().insert(NAME.0.to_owned(), NAME.1.to_owned());
-    pod.labels_mut().insert(PART.to_owned(), part.name().to_owned());
+    pod.labels_mut().insert(ROLE.to_owned(), role.name().to_owned());
     pod
 }
 
@@ -149,20 +149,20 @@ mod tests {
         resources.requests.as_ref().unwrap()["nvidia.com/gpu"].0.clone()
     }
 
-    fn holes(gpus: &[i64]) -> Vec<Hole> {
-        gpus.iter().map(|&gpus| Hole { model: Some("T4".into()), gpus, whole: true }).collect()
+    fn hosts(gpus: &[i64]) -> Vec<FreeHost> {
+        gpus.iter().map(|&gpus| FreeHost { model: Some("T4".into()), gpus, whole: true }).collect()
     }
 
     #[test]
     fn research_asks_for_what_each_host_has_left_and_some_of_it_comes_in_gangs() {
-        let pods = research(&holes(&[8, 2, 8, 8, 8, 8, 3, 8, 8]), 0);
+        let pods = research(&hosts(&[8, 2, 8, 8, 8, 8, 3, 8, 8]), 0);
         assert_eq!(pods.iter().map(gpus).collect::<Vec<_>>(), ["8", "8", "8", "8", "8", "8", "8", "3", "2"]);
         let mut gangs: BTreeMap<&str, (u32, usize)> = BTreeMap::new();
         for AnnouncedGang { name, size } in pods.iter().filter_map(|pod| PodInfo::of(pod).gang()) {
             gangs.entry(name).or_insert((size, 0)).1 += 1;
         }
         assert_eq!(gangs, BTreeMap::from([("vision-research-story-0", (4, 4))]));
-        assert!(pods.iter().all(|pod| PodInfo::of(pod).preemptible() && Part::of(pod) == Some(Part::Research)));
+        assert!(pods.iter().all(|pod| PodInfo::of(pod).preemptible() && Role::of(pod) == Some(Role::Research)));
         assert_eq!(pods[0].name_any(), "research-0000");
         let selector = pods[0].spec.as_ref().unwrap().node_selector.clone();
         assert_eq!(selector, Some([("gpu-node-label-model".to_owned(), "T4".to_owned())].into()));
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_opens_later_is_asked_for_by_pods_alone_under_names_of_their_own() {
-        let pods = research(&holes(&[2, 2, 2]), 9);
+        let pods = research(&hosts(&[2, 2, 2]), 9);
         assert_eq!(pods.iter().map(|pod| pod.name_any()).collect::<Vec<_>>()[2], "research-0011");
         assert!(pods.iter().all(|pod| PodInfo::of(pod).gang().is_none()));
     }
@@ -187,7 +187,7 @@ mod tests {
         assert!(
             pods.iter().all(|pod| !PodInfo::of(pod).preemptible() && PodInfo::of(pod).pool() == Some(PRODUCTION_POOL))
         );
-        assert_eq!(Part::of(&pods[0]), Some(Part::Production));
+        assert_eq!(Role::of(&pods[0]), Some(Role::Production));
     }
 
     #[test]
@@ -203,6 +203,6 @@ mod tests {
         let labels =
             serde_json::json!({ "app.kubernetes.io/name": "openb", "app.kubernetes.io/component": "research" });
         let pod = serde_json::from_value(serde_json::json!({ "metadata": { "labels": labels } })).unwrap();
-        assert_eq!(Part::of(&pod), None);
+        assert_eq!(Role::of(&pod), None);
     }
 }

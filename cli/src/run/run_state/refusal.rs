@@ -29,7 +29,7 @@ impl Refusal {
     /// Takes a message apart.
     ///
     /// ```
-    /// use weir_cli::run::story::Refusal;
+    /// use weir_cli::run::run_state::Refusal;
     /// let refusal = Refusal::parse("0/5 nodes are available: 2 Insufficient cpu, 3 node(s) were unschedulable.");
     /// let parts = [(Some(2), "Insufficient cpu".into()), (Some(3), "node(s) were unschedulable".into())];
     /// assert_eq!(refusal.parts, parts);

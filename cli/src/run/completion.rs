@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::story::Counts;
+use super::run_state::Counts;
 
 /// For how long nothing may change before the last verdicts stand: longer than the sidecar's longest pause
 /// between two decisions.
@@ -22,7 +22,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What a look says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Verdict {
     /// Something may still change.
     GoOn,
     /// Nothing will.
@@ -33,38 +33,38 @@ pub(super) enum Look {
 
 /// What was seen so far.
 #[derive(Clone, Debug)]
-pub(super) struct Ending {
+pub(super) struct Completion {
     /// Pods of the trace that will come.
     pods: usize,
-    last: Verdicts,
+    last: Decided,
     since: Duration,
 }
 
 /// What moves the end, when it changes. That pods end does not, for as long as any run; that the last one has is
 /// the news.
-type Verdicts = ([usize; 7], bool);
+type Decided = ([usize; 7], bool);
 
-const fn verdicts(counts: Counts) -> Verdicts {
+const fn decided(counts: Counts) -> Decided {
     let Counts { created, waiting, refused, queued, unexplained, for_good, incomplete, ending, .. } = counts;
     ([created, waiting, refused, queued, unexplained, for_good, incomplete], ending > 0)
 }
 
-impl Ending {
+impl Completion {
     /// Of a run with so many pods.
     pub(super) fn new(pods: usize) -> Self {
-        Self { pods, last: verdicts(Counts::default()), since: Duration::ZERO }
+        Self { pods, last: decided(Counts::default()), since: Duration::ZERO }
     }
 
     /// Looks at how things are at `now`; `to_be_tried` pods stand in the scheduler's queues.
-    pub(super) fn look(&mut self, now: Duration, counts: Counts, to_be_tried: u64) -> Look {
-        let verdicts = verdicts(counts);
-        if verdicts != self.last {
-            (self.last, self.since) = (verdicts, now);
+    pub(super) fn verdict(&mut self, now: Duration, counts: Counts, to_be_tried: u64) -> Verdict {
+        let decided = decided(counts);
+        if decided != self.last {
+            (self.last, self.since) = (decided, now);
             // A pod that is being looked at in this moment is in no queue; the next look tells.
-            return if counts.created == self.pods && counts.waiting == 0 { Look::Over } else { Look::GoOn };
+            return if counts.created == self.pods && counts.waiting == 0 { Verdict::Over } else { Verdict::GoOn };
         }
         if counts.created < self.pods {
-            return Look::GoOn;
+            return Verdict::GoOn;
         }
         let Counts { waiting, refused, queued, unexplained, for_good, incomplete, ending, .. } = counts;
         let quiet = now.saturating_sub(self.since);
@@ -72,11 +72,11 @@ impl Ending {
         let may_be_helped = waiting.saturating_sub(for_good + incomplete);
         let tried = to_be_tried == 0 || quiet > LONGEST_BACK_OFF;
         match (undecided, may_be_helped) {
-            (1.., _) if quiet > PATIENCE => Look::Stuck,
-            (1.., _) => Look::GoOn,
-            (0, 1..) if ending > 0 => Look::GoOn,
-            _ if quiet >= QUIET && tried => Look::Over,
-            _ => Look::GoOn,
+            (1.., _) if quiet > PATIENCE => Verdict::Stuck,
+            (1.., _) => Verdict::GoOn,
+            (0, 1..) if ending > 0 => Verdict::GoOn,
+            _ if quiet >= QUIET && tried => Verdict::Over,
+            _ => Verdict::GoOn,
         }
     }
 }
@@ -94,66 +94,73 @@ mod tests {
         Counts { created: 10, waiting: 3, ending: 7, running: 7, ..Counts::default() }
     }
 
-    fn looks(counts: Counts, seconds: u64) -> Look {
-        let mut ending = Ending::new(10);
-        ending.look(at(100), counts, 0);
-        ending.look(at(100 + seconds), counts, 0)
+    fn verdict_after(counts: Counts, seconds: u64) -> Verdict {
+        let mut completion = Completion::new(10);
+        completion.verdict(at(100), counts, 0);
+        completion.verdict(at(100 + seconds), counts, 0)
     }
 
     #[test]
     fn a_run_is_over_at_once_when_nobody_waits_and_all_have_come() {
-        let mut ending = Ending::new(10);
-        assert_eq!(ending.look(at(1), Counts { created: 9, ..Counts::default() }, 0), Look::GoOn);
-        assert_eq!(ending.look(at(2), Counts { created: 10, ending: 10, ..Counts::default() }, 0), Look::Over);
+        let mut completion = Completion::new(10);
+        assert_eq!(completion.verdict(at(1), Counts { created: 9, ..Counts::default() }, 0), Verdict::GoOn);
+        assert_eq!(
+            completion.verdict(at(2), Counts { created: 10, ending: 10, ..Counts::default() }, 0),
+            Verdict::Over
+        );
     }
 
     #[test]
     fn who_waits_for_quota_or_room_is_waited_for_as_long_as_somebody_ends() {
         let waits = Counts { queued: 2, refused: 1, ..counts() };
-        assert_eq!(looks(waits, 3600), Look::GoOn);
-        assert_eq!(looks(Counts { ending: 0, ..waits }, 2), Look::GoOn, "the sidecar may not have looked yet");
-        assert_eq!(looks(Counts { ending: 0, ..waits }, 3), Look::Over);
+        assert_eq!(verdict_after(waits, 3600), Verdict::GoOn);
+        assert_eq!(
+            verdict_after(Counts { ending: 0, ..waits }, 2),
+            Verdict::GoOn,
+            "the sidecar may not have looked yet"
+        );
+        assert_eq!(verdict_after(Counts { ending: 0, ..waits }, 3), Verdict::Over);
     }
 
     #[test]
     fn who_waits_for_good_holds_nobody_up() {
         let waits = Counts { queued: 3, for_good: 2, incomplete: 1, ..counts() };
-        assert_eq!(looks(waits, 3), Look::Over);
-        assert_eq!(looks(Counts { for_good: 1, ..waits }, 3), Look::GoOn);
+        assert_eq!(verdict_after(waits, 3), Verdict::Over);
+        assert_eq!(verdict_after(Counts { for_good: 1, ..waits }, 3), Verdict::GoOn);
     }
 
     #[test]
     fn what_the_scheduler_will_try_by_itself_is_waited_for_but_not_for_ever() {
         let waits = Counts { refused: 3, ending: 0, ..counts() };
-        let mut ending = Ending::new(10);
-        ending.look(at(0), waits, 1);
-        assert_eq!(ending.look(at(10), waits, 1), Look::GoOn);
-        assert_eq!(ending.look(at(11), waits, 1), Look::Over);
+        let mut completion = Completion::new(10);
+        completion.verdict(at(0), waits, 1);
+        assert_eq!(completion.verdict(at(10), waits, 1), Verdict::GoOn);
+        assert_eq!(completion.verdict(at(11), waits, 1), Verdict::Over);
     }
 
     #[test]
     fn without_a_verdict_nothing_ends_until_patience_does() {
         let silent = Counts { queued: 1, unexplained: 1, refused: 2, ..counts() };
-        assert_eq!(looks(silent, 90), Look::GoOn);
-        assert_eq!(looks(silent, 91), Look::Stuck);
-        assert_eq!(looks(Counts { refused: 2, ..counts() }, 91), Look::Stuck, "one is in nobody's hands");
+        assert_eq!(verdict_after(silent, 90), Verdict::GoOn);
+        assert_eq!(verdict_after(silent, 91), Verdict::Stuck);
+        assert_eq!(verdict_after(Counts { refused: 2, ..counts() }, 91), Verdict::Stuck, "one is in nobody's hands");
     }
 
     #[test]
     fn that_pods_end_is_no_news_and_that_the_last_one_did_is() {
         let waits = Counts { queued: 3, for_good: 3, ..counts() };
-        let mut ending = Ending::new(10);
-        ending.look(at(0), waits, 0);
-        assert_eq!(ending.look(at(2), Counts { ending: 5, ..waits }, 0), Look::GoOn);
-        assert_eq!(ending.look(at(3), Counts { ending: 4, ..waits }, 0), Look::Over);
-        let mut ending = Ending::new(10);
+        let mut completion = Completion::new(10);
+        completion.verdict(at(0), waits, 0);
+        assert_eq!(completion.verdict(at(2), Counts { ending: 5, ..waits }, 0), Verdict::GoOn);
+        assert_eq!(completion.verdict(at(3), Counts { ending: 4, ..waits }, 0), Verdict::Over);
+        let mut completion = Completion::new(10);
         let helped = Counts { for_good: 0, ..waits };
-        ending.look(at(0), helped, 0);
-        assert_eq!(ending.look(at(60), Counts { ending: 0, ..helped }, 0), Look::GoOn, "the queue moves now");
+        completion.verdict(at(0), helped, 0);
+        assert_eq!(completion.verdict(at(60), Counts { ending: 0, ..helped }, 0), Verdict::GoOn, "the queue moves now");
     }
 
     #[test]
     fn before_the_last_pod_came_nothing_ends() {
-        assert_eq!(looks(Counts { created: 9, waiting: 0, ..counts() }, 3600), Look::GoOn);
+        assert_eq!(verdict_after(Counts { created: 9, waiting: 0, ..counts() }, 3600), Verdict::GoOn);
     }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    ActRow, At, Counts, EvictionRow, Fate, Feed, GangRow, History, Levels, ModelRow, Most, Outlook, Phase, Plan,
-    PluginFigures, PoolRow, RATE_WINDOW, Reason, Special, Stage, Step, Story, WaitReason, refusal,
+    At, Counts, EvictionRow, Feed, GangRow, History, Levels, ModelRow, Most, Outlook, Phase, Plan, PluginFigures,
+    PodOutcome, PoolRow, RATE_WINDOW, Reason, RunState, SetupStep, Special, Stage, StepRow, WaitReason, refusal,
 };
 use crate::run::checker::Violation;
 
-impl Story {
+impl RunState {
     /// The time of the last event.
     #[must_use]
     pub const fn now(&self) -> At {
@@ -29,8 +29,8 @@ impl Story {
 
     /// The steps of the set-up in the order in which they began.
     #[must_use]
-    pub fn steps(&self) -> &[Step] {
-        &self.steps
+    pub fn setup_steps(&self) -> &[SetupStep] {
+        &self.setup_steps
     }
 
     /// How long the replay has lasted, or lasted.
@@ -56,7 +56,7 @@ impl Story {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for &Fate { asks_for_gpus, bound, finished } in self.trace.values() {
+        for &PodOutcome { asks_for_gpus, bound, finished } in self.trace.values() {
             counts.created += 1;
             counts.bound_gpu += usize::from(bound && asks_for_gpus);
             counts.bound_cpu += usize::from(bound && !asks_for_gpus);
@@ -156,10 +156,10 @@ impl Story {
         self.evictions.rows()
     }
 
-    /// The acts of the demonstration so far, each with what came of it.
+    /// The steps of the demonstration so far, each with what came of it.
     #[must_use]
-    pub fn acts(&self) -> Vec<ActRow> {
-        if self.acts.is_empty() { Vec::new() } else { self.acts.rows(&self.moment()) }
+    pub fn steps(&self) -> Vec<StepRow> {
+        if self.steps.is_empty() { Vec::new() } else { self.steps.rows(&self.moment()) }
     }
 
     /// What the plugins did, by name.
