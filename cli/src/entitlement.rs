@@ -1,11 +1,9 @@
 //! `weir entitlement`: who may use how much, of a tree in a file. Needs no cluster.
 //!
-//! Reading and its complaints are in `read` (and `json`), the JSON answer in `answer`, the drawing in `view`; the
-//! numbers come from policy/entitlement.
+//! The JSON answer is in `answer`, the drawing in `view`; policy/entitlement reads the document and computes the
+//! numbers.
 
 mod answer;
-mod json;
-mod read;
 mod view;
 
 use std::io::{self, Read, Write};
@@ -13,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use weir_entitlement::{Entitlements, entitle};
+use weir_entitlement::{Document, Entitlements, entitle};
 
 use crate::draw::Paint;
-pub(crate) use read::Cluster;
 
 /// What `--help` shows after the options.
 const EXAMPLE: &str = r#"The file holds one JSON document; all numbers are whole, in the resource's base unit (milli-CPU, bytes, devices):
@@ -64,18 +61,18 @@ enum Format {
 
 /// Answers on stdout; 2 with a sentence on stderr when the file cannot be used.
 pub(crate) fn run(args: &EntitlementArgs) -> ExitCode {
-    let cluster = match load(&args.tree).and_then(|text| Cluster::read(&text).map_err(|error| error.to_string())) {
-        Ok(cluster) => cluster,
+    let document = match load(&args.tree).and_then(|text| Document::read(&text).map_err(|error| error.to_string())) {
+        Ok(document) => document,
         Err(sentence) => {
             eprintln!("weir entitlement: {sentence}");
             return ExitCode::from(2);
         }
     };
-    let entitlements = entitle(&cluster.tree, &cluster.dims, &cluster.input);
+    let entitlements = entitle(&document.tree, &document.dims, &document.input);
     let mut stdout = io::stdout().lock();
     let written = match args.output {
-        Format::Json => write_json(&mut stdout, &cluster, &entitlements),
-        Format::Tree => write!(stdout, "{}", view::draw(&cluster, &entitlements, Paint::of_stdout())),
+        Format::Json => write_json(&mut stdout, &document, &entitlements),
+        Format::Tree => write!(stdout, "{}", view::draw(&document, &entitlements, Paint::of_stdout())),
     };
     match written.and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -96,8 +93,8 @@ fn load(path: &Path) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-fn write_json(out: &mut impl Write, cluster: &Cluster, entitlements: &Entitlements) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, &answer::Answer::new(cluster, entitlements))?;
+fn write_json(out: &mut impl Write, document: &Document, entitlements: &Entitlements) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &answer::Answer::new(document, entitlements))?;
     writeln!(out)
 }
 

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use weir_entitlement::{CappedBy, Condition, Entitlements, Lender, Trace};
+use weir_entitlement::{CappedBy, Condition, Document, Entitlements, Lender, Trace};
 use weir_model::{Amount, Dim, PoolId, ResourceKind, ResourceSpec};
-
-use super::read::Cluster;
 
 /// The whole answer.
 #[derive(Serialize)]
@@ -72,18 +70,19 @@ enum Notice<'a> {
 }
 
 impl<'a> Answer<'a> {
-    pub(super) fn new(cluster: &'a Cluster, entitlements: &Entitlements) -> Self {
-        let Cluster { dims, tree, input: _ } = cluster;
-        let entries =
-            |pool| dims.iter().map(move |dim| (dims.name(dim), Entry::new(cluster, entitlements, pool, dim))).collect();
+    pub(super) fn new(document: &'a Document, entitlements: &Entitlements) -> Self {
+        let Document { dims, tree, input: _ } = document;
+        let entries = |pool| {
+            dims.iter().map(move |dim| (dims.name(dim), Entry::new(document, entitlements, pool, dim))).collect()
+        };
         let pools = tree.iter().filter(|&pool| pool != PoolId::ROOT).map(|pool| (tree.name(pool), entries(pool)));
-        let conditions = entitlements.conditions().map(|condition| Notice::new(cluster, condition));
+        let conditions = entitlements.conditions().map(|condition| Notice::new(document, condition));
         Self { pools: pools.collect(), conditions: conditions.collect() }
     }
 }
 
 impl<'a> Entry<'a> {
-    fn new(cluster: &'a Cluster, entitlements: &Entitlements, pool: PoolId, dim: Dim) -> Self {
+    fn new(document: &'a Document, entitlements: &Entitlements, pool: PoolId, dim: Dim) -> Self {
         let Trace {
             entitlement,
             non_preemptible,
@@ -95,14 +94,14 @@ impl<'a> Entry<'a> {
             undivided,
             capped_by,
         } = entitlements.trace(pool, dim);
-        let ResourceSpec { reservation, limit, share, kind } = cluster.tree.spec(pool, dim, &cluster.dims);
+        let ResourceSpec { reservation, limit, share, kind } = document.tree.spec(pool, dim, &document.dims);
         Self {
             entitlement: entitlement.units(),
             non_preemptible: non_preemptible.units(),
             from_reservation: from_reservation.units(),
             borrowed: borrowed.units(),
             spread: spread.units(),
-            borrowed_from: BorrowedFrom::new(cluster, entitlements, pool, dim),
+            borrowed_from: BorrowedFrom::new(document, entitlements, pool, dim),
             requirement: requirement.units(),
             cap: (cap != Amount::MAX).then(|| cap.units()),
             capped_by: word(capped_by),
@@ -121,12 +120,12 @@ impl<'a> Entry<'a> {
 }
 
 impl<'a> BorrowedFrom<'a> {
-    fn new(cluster: &'a Cluster, entitlements: &Entitlements, pool: PoolId, dim: Dim) -> Self {
+    fn new(document: &'a Document, entitlements: &Entitlements, pool: PoolId, dim: Dim) -> Self {
         let mut from = Self { unreserved: 0, pools: BTreeMap::new() };
         for borrowing in entitlements.lenders(pool, dim) {
             match borrowing.lender {
                 Lender::Unreserved => from.unreserved = borrowing.amount.units(),
-                Lender::Pool(lender) => drop(from.pools.insert(cluster.tree.name(lender), borrowing.amount.units())),
+                Lender::Pool(lender) => drop(from.pools.insert(document.tree.name(lender), borrowing.amount.units())),
             }
         }
         from
@@ -134,9 +133,9 @@ impl<'a> BorrowedFrom<'a> {
 }
 
 impl<'a> Notice<'a> {
-    fn new(cluster: &'a Cluster, condition: Condition) -> Self {
-        let name = |pool| (pool != PoolId::ROOT).then(|| cluster.tree.name(pool));
-        let resource = |dim| cluster.dims.name(dim);
+    fn new(document: &'a Document, condition: Condition) -> Self {
+        let name = |pool| (pool != PoolId::ROOT).then(|| document.tree.name(pool));
+        let resource = |dim| document.dims.name(dim);
         match condition {
             Condition::OverReserved { pool, dim, reserved, available } => Self::OverReserved {
                 pool: name(pool),

@@ -1,10 +1,9 @@
 //! The command as people meet it: the page's examples, the answer's form, and what bad files are told.
 
 use serde_json::Value;
-use weir_entitlement::{Entitlements, entitle};
+use weir_entitlement::{Document, Entitlements, entitle};
 use weir_model::dimension::SKU_PREFIX;
 
-use super::read::Cluster;
 use super::view::draw;
 use super::write_json;
 use crate::draw::Paint;
@@ -12,8 +11,8 @@ use crate::draw::Paint;
 /// The page that explains the rule; its examples are computed here.
 const PAGE: &str = include_str!("../../../docs/entitlement.md");
 
-fn computed(document: &str) -> (Cluster, Entitlements) {
-    let cluster = Cluster::read(document.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{document}"));
+fn computed(document: &str) -> (Document, Entitlements) {
+    let cluster = Document::read(document.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{document}"));
     let entitlements = entitle(&cluster.tree, &cluster.dims, &cluster.input);
     (cluster, entitlements)
 }
@@ -26,7 +25,7 @@ fn json(document: &str) -> Value {
 }
 
 fn complaint(document: &str) -> String {
-    Cluster::read(document.as_bytes())
+    Document::read(document.as_bytes())
         .err()
         .map_or_else(|| format!("nothing is said about {document}"), |e| e.to_string())
 }

@@ -6,19 +6,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use weir_entitlement::{CappedBy, Condition, Entitlements, Lender, Trace};
+use weir_entitlement::{CappedBy, Condition, Document, Entitlements, Lender, Trace};
 use weir_model::{Amount, Dim, PoolId, ResourceKind};
 
-use super::read::Cluster;
 use crate::draw::{Line, Paint, Section, bar, branches, listed, quantity};
 
 const LEGEND: &str = "█ guaranteed  ▓ borrowed  ░ spread: nobody asks for it";
 
 /// The picture, resource by resource.
-pub(super) fn draw(cluster: &Cluster, entitlements: &Entitlements, paint: Paint) -> String {
+pub(super) fn draw(document: &Document, entitlements: &Entitlements, paint: Paint) -> String {
     let mut page = String::new();
-    for dim in cluster.dims.iter() {
-        let view = View { cluster, entitlements, dim, paint };
+    for dim in document.dims.iter() {
+        let view = View { document, entitlements, dim, paint };
         view.draw(&mut page);
         page.push('\n');
     }
@@ -28,7 +27,7 @@ pub(super) fn draw(cluster: &Cluster, entitlements: &Entitlements, paint: Paint)
 
 /// One resource.
 struct View<'a> {
-    cluster: &'a Cluster,
+    document: &'a Document,
     entitlements: &'a Entitlements,
     dim: Dim,
     paint: Paint,
@@ -36,7 +35,7 @@ struct View<'a> {
 
 impl View<'_> {
     fn draw(&self, page: &mut String) {
-        let title = self.cluster.dims.name(self.dim).to_owned();
+        let title = self.document.dims.name(self.dim).to_owned();
         Section { title, heads: vec!["entitled", "uses", "asks", "reserves"], lines: self.lines() }
             .draw(page, self.paint);
         for condition in self.entitlements.conditions() {
@@ -48,7 +47,7 @@ impl View<'_> {
 
     fn lines(&self) -> Vec<Line> {
         let lent = self.lent();
-        let drawn = branches(PoolId::ROOT, |pool| self.cluster.tree.children(pool).collect());
+        let drawn = branches(PoolId::ROOT, |pool| self.document.tree.children(pool).collect());
         let line = |(lead, pool): (String, PoolId)| {
             let why = if pool == PoolId::ROOT { self.about_cluster() } else { self.why(pool, lent.get(&pool)) };
             Line {
@@ -62,12 +61,12 @@ impl View<'_> {
     }
 
     fn name(&self, pool: PoolId) -> &str {
-        if pool == PoolId::ROOT { "cluster" } else { self.cluster.tree.name(pool) }
+        if pool == PoolId::ROOT { "cluster" } else { self.document.tree.name(pool) }
     }
 
     fn numbers(&self, pool: PoolId) -> [String; 4] {
         let Self { entitlements, dim, .. } = *self;
-        let reserves = match self.cluster.tree.listed(pool, dim) {
+        let reserves = match self.document.tree.listed(pool, dim) {
             _ if pool == PoolId::ROOT => String::new(),
             Some(terms) => self.show(terms.reservation),
             None => "-".to_owned(),
@@ -81,7 +80,7 @@ impl View<'_> {
     /// What each pool lends, and to whom. Only leaves count as borrowers: an inner pool borrows for them.
     fn lent(&self) -> BTreeMap<PoolId, Vec<(PoolId, Amount)>> {
         let mut lent: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        let tree = &self.cluster.tree;
+        let tree = &self.document.tree;
         for borrower in tree.iter().filter(|&pool| tree.is_leaf(pool)) {
             for borrowing in self.entitlements.lenders(borrower, self.dim) {
                 if let Lender::Pool(lender) = borrowing.lender {
@@ -96,7 +95,7 @@ impl View<'_> {
     fn why(&self, pool: PoolId, lent: Option<&Vec<(PoolId, Amount)>>) -> String {
         let trace = self.entitlements.trace(pool, self.dim);
         let mut said = Vec::new();
-        let spec = self.cluster.tree.spec(pool, self.dim, &self.cluster.dims);
+        let spec = self.document.tree.spec(pool, self.dim, &self.document.dims);
         if spec.kind == ResourceKind::Static {
             said.push("static".to_owned());
         }
@@ -179,6 +178,6 @@ impl View<'_> {
 
     /// An amount in the unit that people use for the resource.
     fn show(&self, amount: Amount) -> String {
-        quantity(self.cluster.dims.name(self.dim), amount)
+        quantity(self.document.dims.name(self.dim), amount)
     }
 }

@@ -15,6 +15,8 @@
 
 pub mod capacity;
 pub mod condition;
+#[cfg(feature = "document")]
+pub mod document;
 pub mod entitler;
 pub mod lenders;
 pub mod table;
@@ -29,6 +31,8 @@ mod shape;
 
 pub use capacity::{Capacity, Exclusion, Maintenance, NodeUse, capacity};
 pub use condition::Condition;
+#[cfg(feature = "document")]
+pub use document::{BadDocument, Document};
 pub use entitler::{Entitlements, Entitler, Input, entitle};
 pub use fraction::Fraction;
 pub use lenders::{Borrowing, Lender};

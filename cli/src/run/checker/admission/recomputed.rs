@@ -9,12 +9,11 @@ use std::fmt;
 
 use weir_api::pod::{Decision, Figure};
 use weir_api::{AdmissionRound, PodInfo, ResourcePool};
-use weir_entitlement::entitle;
+use weir_entitlement::{Document, entitle};
 use weir_model::PoolId;
 
 use super::super::{Breach, Invariant};
 use super::facts::Admission;
-use crate::entitlement::Cluster;
 
 /// A6: the entitlement that an admission was decided on is what capacity, pools, usage and demand give.
 ///
@@ -111,7 +110,7 @@ impl fmt::Display for Unequal {
 /// # Errors
 /// Inputs that cannot be read, with the field and what to do.
 pub fn recomputed(inputs: &str, record: &Decision) -> Result<Vec<Unequal>, String> {
-    let Cluster { dims, tree, input } = Cluster::read(inputs.as_bytes()).map_err(|error| error.to_string())?;
+    let Document { dims, tree, input } = Document::read(inputs.as_bytes()).map_err(|error| error.to_string())?;
     let entitlements = entitle(&tree, &dims, &input);
     let compared = record.figures.iter().filter_map(|Figure { pool, resource, entitlement, .. }| {
         let found = if pool.is_empty() { Some(PoolId::ROOT) } else { tree.find(pool) };

@@ -1,32 +1,51 @@
-//! From a file to a tree and its numbers, or to one sentence that names the field and says what to do.
+//! The JSON document from which entitlements follow: capacity, pools, usage and demand.
 //!
-//! Stricter than the live system, where every wrong pool is a condition and the rest goes on: here somebody
-//! waits for an answer about exactly this file.
+//! `weir entitlement --tree` reads it from a file, and the record of a round holds one, so that anybody can compute
+//! its figures again. Reading gives a tree and its numbers, or one sentence that names the field and says what to do.
+//! It is stricter than the live system, where every wrong pool is a condition and the rest goes on: whoever reads a
+//! document wants an answer about exactly this one.
+
+mod json;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use weir_entitlement::Input;
 use weir_model::{Amount, Dim, Dimensions, PoolError, PoolSpec, PoolTree, ResourceKind, ResourceSpec};
 
-use super::json::Json;
+use crate::entitler::Input;
+use json::Json;
 
-/// What a file says.
-pub(crate) struct Cluster {
-    pub(crate) dims: Dimensions,
-    pub(crate) tree: PoolTree,
-    pub(crate) input: Input,
+/// A document that was read.
+///
+/// ```
+/// use weir_entitlement::{Document, entitle};
+/// let text = r#"{"capacity": {"nvidia.com/gpu": 100}, "pools": [
+///     {"name": "labs", "resources": {"nvidia.com/gpu": {"reservation": 60}}, "demand": {"nvidia.com/gpu": 80}}]}"#;
+/// let Document { dims, tree, input } = Document::read(text.as_bytes()).unwrap();
+/// let (labs, gpu) = (tree.find("labs").unwrap(), dims.find("nvidia.com/gpu").unwrap());
+/// assert_eq!(entitle(&tree, &dims, &input).amount(labs, gpu).units(), 100);
+/// ```
+#[derive(Debug)]
+pub struct Document {
+    /// Every resource that is named in it.
+    pub dims: Dimensions,
+    /// The pools.
+    pub tree: PoolTree,
+    /// Capacity, and what each pool uses and asks for.
+    pub input: Input,
 }
 
-/// What is wrong with a file: where, and what to do about it.
+/// A fault of a document: where it is, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct BadInput {
+pub struct BadDocument {
     /// The path to the field, as one would write it in a program.
     field: String,
     problem: String,
 }
 
-impl fmt::Display for BadInput {
+impl std::error::Error for BadDocument {}
+
+impl fmt::Display for BadDocument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { field, problem } = self;
         write!(f, "{field}: {problem}")
@@ -43,9 +62,12 @@ struct PoolEntry {
 
 type Amounts = BTreeMap<Dim, Amount>;
 
-impl Cluster {
+impl Document {
     /// Reads one JSON document.
-    pub(crate) fn read(text: &[u8]) -> Result<Self, BadInput> {
+    ///
+    /// # Errors
+    /// The first fault, with its field.
+    pub fn read(text: &[u8]) -> Result<Self, BadDocument> {
         let document: Json = serde_json::from_slice(text)
             .map_err(|error| bad("the file", format!("is not one JSON document: {error}")))?;
         let mut dims = Dimensions::new();
@@ -65,7 +87,7 @@ impl Cluster {
     }
 }
 
-fn pools(field: &Field<'_>, dims: &mut Dimensions) -> Result<Vec<PoolEntry>, BadInput> {
+fn pools(field: &Field<'_>, dims: &mut Dimensions) -> Result<Vec<PoolEntry>, BadDocument> {
     let Json::List(pools) = field.value else {
         return Err(field.bad(format!("is {}; give a list of pools", field.value)));
     };
@@ -73,7 +95,7 @@ fn pools(field: &Field<'_>, dims: &mut Dimensions) -> Result<Vec<PoolEntry>, Bad
     pools.iter().enumerate().map(|(at, value)| pool(&Field { path: path(at), value }, dims)).collect()
 }
 
-fn pool(field: &Field<'_>, dims: &mut Dimensions) -> Result<PoolEntry, BadInput> {
+fn pool(field: &Field<'_>, dims: &mut Dimensions) -> Result<PoolEntry, BadDocument> {
     let fields = Fields::of(field.value, &field.path, &field.path)?;
     let name = fields.required("name", text)?;
     if name.is_empty() {
@@ -88,11 +110,11 @@ fn pool(field: &Field<'_>, dims: &mut Dimensions) -> Result<PoolEntry, BadInput>
     Ok(PoolEntry { spec: PoolSpec { name, parent, resources }, usage, non_preemptible, demand })
 }
 
-fn resources(field: &Field<'_>, dims: &mut Dimensions) -> Result<Vec<(Dim, ResourceSpec)>, BadInput> {
+fn resources(field: &Field<'_>, dims: &mut Dimensions) -> Result<Vec<(Dim, ResourceSpec)>, BadDocument> {
     named(field)?.into_iter().map(|(name, field)| Ok((dimension(name, &field, dims)?, terms(&field)?))).collect()
 }
 
-fn terms(field: &Field<'_>) -> Result<ResourceSpec, BadInput> {
+fn terms(field: &Field<'_>) -> Result<ResourceSpec, BadDocument> {
     let fields = Fields::of(field.value, &field.path, &field.path)?;
     let reservation = fields.optional("reservation", amount)?.unwrap_or_default();
     let limit = fields.optional("limit", amount)?;
@@ -103,11 +125,11 @@ fn terms(field: &Field<'_>) -> Result<ResourceSpec, BadInput> {
 }
 
 /// An object of amounts by resource.
-fn amounts(field: &Field<'_>, dims: &mut Dimensions) -> Result<Amounts, BadInput> {
+fn amounts(field: &Field<'_>, dims: &mut Dimensions) -> Result<Amounts, BadDocument> {
     named(field)?.into_iter().map(|(name, field)| Ok((dimension(name, &field, dims)?, amount(&field)?))).collect()
 }
 
-fn dimension(name: &str, field: &Field<'_>, dims: &mut Dimensions) -> Result<Dim, BadInput> {
+fn dimension(name: &str, field: &Field<'_>, dims: &mut Dimensions) -> Result<Dim, BadDocument> {
     if name.is_empty() {
         return Err(field.bad("is a resource without a name; give it one"));
     }
@@ -117,23 +139,23 @@ fn dimension(name: &str, field: &Field<'_>, dims: &mut Dimensions) -> Result<Dim
     Ok(dims.intern(name))
 }
 
-fn amount(field: &Field<'_>) -> Result<Amount, BadInput> {
+fn amount(field: &Field<'_>) -> Result<Amount, BadDocument> {
     let units = whole(field, i64::MAX.into(), "in the resource's base unit")?;
     Ok(Amount::new(i64::try_from(units).unwrap_or(i64::MAX)))
 }
 
-fn share(field: &Field<'_>) -> Result<u32, BadInput> {
+fn share(field: &Field<'_>) -> Result<u32, BadDocument> {
     whole(field, u32::MAX.into(), "where 0 never borrows").map(|share| u32::try_from(share).unwrap_or(u32::MAX))
 }
 
-fn whole(field: &Field<'_>, most: i128, meaning: &str) -> Result<i128, BadInput> {
+fn whole(field: &Field<'_>, most: i128, meaning: &str) -> Result<i128, BadDocument> {
     match *field.value {
         Json::Whole(number) if (0..=most).contains(&number) => Ok(number),
         _ => Err(field.bad(format!("is {}; give a whole number from 0 to {most}, {meaning}", field.value))),
     }
 }
 
-fn kind(field: &Field<'_>) -> Result<ResourceKind, BadInput> {
+fn kind(field: &Field<'_>) -> Result<ResourceKind, BadDocument> {
     match text(field)?.as_str() {
         "Elastic" => Ok(ResourceKind::Elastic),
         "Static" => Ok(ResourceKind::Static),
@@ -141,7 +163,7 @@ fn kind(field: &Field<'_>) -> Result<ResourceKind, BadInput> {
     }
 }
 
-fn text(field: &Field<'_>) -> Result<String, BadInput> {
+fn text(field: &Field<'_>) -> Result<String, BadDocument> {
     match field.value {
         Json::Text(text) => Ok(text.clone()),
         other => Err(field.bad(format!("is {other}; give a string"))),
@@ -149,7 +171,7 @@ fn text(field: &Field<'_>) -> Result<String, BadInput> {
 }
 
 /// A pool of a name that an earlier one has.
-fn unique_names(pools: &[PoolEntry]) -> Result<(), BadInput> {
+fn unique_names(pools: &[PoolEntry]) -> Result<(), BadDocument> {
     let mut first: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, pool) in pools.iter().enumerate() {
         if let Some(other) = first.insert(&pool.spec.name, at) {
@@ -162,7 +184,7 @@ fn unique_names(pools: &[PoolEntry]) -> Result<(), BadInput> {
 
 /// Of all that is wrong with the tree, the one from which the others may follow: a pool under a cycle is missing
 /// its parent, too.
-fn first_cause(errors: &[PoolError], pools: &[PoolEntry]) -> Option<BadInput> {
+fn first_cause(errors: &[PoolError], pools: &[PoolEntry]) -> Option<BadDocument> {
     let names: BTreeMap<&str, usize> =
         pools.iter().enumerate().map(|(at, pool)| (pool.spec.name.as_str(), at)).collect();
     let consequence = |error: &PoolError| match error {
@@ -193,7 +215,7 @@ fn first_cause(errors: &[PoolError], pools: &[PoolEntry]) -> Option<BadInput> {
     })
 }
 
-fn input(tree: &PoolTree, dims: &Dimensions, capacity: Amounts, pools: &[PoolEntry]) -> Result<Input, BadInput> {
+fn input(tree: &PoolTree, dims: &Dimensions, capacity: Amounts, pools: &[PoolEntry]) -> Result<Input, BadDocument> {
     let mut input = Input::new(tree);
     input.capacity = capacity.into_iter().collect();
     for (at, PoolEntry { spec, usage, non_preemptible, demand }) in pools.iter().enumerate() {
@@ -229,17 +251,17 @@ struct Field<'a> {
 }
 
 impl Field<'_> {
-    fn bad(&self, problem: impl Into<String>) -> BadInput {
+    fn bad(&self, problem: impl Into<String>) -> BadDocument {
         bad(self.path.clone(), problem)
     }
 }
 
-fn bad(field: impl Into<String>, problem: impl Into<String>) -> BadInput {
-    BadInput { field: field.into(), problem: problem.into() }
+fn bad(field: impl Into<String>, problem: impl Into<String>) -> BadDocument {
+    BadDocument { field: field.into(), problem: problem.into() }
 }
 
 /// The entries of an object whose keys are names, each only once.
-fn named<'a>(field: &Field<'a>) -> Result<Vec<(&'a str, Field<'a>)>, BadInput> {
+fn named<'a>(field: &Field<'a>) -> Result<Vec<(&'a str, Field<'a>)>, BadDocument> {
     let Json::Object(entries) = field.value else {
         return Err(field.bad(format!("is {}; give an object with a key for each resource", field.value)));
     };
@@ -260,7 +282,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn of(value: &'a Json, what: &str, prefix: &str) -> Result<Self, BadInput> {
+    fn of(value: &'a Json, what: &str, prefix: &str) -> Result<Self, BadDocument> {
         let Json::Object(entries) = value else {
             return Err(bad(what, format!("is {value}; give an object")));
         };
@@ -276,18 +298,22 @@ impl<'a> Fields<'a> {
     fn optional<T>(
         &self,
         key: &str,
-        read: impl FnOnce(&Field<'a>) -> Result<T, BadInput>,
-    ) -> Result<Option<T>, BadInput> {
+        read: impl FnOnce(&Field<'a>) -> Result<T, BadDocument>,
+    ) -> Result<Option<T>, BadDocument> {
         let entry = self.entries.iter().find(|(name, value)| name == key && *value != Json::Null);
         entry.map(|(key, value)| read(&Field { path: format!("{}{key}", self.prefix), value })).transpose()
     }
 
-    fn required<T>(&self, key: &str, read: impl FnOnce(&Field<'a>) -> Result<T, BadInput>) -> Result<T, BadInput> {
+    fn required<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Field<'a>) -> Result<T, BadDocument>,
+    ) -> Result<T, BadDocument> {
         self.optional(key, read)?.ok_or_else(|| bad(format!("{}{key}", self.prefix), "is missing; add it"))
     }
 
     /// Refuses what none of the known fields is: most likely a slip of the pen, which must not go unnoticed.
-    fn no_others(&self, known: &[&str]) -> Result<(), BadInput> {
+    fn no_others(&self, known: &[&str]) -> Result<(), BadDocument> {
         match self.entries.iter().find(|(key, _)| !known.contains(&key.as_str())) {
             Some((key, _)) => {
                 Err(bad(format!("{}{key}", self.prefix), format!("is no known field; there are {}", known.join(", "))))
