@@ -64,10 +64,22 @@ impl<'a> PodInfo<'a> {
         Self { pod }
     }
 
+    /// The object that is read.
+    #[must_use]
+    pub const fn object(&self) -> &'a Pod {
+        self.pod
+    }
+
+    /// The namespace; empty for an object that no API server made.
+    #[must_use]
+    pub fn namespace(&self) -> &'a str {
+        self.pod.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
     /// `namespace/name`.
     #[must_use]
     pub fn full_name(&self) -> String {
-        format!("{}/{}", self.pod.namespace().unwrap_or_default(), self.pod.name_any())
+        format!("{}/{}", self.namespace(), self.pod.name_any())
     }
 
     /// The UID, which no other pod ever has; [`full_name`](Self::full_name) for an object that no API server made.

@@ -7,7 +7,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use weir_cli::run::checker::Violation;
+use weir_checker::Violation;
 use weir_cli::run::report::{self, LineLog, Outcome};
 use weir_cli::run::run_state::{Event, Node, Origin, Plan, PluginFigures, Pod, RunState, SetupState, SetupStep};
 use weir_cli::run::view::Screen;

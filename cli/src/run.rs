@@ -4,7 +4,6 @@
 //! without a cluster. Only [`command`] and what it calls touch something outside: [`driver`] the cluster,
 //! [`view::Screen`] the terminal.
 
-pub mod checker;
 mod cluster_state;
 pub mod command;
 mod completion;
@@ -22,7 +21,6 @@ mod profile;
 pub mod report;
 mod roles;
 pub mod run_state;
-pub mod special;
 mod timeline;
 pub mod view;
 mod workload;

@@ -9,7 +9,8 @@ use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use weir_cli::run::checker::{Checker, GpuHosts};
+use weir_checker::Checker;
+use weir_checker::promises::GpuHosts;
 use weir_local::{Cluster, Identity, Scheduler};
 
 use crate::history::{History, Record, WatchEvent, bound_to, refusal};

@@ -24,13 +24,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["policy/model"]),
     ("simulator", &["policy/"]),
     ("admission", &["policy/", "api"]),
+    ("checker", &["api", "policy/model", "policy/entitlement"]),
     ("agent", &["api", "policy/model"]),
     ("local", &["policy/model"]),
     ("packer", &[]),
-    ("cli", &["policy/", "simulator", "api", "local", "dashboard", "packer"]),
+    ("cli", &["policy/", "simulator", "api", "checker", "local", "dashboard", "packer"]),
     ("dashboard", &["policy/", "simulator"]),
     ("tests/agreement", &["sdk", "plugins/"]),
-    ("tests", &["policy/", "sdk", "api", "simulator", "admission", "agent", "local", "cli", "packer"]),
+    ("tests", &["policy/", "sdk", "api", "simulator", "admission", "agent", "local", "checker", "cli", "packer"]),
 ];
 
 /// Where a key of ours may be spelled out: the registry, and the words of dimensions and nodes that the

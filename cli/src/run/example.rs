@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use weir_checker::Violation;
 use weir_model::Amount;
 
-use crate::run::checker::Violation;
 use crate::run::run_state::{
     Event, Eviction, GangOf, Gate, Node, Origin, Outlook, Plan, PluginFigures, Pod, PoolFigures, PoolLevel, RunState,
     SetupState, SetupStep, Step, StepState,

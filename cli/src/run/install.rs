@@ -11,10 +11,10 @@ use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, ResourceExt as _};
 use serde::Deserialize as _;
 use weir_api::{ResourcePool, names};
+use weir_checker::SpecialModels;
 use weir_local::{Manifest, apply};
 
 use super::objects::SPECIAL_HARDWARE;
-use super::special::SpecialModels;
 
 /// What is installed.
 pub(super) struct Shipped {

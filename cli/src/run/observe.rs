@@ -12,16 +12,15 @@ use weir_api::pool::PoolResourceStatus;
 use weir_api::quantity::amount;
 use weir_api::requests::models;
 use weir_api::{AdmissionRound, NodeLoad, PodInfo, ResourcePool};
+use weir_checker::{Checker, SpecialModels, Violation, promises};
 use weir_local::RUN_FOR_ANNOTATION;
 use weir_model::{Amount, Quantity};
 
-use super::checker::{Checker, GpuHosts, Invariant, SpecialHosts, Violation, admission};
 use super::cluster_state::{self, ClusterState, PodState};
 use super::load::Loads;
 use super::objects::{GPU, MAINTENANCE, MODEL_LABEL, NAMESPACE};
 use super::roles::Role;
 use super::run_state::{self, Event, Eviction, GangOf, Gate, Origin, Outlook, PoolFigures, PoolLevel};
-use super::special::SpecialModels;
 
 /// What the sidecar says of somebody whom no node takes even when it is empty. It is the same word as for one
 /// whom none takes now, so the sentence tells the two apart.
@@ -41,9 +40,8 @@ pub(super) struct Observer {
 impl Observer {
     /// An observer of a cluster with this special hardware, of which `loads` report their load.
     pub(super) fn new(special: &SpecialModels, loads: Loads) -> Self {
-        let mut invariants: Vec<Box<dyn Invariant + Send>> =
-            vec![Box::new(GpuHosts::default()), Box::new(SpecialHosts::new(special.clone()))];
-        invariants.extend(admission::all(&special.names()));
+        let mut invariants = promises::of_placement(special);
+        invariants.extend(promises::of_admission(&special.names()));
         Self { checker: Checker::new(invariants), special: special.clone(), loads, cluster: ClusterState::default() }
     }
 
@@ -183,7 +181,7 @@ impl Observer {
         run_state::Node {
             name: node.name_any(),
             model: node.labels().get(MODEL_LABEL).cloned(),
-            special: self.special.of_node(node.labels()).is_some(),
+            special: self.special.of_node(node).is_some(),
             cordoned: is_cordoned(node),
             gpus: amount(GPU),
             cpu_milli: amount("cpu"),

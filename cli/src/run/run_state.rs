@@ -3,7 +3,7 @@
 //! Nothing here asks a cluster or reads a clock: each event comes with the time since the run began. Events
 //! may be told twice and in any order that a watch can deliver (a re-list tells everything again); saying
 //! what is already known changes nothing, and what is said of an unknown pod is dropped. What is *wrong* in
-//! a history is not judged here but by [`checker`](super::checker).
+//! a history is not judged here but by [`weir_checker`].
 
 mod admission;
 mod answers;
@@ -20,6 +20,8 @@ mod tally;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use weir_checker::Violation;
+
 pub use admission::{GangOf, GangRow, Gate, Most, Outlook, PoolFigures, PoolLevel, PoolRow, WaitReason};
 pub use event::{Event, Node, Origin, Plan, PluginFigures, Pod, SetupState, SetupStep};
 pub use evictions::{Eviction, EvictionRow};
@@ -28,8 +30,6 @@ pub use history::{History, Sample};
 pub use refusal::{Reason, Refusal};
 pub use steps::{Step, StepRow, StepState};
 pub use tally::{Level, Levels, ModelRow, Special};
-
-use super::checker::Violation;
 
 /// Time since the run began; the driver's clock, never read here.
 pub type At = Duration;

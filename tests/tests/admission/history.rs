@@ -2,7 +2,7 @@
 //! and the judgement of it.
 //!
 //! Pods, pools, rounds, gangs and events come over watches without a common order, but all objects of one store
-//! share one counter of revisions, and by that they are put in order. The judge is the one of `weir run`.
+//! share one counter of revisions, and by that they are put in order. The judge is the one of `make run`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use tokio::sync::watch;
 use weir_api::{AdmissionRound, Gang, ResourcePool};
-use weir_cli::run::checker::{Checker, Violation, admission};
+use weir_checker::{Checker, Violation, is_evicted, promises, says_why};
 
 /// How long anything may take that is waited for; it only decides how long a failure takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
@@ -159,7 +159,7 @@ impl Record {
     /// What was broken by the pods and gangs of a namespace, or of all, if nothing more is told. Something earlier
     /// may be told later, by another watch, and what looks broken without it is not: only what stays is a breach.
     pub(crate) fn broken(&self, namespace: Option<&str>) -> Vec<String> {
-        let mut checker = Checker::new(admission::all(&SPECIAL));
+        let mut checker = Checker::new(promises::of_admission(&SPECIAL));
         let mut told: Vec<&(u64, WatchEvent)> = self.told.iter().collect();
         told.sort_by_key(|(revision, _)| *revision);
         let (mut broken, mut recorded) = (Vec::new(), BTreeSet::new());
@@ -170,7 +170,7 @@ impl Record {
                     broken.extend(checker.pod_seen(pod));
                     broken.extend(unrecorded(pod, &recorded));
                     broken.extend(too_early(pod));
-                    if admission::is_evicted(pod) && evicted.insert(pod.uid().unwrap_or_default()) {
+                    if is_evicted(pod) && evicted.insert(pod.uid().unwrap_or_default()) {
                         broken.extend(unannounced(pod, &victims));
                     }
                 }
@@ -194,7 +194,7 @@ impl Record {
     }
 }
 
-/// In one order it can be said more strictly than `weir run` can: recorded before, not at some time.
+/// In one order it can be said more strictly than `make run` can: recorded before, not at some time.
 fn unrecorded(pod: &Pod, recorded: &BTreeSet<String>) -> Option<Violation> {
     let by_sidecar = ["WithinEntitlement", "OnLoan", "Replacement", "NotEnforced"];
     let grounds = pod.annotations().get("weir.dev/admitted-as")?;
@@ -223,7 +223,7 @@ fn unannounced(pod: &Pod, victims: &BTreeSet<String>) -> Option<Violation> {
     let known = pod.metadata.uid.as_ref().is_some_and(|uid| victims.contains(uid));
     let sentence = match () {
         () if !known => "it was evicted before it stood in the AdmissionRound",
-        () if !admission::says_why(pod) => "it was evicted, and no condition said why before",
+        () if !says_why(pod) => "it was evicted, and no condition said why before",
         () => return None,
     };
     let pod = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());

@@ -3,7 +3,7 @@
 //!
 //! One test for each kind of bad input, named after it. They share a control plane and one sidecar, each in a
 //! namespace and pools of its own; tests that kill or configure a sidecar own a control plane. All end
-//! with the judge of `weir run` over everything that the API server's watch told since the world began, and
+//! with the judge of `make run` over everything that the API server's watch told since the world began, and
 //! none goes on with a sidecar that was refused a right.
 //!
 //! | file | what is shown |

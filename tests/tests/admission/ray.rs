@@ -11,7 +11,7 @@ use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-use weir_cli::run::checker::admission::is_evicted;
+use weir_checker::is_evicted;
 use weir_local::{Checkout, KubeRay, Program, Programs, Progress};
 use weir_tests::install::{apply, apply_object};
 

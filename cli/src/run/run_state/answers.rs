@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use weir_checker::Violation;
+
 use super::{
     At, Counts, EvictionRow, Feed, GangRow, History, Levels, ModelRow, Most, Outlook, Phase, Plan, PluginFigures,
     PodOutcome, PoolRow, RATE_WINDOW, Reason, RunState, SetupStep, Special, Stage, StepRow, WaitReason, refusal,
 };
-use crate::run::checker::Violation;
 
 impl RunState {
     /// The time of the last event.

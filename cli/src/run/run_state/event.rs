@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use weir_checker::Violation;
 use weir_model::Amount;
 
 use super::admission::{Gate, PoolFigures};
 use super::evictions::Eviction;
 use super::steps::{Step, StepState};
-use crate::run::checker::Violation;
 
 /// Something that happened, for [`RunState::tell`](super::RunState::tell).
 #[derive(Clone, Debug, PartialEq, Eq)]

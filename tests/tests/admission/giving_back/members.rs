@@ -10,7 +10,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, ResourceExt as _};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use weir_cli::run::checker::admission::is_evicted;
+use weir_checker::is_evicted;
 
 use super::{EAGER, preempted, research, two_pools};
 use crate::history::Record;

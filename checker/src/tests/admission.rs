@@ -1,11 +1,12 @@
-//! Histories as the watch would tell them, and what is found in them.
+//! Histories of admissions as the watch would tell them, and what is found in them.
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
+use weir_api::pod::Figure;
 use weir_api::{AdmissionRound, ResourcePool};
 
-use super::super::{Checker, Violation};
-use super::all;
+use crate::promises::{of_admission, recomputed};
+use crate::{Checker, Violation};
 
 /// A pod of one GPU in pool `research`, at every stage of its life.
 #[derive(Clone)]
@@ -70,7 +71,7 @@ fn record_of(epoch: i64, round: u64, pods: usize, usage: u64) -> Value {
 /// └ research 2
 /// ```
 fn checker() -> Checker {
-    let mut checker = Checker::new(all(&[]));
+    let mut checker = Checker::new(of_admission(&[]));
     for (name, parent, reserved) in [("labs", None, "4"), ("research", Some("labs"), "2")] {
         let resources = json!([{ "name": "nvidia.com/gpu", "reservation": reserved }]);
         let spec = serde_json::from_value(json!({ "parent": parent, "resources": resources })).unwrap();
@@ -311,8 +312,9 @@ fn a_recorded_entitlement_that_its_inputs_do_not_give_is_found() {
         let resource = "nvidia.com/gpu";
         json!({ "pool": pool, "resource": resource, "entitlement": entitlement, "usage": 0, "asked": 1 })
     };
-    let record = json!({ "figures": [figure("web", 4), figure("labs", 3), figure("gone", 1), figure("", 4)] });
-    let unequal = super::recomputed(&inputs.to_string(), &serde_json::from_value(record).unwrap()).unwrap();
+    let figures: Vec<Figure> =
+        serde_json::from_value(json!([figure("web", 4), figure("labs", 3), figure("gone", 1), figure("", 4)])).unwrap();
+    let unequal = recomputed(&inputs.to_string(), &figures).unwrap();
     assert_eq!(
         unequal.iter().map(ToString::to_string).collect::<Vec<_>>(),
         [
@@ -320,7 +322,7 @@ fn a_recorded_entitlement_that_its_inputs_do_not_give_is_found() {
             "\"gone\" was entitled to 1 nvidia.com/gpu; its inputs know no such pool"
         ]
     );
-    assert!(super::recomputed("{}", &weir_api::pod::Decision::default()).unwrap_err().starts_with("capacity: "));
+    assert!(recomputed("{}", &[]).unwrap_err().starts_with("capacity: "));
 }
 
 #[test]

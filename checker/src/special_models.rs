@@ -1,17 +1,17 @@
-//! Which hardware is special, and which pods name it, as the checker and the view see it.
+//! Which hardware is special, and which pods name it.
 //!
-//! Written from the promise (D2) and from the ConfigMap's own form, without a line of `policy/placement`, which
-//! is judged by it: a pod names a model when every way in which it may be placed leads to that model alone.
+//! Written from the promise (D2) and from the ConfigMap's own form, without a line of `policy/placement`, which is
+//! judged by it: a pod names a model when every way in which it may be placed leads to that model alone.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{ConfigMap, NodeSelectorTerm, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, NodeSelectorTerm, Pod};
 use serde::Deserialize;
 
 /// The special models of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SpecialModels {
-    /// The labels that name a node's model, the first that a node has counts.
+    /// The labels that name a node's model; the first that a node has counts.
     labels: Vec<String>,
     /// Real names by everything that the list accepts for them, the real names among it.
     real: BTreeMap<String, String>,
@@ -48,7 +48,7 @@ impl SpecialModels {
     /// When its one value is not the list that it should be; the error names the field.
     ///
     /// ```
-    /// use weir_cli::run::special::SpecialModels;
+    /// use weir_checker::SpecialModels;
     /// let list = r#"{"models": [{"model": "G3", "gpusPerHost": 8}]}"#;
     /// let map = serde_json::from_value(serde_json::json!({ "data": { "list": list } })).unwrap();
     /// assert_eq!(SpecialModels::read(&map).unwrap().names(), ["G3"]);
@@ -73,9 +73,10 @@ impl SpecialModels {
         names
     }
 
-    /// The special model of a node with these labels, if it is one.
+    /// The special model of a node, if it has one.
     #[must_use]
-    pub fn of_node(&self, labels: &BTreeMap<String, String>) -> Option<&str> {
+    pub fn of_node(&self, node: &Node) -> Option<&str> {
+        let labels = node.metadata.labels.as_ref()?;
         let value = self.labels.iter().find_map(|key| labels.get(key))?;
         self.real.get(value).map(String::as_str)
     }
@@ -159,7 +160,8 @@ mod tests {
     #[test]
     fn a_node_is_special_by_its_label() {
         let of = |model: &str| {
-            special().of_node(&[("gpu-node-label-model".to_owned(), model.to_owned())].into()).map(str::to_owned)
+            let node = json!({ "metadata": { "labels": { "gpu-node-label-model": model } } });
+            special().of_node(&serde_json::from_value(node).unwrap()).map(str::to_owned)
         };
         assert_eq!((of("G3").as_deref(), of("T4")), (Some("G3"), None));
         assert_eq!(special().names(), ["G3", "V100M32"]);

@@ -1,12 +1,7 @@
-//! B4: pods that are not preemptible use no more than is reserved, in the dimensions that the pool or an
-//! ancestor lists.
-//!
-//! What they use is added up here from the pods, not taken from the record: an error in the sidecar's sum
-//! would be in its record too.
+//! B4: what cannot be taken back stays within the reservation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::Pod;
 use weir_api::condition::Admitted;
 use weir_api::pod::Grounds;
 use weir_api::quantity::amount;
@@ -14,16 +9,26 @@ use weir_api::requests::{Amounts, by_dimension};
 use weir_api::{PodInfo, ResourcePool};
 use weir_model::Amount;
 
-use super::super::Invariant;
-use super::facts::Admission;
+use crate::admission::Admission;
+use crate::invariant::Invariant;
 
-/// B4 by these special models.
+/// B4: pods that are not preemptible use no more than is reserved, in the dimensions that the pool or an ancestor
+/// lists.
+///
+/// What they use is added up from the pods, not taken from the record: an error in the sidecar's sum would be in its
+/// record too.
 #[derive(Clone, Debug, Default)]
 pub struct WithinReservation {
     special: BTreeSet<String>,
     pools: BTreeMap<String, Pool>,
-    /// Whom the sidecar admitted, is not preemptible and has not ended: pool and requests.
-    running: BTreeMap<String, (String, Amounts)>,
+    /// By key, the pods that the sidecar admitted, that are not preemptible and that have not ended.
+    running: BTreeMap<String, Running>,
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    leaf: String,
+    asks: Amounts,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -41,6 +46,7 @@ impl WithinReservation {
         Self { special: special.iter().map(|&model| model.to_owned()).collect(), ..Self::default() }
     }
 
+    /// A pool and its ancestors. A circle ends where it closes.
     fn path(&self, pool: &str) -> Vec<&str> {
         let mut path: Vec<&str> = Vec::new();
         let mut next = self.pools.get_key_value(pool);
@@ -51,10 +57,10 @@ impl WithinReservation {
         path
     }
 
-    /// What those in a pool and below use.
+    /// What the pods in a pool and below use.
     fn used(&self, pool: &str, resource: &str) -> Amount {
-        let below = self.running.values().filter(|(leaf, _)| self.path(leaf).contains(&pool));
-        below.filter_map(|(_, asks)| asks.get(resource).copied()).sum()
+        let below = self.running.values().filter(|running| self.path(&running.leaf).contains(&pool));
+        below.filter_map(|running| running.asks.get(resource).copied()).sum()
     }
 }
 
@@ -74,19 +80,19 @@ impl Invariant for WithinReservation {
     }
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
-        let (pod, said) = (admission.pod, PodInfo::of(admission.pod));
-        if said.preemptible() || PodInfo::of(pod).has_ended() {
+        let (pod, leaf) = (admission.pod, admission.pool());
+        if pod.preemptible() || pod.has_ended() {
             return Ok(());
         }
-        let (leaf, asks) = (said.pool().unwrap_or_default().to_owned(), by_dimension(pod, &self.special));
-        // Somebody who was released by hand a moment ago was not known when this one was decided on.
+        let asks = by_dimension(pod.object(), &self.special);
+        // A pod that was released by hand a moment ago was not known when this one was decided on.
         if admission.counts_as_entitled() || admission.grounds == Grounds::Known(Admitted::NotEnforced) {
-            self.running.insert(PodInfo::of(pod).key(), (leaf.clone(), asks.clone()));
+            self.running.insert(pod.key(), Running { leaf: leaf.to_owned(), asks: asks.clone() });
         }
         if !admission.counts_as_entitled() {
             return Ok(());
         }
-        for pool in self.path(&leaf) {
+        for pool in self.path(leaf) {
             for resource in asks.keys() {
                 let Some(&reserved) = self.pools.get(pool).and_then(|pool| pool.reserved.get(resource)) else {
                     continue;
@@ -103,17 +109,17 @@ impl Invariant for WithinReservation {
         Ok(())
     }
 
-    fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
-        if PodInfo::of(pod).has_ended() {
-            self.running.remove(&PodInfo::of(pod).key());
-        } else if let Some((_, asks)) = self.running.get_mut(&PodInfo::of(pod).key()) {
-            // One that was made smaller in place keeps less from then on.
-            *asks = by_dimension(pod, &self.special);
+    fn pod_seen(&mut self, pod: PodInfo<'_>) -> Result<(), String> {
+        if pod.has_ended() {
+            self.running.remove(&pod.key());
+        } else if let Some(running) = self.running.get_mut(&pod.key()) {
+            // A pod that was made smaller in place keeps less from then on.
+            running.asks = by_dimension(pod.object(), &self.special);
         }
         Ok(())
     }
 
-    fn pod_gone(&mut self, pod: &Pod) {
-        self.running.remove(&PodInfo::of(pod).key());
+    fn pod_gone(&mut self, pod: PodInfo<'_>) {
+        self.running.remove(&pod.key());
     }
 }

@@ -1,11 +1,11 @@
 //! D2: special hardware is kept for the pods that name it, and a pod that names it runs nowhere else.
 
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::Node;
+use weir_api::PodInfo;
 use weir_model::dimension::GPU;
 
-use super::Invariant;
-use crate::run::special::SpecialModels;
+use crate::invariant::Invariant;
+use crate::special_models::SpecialModels;
 
 /// D2 by a list of special models.
 #[derive(Clone, Debug, Default)]
@@ -26,13 +26,13 @@ impl Invariant for SpecialHosts {
         "D2"
     }
 
-    fn placed(&mut self, pod: &Pod, node: &Node) -> Result<(), String> {
-        let asks = weir_api::requests::of(pod).unwrap_or_default();
+    fn placed(&mut self, pod: PodInfo<'_>, node: &Node) -> Result<(), String> {
+        let asks = weir_api::requests::of(pod.object()).unwrap_or_default();
         if asks.iter().all(|(name, amount)| name != GPU || amount.is_zero()) {
-            // Where pods without GPUs may run is D1's affair.
+            // D1 says where pods without GPUs may run.
             return Ok(());
         }
-        match (self.special.named_by(pod), self.special.of_node(node.labels())) {
+        match (self.special.named_by(pod.object()), self.special.of_node(node)) {
             (None, Some(model)) => Err(format!("does not name {model}, which is kept for the pods that do")),
             (Some(named), here) if here != Some(named) => {
                 Err(format!("names {named}, and this host has {}", here.unwrap_or("no special hardware")))
@@ -55,7 +55,8 @@ mod tests {
         let pod =
             json!({ "spec": { "nodeSelector": selector, "containers": [{ "name": "c", "resources": requests }] } });
         let node = json!({ "metadata": { "name": "n", "labels": { "gpu-node-label-model": model } } });
-        SpecialHosts::new(special).placed(&serde_json::from_value(pod).unwrap(), &serde_json::from_value(node).unwrap())
+        let (pod, node) = (serde_json::from_value(pod).unwrap(), serde_json::from_value(node).unwrap());
+        SpecialHosts::new(special).placed(PodInfo::of(&pod), &node)
     }
 
     #[test]

@@ -1,132 +1,25 @@
-//! The judge of a run: reads what the API server's watch tells and says which promises were broken.
-//!
-//! It is written from the promises (system.md) and from Kubernetes' own objects, and shares no code with
-//! `policy/placement`, which makes the decisions that are judged here: a mistake made twice in the same way
-//! would go unseen. It holds no clock and asks nobody; what it was not told, it does not judge.
-
-pub mod admission;
-mod hosts;
-mod special;
+//! Takes in the watch and asks each promise.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use weir_api::{AdmissionRound, PodInfo, ResourcePool};
 
-use admission::Admission;
-
-pub use hosts::{GpuHosts, GpuRule};
-pub use special::SpecialHosts;
-
-/// A promise that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// [`Invariant::name`].
-    pub invariant: &'static str,
-    /// `namespace/name` of the pod, or of the gang where the promise is about all of it.
-    pub pod: String,
-    /// The node it is on; empty where the promise is not about a node.
-    pub node: String,
-    /// What is wrong, as a sentence without the pod and the node.
-    pub sentence: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { invariant, pod, node, sentence } = self;
-        match node.as_str() {
-            "" => write!(f, "{invariant} broken: {pod}: {sentence}"),
-            node => write!(f, "{invariant} broken: pod {pod} on node {node}: {sentence}"),
-        }
-    }
-}
-
-/// Something that is wrong with a pod or a gang, found when nothing more happens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Breach {
-    /// As [`Violation::pod`].
-    pub pod: String,
-    /// As [`Violation::sentence`].
-    pub sentence: String,
-}
-
-/// A promise that can be judged from a history.
-///
-/// A new promise is a new type with this trait, which sees what it asks for: every method has a default
-/// that sees nothing. One that needs to see more adds a method here and a call in [`Checker`]. An `Err` is
-/// a sentence that says what is wrong.
-pub trait Invariant {
-    /// Its row in system.md, for example `D1`.
-    fn name(&self) -> &'static str;
-
-    /// Judges a pod that was given a node; called once for each pod, with the node as it was when both were
-    /// first known together.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong.
-    fn placed(&mut self, pod: &Pod, node: &Node) -> Result<(), String> {
-        let _ = (pod, node);
-        Ok(())
-    }
-
-    /// Sees a pod that is new or changed, after [`Self::admitted`] where that is called for it.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong.
-    fn pod_seen(&mut self, pod: &Pod) -> Result<(), String> {
-        let _ = pod;
-        Ok(())
-    }
-
-    /// Judges that the gate of a pod was seen to go, or that a pod which asks for admission was first seen
-    /// without one; called once for each pod.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong.
-    fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
-        let _ = admission;
-        Ok(())
-    }
-
-    /// Sees that a pod is gone.
-    fn pod_gone(&mut self, pod: &Pod) {
-        let _ = pod;
-    }
-
-    /// Sees a node that is new or changed.
-    fn node_seen(&mut self, node: &Node) {
-        let _ = node;
-    }
-
-    /// Sees a pool that is new or changed.
-    fn pool_seen(&mut self, pool: &ResourcePool) {
-        let _ = pool;
-    }
-
-    /// Sees the record of rounds, new or changed.
-    fn round_seen(&mut self, round: &AdmissionRound) {
-        let _ = round;
-    }
-
-    /// Judges what can be judged only when nothing more happens.
-    fn settled(&mut self) -> Vec<Breach> {
-        Vec::new()
-    }
-}
+use crate::admission::Admission;
+use crate::invariant::{Breach, Invariant, Violation};
 
 /// What was seen so far, and the promises that it is held against.
 ///
-/// The watches of pods and of nodes are two streams without a common order, so a pod may be seen on a node
-/// that is not known yet; it is judged when the node is.
+/// The watches of pods and of nodes are two streams without a common order, so a pod may be seen on a node that is
+/// not known yet; it is judged when the node is.
 pub struct Checker {
     invariants: Vec<Box<dyn Invariant + Send>>,
     nodes: BTreeMap<String, Node>,
     /// Pods whose node is not known yet, by the node's name.
     early: BTreeMap<String, Vec<Pod>>,
-    /// UIDs of the pods that were judged or wait in `early`: each is judged once.
+    /// Keys of the pods that were judged or wait in `early`: each is judged once.
     judged: BTreeSet<String>,
-    /// UIDs of the pods that ask for admission, and how far they were seen to be.
+    /// Keys of the pods that ask for admission, and how far they were seen to be.
     asking: BTreeMap<String, Stage>,
 }
 
@@ -155,7 +48,7 @@ impl Checker {
         self.nodes.insert(name.clone(), node.clone());
         self.invariants.iter_mut().for_each(|invariant| invariant.node_seen(node));
         let early = self.early.remove(name).unwrap_or_default();
-        early.iter().flat_map(|pod| self.judge(pod, node)).collect()
+        early.iter().flat_map(|pod| self.judge(PodInfo::of(pod), node)).collect()
     }
 
     /// Takes in that a node is gone. What was placed on it stays judged.
@@ -163,9 +56,9 @@ impl Checker {
         self.nodes.remove(name);
     }
 
-    /// Takes in a pod that was added or changed, and judges what is new of it: that it was admitted, that it
-    /// has a node.
+    /// Takes in a pod that was added or changed, and judges what is new of it: its admission and its node.
     pub fn pod_seen(&mut self, pod: &Pod) -> Vec<Violation> {
+        let pod = PodInfo::of(pod);
         let mut found = self.judge_admission(pod);
         for invariant in &mut self.invariants {
             found.extend(invariant.pod_seen(pod).err().map(|sentence| about(&**invariant, pod, sentence)));
@@ -176,7 +69,8 @@ impl Checker {
 
     /// Takes in that a pod is gone.
     pub fn pod_gone(&mut self, pod: &Pod) {
-        self.asking.remove(&PodInfo::of(pod).key());
+        let pod = PodInfo::of(pod);
+        self.asking.remove(&pod.key());
         self.invariants.iter_mut().for_each(|invariant| invariant.pod_gone(pod));
     }
 
@@ -190,8 +84,8 @@ impl Checker {
         self.invariants.iter_mut().for_each(|invariant| invariant.round_seen(round));
     }
 
-    /// Judges what can be judged only when nothing more happens: at the end of a run or a test, after the
-    /// sidecar had the time to write what it has to write.
+    /// Judges what can be judged only when nothing more happens: at the end of a run or a test, after the sidecar had
+    /// the time to write what it has to write.
     pub fn settled(&mut self) -> Vec<Violation> {
         let found = self.invariants.iter_mut().flat_map(|invariant| {
             let breaches = invariant.settled();
@@ -212,11 +106,10 @@ impl Checker {
         self.early.values().map(Vec::len).sum()
     }
 
-    fn judge_admission(&mut self, pod: &Pod) -> Vec<Violation> {
-        let info = PodInfo::of(pod);
-        let (key, gated) = (info.key(), info.is_gated());
+    fn judge_admission(&mut self, pod: PodInfo<'_>) -> Vec<Violation> {
+        let (key, gated) = (pod.key(), pod.is_gated());
         let before = self.asking.get(&key).copied();
-        let asks = gated || before.is_some() || info.grounds().as_str().is_some() || info.is_mirrored();
+        let asks = gated || before.is_some() || pod.grounds().as_str().is_some() || pod.is_mirrored();
         if !asks || before == Some(Stage::Admitted) {
             return Vec::new();
         }
@@ -233,32 +126,32 @@ impl Checker {
         broken.collect()
     }
 
-    fn judge_placement(&mut self, pod: &Pod) -> Vec<Violation> {
-        let Some(name) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { return Vec::new() };
-        if !self.judged.insert(PodInfo::of(pod).key()) {
+    fn judge_placement(&mut self, pod: PodInfo<'_>) -> Vec<Violation> {
+        let Some(name) = pod.node() else { return Vec::new() };
+        if !self.judged.insert(pod.key()) {
             return Vec::new();
         }
-        match self.nodes.get(&name).cloned() {
+        match self.nodes.get(name).cloned() {
             Some(node) => self.judge(pod, &node),
             None => {
-                self.early.entry(name).or_default().push(pod.clone());
+                self.early.entry(name.to_owned()).or_default().push(pod.object().clone());
                 Vec::new()
             }
         }
     }
 
-    fn judge(&mut self, pod: &Pod, node: &Node) -> Vec<Violation> {
+    fn judge(&mut self, pod: PodInfo<'_>, node: &Node) -> Vec<Violation> {
         let broken = self.invariants.iter_mut().filter_map(|invariant| {
             let sentence = invariant.placed(pod, node).err()?;
             let node = node.metadata.name.clone().unwrap_or_default();
-            Some(Violation { invariant: invariant.name(), pod: PodInfo::of(pod).full_name(), node, sentence })
+            Some(Violation { node, ..about(&**invariant, pod, sentence) })
         });
         broken.collect()
     }
 }
 
-fn about(invariant: &dyn Invariant, pod: &Pod, sentence: String) -> Violation {
-    Violation { invariant: invariant.name(), pod: PodInfo::of(pod).full_name(), node: String::new(), sentence }
+fn about(invariant: &dyn Invariant, pod: PodInfo<'_>, sentence: String) -> Violation {
+    Violation { invariant: invariant.name(), pod: pod.full_name(), node: String::new(), sentence }
 }
 
 #[cfg(test)]
@@ -273,7 +166,7 @@ mod tests {
             "N0"
         }
 
-        fn placed(&mut self, _: &Pod, node: &Node) -> Result<(), String> {
+        fn placed(&mut self, _: PodInfo<'_>, node: &Node) -> Result<(), String> {
             Err(format!("was placed on {}", node.metadata.name.as_deref().unwrap_or("?")))
         }
     }

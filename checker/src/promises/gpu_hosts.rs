@@ -1,15 +1,17 @@
 //! D1: only pods that ask for GPUs run on GPU hosts, and they run nowhere else.
 //!
-//! A GPU host has a GPU in its capacity or carries the model label, even while its allocatable is 0. Pods
-//! that are tied to one node by name, as the DaemonSet controller makes them, may run anywhere, and so may
-//! mirror pods, which no scheduler places.
+//! A GPU host has a GPU in its capacity or carries the model label, even while its allocatable is 0. Pods that are tied
+//! to one node by name, as the DaemonSet controller makes them, may run anywhere, and so may mirror pods, which no
+//! scheduler places.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Node, NodeSelectorTerm, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use weir_api::{PodInfo, names};
+use weir_model::dimension::GPU;
 
-use super::Invariant;
+use crate::invariant::Invariant;
 
 /// The names by which a cluster knows its GPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub struct GpuRule {
 
 impl Default for GpuRule {
     fn default() -> Self {
-        Self { resources: vec!["nvidia.com/gpu".into()], model_label: "gpu-node-label-model".into() }
+        Self { resources: vec![GPU.into()], model_label: names::GPU_MODEL.into() }
     }
 }
 
@@ -45,9 +47,9 @@ impl Invariant for GpuHosts {
         "D1"
     }
 
-    fn placed(&mut self, pod: &Pod, node: &Node) -> Result<(), String> {
-        let Some(spec) = &pod.spec else { return Ok(()) };
-        if tied_to_one_node(spec) || is_mirror(pod) {
+    fn placed(&mut self, pod: PodInfo<'_>, node: &Node) -> Result<(), String> {
+        let Some(spec) = &pod.object().spec else { return Ok(()) };
+        if tied_to_one_node(spec) || is_mirror(pod.object()) {
             return Ok(());
         }
         match (asked(spec, &self.rule), evidence(node, &self.rule)) {
@@ -80,8 +82,8 @@ fn evidence(node: &Node, rule: &GpuRule) -> Option<String> {
     rule.resources.iter().find(|name| some_of(capacity, name)).map(|name| format!("has {name}"))
 }
 
-/// Whether there is any of a resource. Only "none or some" is asked, so any digit but 0 before the suffix
-/// decides, and no second parser of quantities is needed here.
+/// Whether there is any of a resource. Only "none or some" is asked, so any digit but 0 before the suffix decides, and
+/// no second parser of quantities is needed here.
 fn some_of(resources: &BTreeMap<String, Quantity>, name: &str) -> bool {
     let Some(Quantity(text)) = resources.get(name) else { return false };
     let number = text.split(['e', 'E']).next().unwrap_or(text);
@@ -110,7 +112,7 @@ fn only_node(term: &NodeSelectorTerm) -> Option<&str> {
     })
 }
 
-/// Whether it stands for a static pod, which the kubelet starts by itself.
+/// Whether the pod stands for a static pod, which the kubelet starts by itself.
 fn is_mirror(pod: &Pod) -> bool {
     pod.metadata.annotations.as_ref().is_some_and(|keys| keys.contains_key("kubernetes.io/config.mirror"))
 }
@@ -124,7 +126,7 @@ mod tests {
     fn verdict(spec: Value, node: Value) -> Result<(), String> {
         let pod: Pod = serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": spec })).unwrap();
         let node: Node = serde_json::from_value(node).unwrap();
-        GpuHosts::default().placed(&pod, &node)
+        GpuHosts::default().placed(PodInfo::of(&pod), &node)
     }
 
     fn asking(requests: Value) -> Value {
@@ -218,6 +220,6 @@ mod tests {
                           "spec": { "containers": [] } });
         let pod: Pod = serde_json::from_value(pod).unwrap();
         let node: Node = serde_json::from_value(gpu_host()).unwrap();
-        assert_eq!(GpuHosts::default().placed(&pod, &node), Ok(()));
+        assert_eq!(GpuHosts::default().placed(PodInfo::of(&pod), &node), Ok(()));
     }
 }

@@ -1,19 +1,18 @@
-//! That a recorded entitlement is the one that follows from its inputs.
+//! A6: a recorded entitlement is the one that follows from its inputs.
 //!
-//! The inputs stand in the `AdmissionRound` of the epoch, as a document of the form that `weir entitlement
-//! --tree` reads, so that anybody can compute the same by hand. Nothing here knows how the sidecar came to its
-//! figures.
+//! The inputs stand in the `AdmissionRound` of the epoch, as a document that `weir entitlement --tree` reads, so that
+//! anybody can compute the same by hand. Nothing here knows how the sidecar came to its figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use weir_api::pod::{Decision, Figure};
-use weir_api::{AdmissionRound, PodInfo, ResourcePool};
+use weir_api::{AdmissionRound, ResourcePool};
 use weir_entitlement::{Document, entitle};
 use weir_model::PoolId;
 
-use super::super::{Breach, Invariant};
-use super::facts::Admission;
+use crate::admission::Admission;
+use crate::invariant::{Breach, Invariant};
 
 /// A6: the entitlement that an admission was decided on is what capacity, pools, usage and demand give.
 ///
@@ -21,7 +20,7 @@ use super::facts::Admission;
 /// not judged; one that was told without inputs is a breach, as long as the pools are few enough that they fit.
 #[derive(Clone, Debug, Default)]
 pub struct Recomputed {
-    /// By epoch, what its round says that it was decided on.
+    /// By epoch, what its round says that admissions were decided on.
     inputs: BTreeMap<i64, Option<String>>,
     /// By epoch, each record once, with a pod that carries it.
     decided: BTreeMap<i64, BTreeMap<Vec<Figure>, String>>,
@@ -45,9 +44,10 @@ impl Invariant for Recomputed {
     }
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
-        let Some(record) = admission.record.as_ref().filter(|record| !record.figures.is_empty()) else { return Ok(()) };
-        let of_epoch = self.decided.entry(record.epoch).or_default();
-        of_epoch.entry(record.figures.clone()).or_insert_with(|| PodInfo::of(admission.pod).full_name());
+        if let Some(Decision { epoch, figures, .. }) = admission.decision.as_ref().filter(|it| !it.figures.is_empty()) {
+            let of_epoch = self.decided.entry(*epoch).or_default();
+            of_epoch.entry(figures.clone()).or_insert_with(|| admission.pod.full_name());
+        }
         Ok(())
     }
 
@@ -56,8 +56,7 @@ impl Invariant for Recomputed {
         let known = self.decided.iter().filter_map(|(epoch, records)| Some((epoch, self.inputs.get(epoch)?, records)));
         let breaches = known.flat_map(|(epoch, inputs, records)| {
             records.iter().filter_map(move |(figures, pod)| {
-                let record = Decision { figures: figures.clone(), ..Decision::default() };
-                let sentence = match inputs.as_deref().map(|inputs| recomputed(inputs, &record)) {
+                let sentence = match inputs.as_deref().map(|inputs| recomputed(inputs, figures)) {
                     None if !fit => return None,
                     None => format!("round {epoch} does not say what it was decided on"),
                     Some(Ok(unequal)) => unequal.first()?.to_string(),
@@ -93,26 +92,25 @@ impl fmt::Display for Unequal {
     }
 }
 
-/// Every figure of a record that is not what the inputs give.
+/// Every recorded figure that is not what the inputs give.
 ///
 /// ```
-/// use weir_api::pod::{Decision, Figure};
-/// use weir_cli::run::checker::admission::recomputed;
+/// use weir_api::pod::Figure;
+/// use weir_checker::promises::recomputed;
 /// let inputs = r#"{"capacity": {"nvidia.com/gpu": 100}, "pools": [
 ///     {"name": "labs", "resources": {"nvidia.com/gpu": {"reservation": 60}}, "demand": {"nvidia.com/gpu": 80}},
 ///     {"name": "web", "resources": {"nvidia.com/gpu": {"reservation": 40}}, "demand": {"nvidia.com/gpu": 40}}]}"#;
 /// let (pool, resource) = ("labs".to_owned(), "nvidia.com/gpu".to_owned());
 /// let figure = Figure { pool, resource, entitlement: 60, usage: 0, beyond: 0, asked: 8 };
-/// let record = Decision { figures: vec![figure], ..Decision::default() };
-/// assert_eq!(recomputed(inputs, &record), Ok(vec![]));
+/// assert_eq!(recomputed(inputs, &[figure]), Ok(vec![]));
 /// ```
 ///
 /// # Errors
 /// Inputs that cannot be read, with the field and what to do.
-pub fn recomputed(inputs: &str, record: &Decision) -> Result<Vec<Unequal>, String> {
+pub fn recomputed(inputs: &str, figures: &[Figure]) -> Result<Vec<Unequal>, String> {
     let Document { dims, tree, input } = Document::read(inputs.as_bytes()).map_err(|error| error.to_string())?;
     let entitlements = entitle(&tree, &dims, &input);
-    let compared = record.figures.iter().filter_map(|Figure { pool, resource, entitlement, .. }| {
+    let compared = figures.iter().filter_map(|Figure { pool, resource, entitlement, .. }| {
         let found = if pool.is_empty() { Some(PoolId::ROOT) } else { tree.find(pool) };
         let computed = found.map(|pool| dims.find(resource).map_or(0, |dim| entitlements.amount(pool, dim).units()));
         let unequal = Unequal { pool: pool.clone(), resource: resource.clone(), recorded: *entitlement, computed };
