@@ -15,8 +15,8 @@ PLUGIN_FLAGS += --remap-path-prefix=$(CURDIR)=weir --remap-path-prefix=$(or $(CA
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-# The host programs in Rust; weir-scheduler is Go and comes with `weir setup`.
-PROGRAMS := weir kubectl-weir weir-admission
+# The host programs in Rust; weir-scheduler is Go and comes with `weir-demo setup`.
+PROGRAMS := weir kubectl-weir weir-demo weir-admission
 # Modules in Go. local/kwok and local/ray hold a version only.
 GO_MODULES := scheduler local/kube local/etcd
 
@@ -33,7 +33,7 @@ ready-to-lint:
 
 .PHONY: build
 build: plugins ## Build every program to target/bin/ and the plugins to target/plugins/
-	@$(CARGO_TARGET_DIR)/bin/weir setup --into $(CARGO_TARGET_DIR)/bin
+	@$(CARGO_TARGET_DIR)/bin/weir-demo setup --into $(CARGO_TARGET_DIR)/bin
 
 .PHONY: weir
 weir: ready
@@ -73,17 +73,17 @@ WITH_RAY := $(filter-out 0 no false,$(RAY))
 
 .PHONY: run
 run: build ## Run a real cluster's workload and watch it: NODES= PODS= SPEED= KEEP=1 RAY=1
-	@$(CARGO_TARGET_DIR)/bin/weir run --plugins $(CARGO_TARGET_DIR)/plugins/packed \
+	@$(CARGO_TARGET_DIR)/bin/weir-demo --plugins $(CARGO_TARGET_DIR)/plugins/packed \
 		$(if $(NODES),--nodes $(NODES)) $(if $(PODS),--pods $(PODS)) $(if $(SPEED),--speed $(SPEED)) \
 		$(if $(KEEP_IT),--keep) $(if $(WITH_RAY),--ray)
 
 .PHONY: down
 down: weir ## End the clusters that `make run KEEP=1` left up
-	@$(CARGO_TARGET_DIR)/bin/weir down
+	@$(CARGO_TARGET_DIR)/bin/weir-demo down
 
 .PHONY: test
 test: build guests ## Run every test: unit, property, doc, golden and end-to-end on a real control plane
-	@$(CARGO_TARGET_DIR)/bin/weir setup --tests
+	@$(CARGO_TARGET_DIR)/bin/weir-demo setup --tests
 	@cargo test --workspace --no-fail-fast
 	@cd scheduler && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false -count=1 ./...
 

@@ -9,7 +9,6 @@ mod break_glass;
 mod cluster;
 mod complete;
 mod digest;
-mod down;
 mod draw;
 mod entitlement;
 mod explain;
@@ -18,8 +17,6 @@ mod plugin;
 mod plugins;
 mod pools;
 mod queue;
-pub mod run;
-mod setup;
 mod simulate;
 
 use std::path::Path;
@@ -49,12 +46,6 @@ enum Command {
     Plugins(plugins::PluginsArgs),
     /// Compute who may use how much of a cluster that a file describes.
     Entitlement(entitlement::EntitlementArgs),
-    /// Run a real GPU cluster's workload on a cluster of processes, and watch it.
-    Run(run::command::RunArgs),
-    /// End the clusters that `weir run --keep` left up.
-    Down,
-    /// Find or build the programs that `weir run` starts.
-    Setup(setup::SetupArgs),
     /// Make a plugin ready for the scheduler.
     #[command(subcommand)]
     Plugin(plugin::PluginCommand),
@@ -86,9 +77,6 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => ask(called, "explain", explain::run(&args)),
         Command::BreakGlass(args) => ask(called, "break-glass", break_glass::run(&args)),
         Command::Plugins(args) => ask(called, "plugins", plugins::run(&args)),
-        Command::Run(arguments) => run::command::main(arguments),
-        Command::Down => down::main(),
-        Command::Setup(arguments) => setup::main(&arguments),
         Command::Entitlement(args) => entitlement::run(&args),
         Command::Plugin(command) => plugin::run(&command),
         Command::Simulate(command) => simulate::run(&command),

@@ -307,7 +307,7 @@ pub enum Verdict {
     Refused(String),
 }
 
-/// Where the modules decided otherwise than the policy code natively, and what `weir run` would count as violations.
+/// Where the modules decided otherwise than the policy code natively, and what `make run` would count as violations.
 fn differences(native: &Native, record: &Record) -> Result<Vec<String>> {
     let differs = |text: &String| format!("native policy and the modules differ: {text}");
     let mut found: Vec<String> = native.compare(record)?.differences.iter().map(differs).collect();

@@ -87,8 +87,8 @@ async fn a_new_plugin_passes_its_tests_is_built_and_decides_in_a_run() -> Result
             fs::copy(file.path(), plugins.join(file.file_name()))?;
         }
     }
-    let (_room, mut run) = (room().await?, Command::new(built("bin/weir")?));
-    run.args(["run", "--nodes", "12", "--pods", "20", "--plugins"]).arg(plugins).env("TMPDIR", sandbox.path());
+    let (_room, mut run) = (room().await?, Command::new(built("bin/weir-demo")?));
+    run.args(["--nodes", "12", "--pods", "20", "--plugins"]).arg(plugins).env("TMPDIR", sandbox.path());
     let ended = to_its_end(&mut run).await?;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     let last = ended.stdout.lines().last().context("it printed nothing")?;

@@ -1,4 +1,4 @@
-//! `weir run`: what `make run` runs, without a terminal.
+//! `weir-demo`: what `make run` runs, without a terminal.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -9,15 +9,15 @@ use weir_tests::program::{Ended, Sandbox, to_its_end};
 use weir_tests::setup::built;
 
 /// The command, with `sandbox` for its temporary files: its cluster lives there.
-fn weir_run(sandbox: &Sandbox, arguments: &[&str]) -> Result<Command> {
-    let mut command = Command::new(built("bin/weir")?);
-    command.arg("run").args(arguments).env("TMPDIR", sandbox.path());
+fn weir_demo(sandbox: &Sandbox, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(built("bin/weir-demo")?);
+    command.args(arguments).env("TMPDIR", sandbox.path());
     Ok(command)
 }
 
 /// Runs it with bad input, which has to end with `code`; its message. Nothing is left but the test's own files.
 async fn refusal(sandbox: &Sandbox, own: &[&str], arguments: &[&str], code: i32) -> Result<String> {
-    let Ended { code: ended, stdout, stderr } = to_its_end(&mut weir_run(sandbox, arguments)?).await?;
+    let Ended { code: ended, stdout, stderr } = to_its_end(&mut weir_demo(sandbox, arguments)?).await?;
     assert_eq!(ended, Some(code), "{stdout}{stderr}");
     assert_eq!(sandbox.left_behind(own)?, [""; 0]);
     Ok(stderr)
@@ -26,7 +26,7 @@ async fn refusal(sandbox: &Sandbox, own: &[&str], arguments: &[&str], code: i32)
 #[tokio::test]
 async fn a_small_run_ends_with_one_document_that_adds_up() -> Result<()> {
     let (sandbox, _room) = (Sandbox::new()?, room().await?);
-    let ended = to_its_end(&mut weir_run(&sandbox, &["--nodes", "40", "--pods", "60"])?).await?;
+    let ended = to_its_end(&mut weir_demo(&sandbox, &["--nodes", "40", "--pods", "60"])?).await?;
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     assert_eq!(sandbox.left_behind(&[])?, [""; 0]);
 
@@ -97,7 +97,7 @@ async fn a_missing_module_ends_the_run_and_its_cluster() -> Result<()> {
 #[tokio::test]
 async fn a_run_that_is_told_to_stop_leaves_nothing_behind() -> Result<()> {
     let (sandbox, _room) = (Sandbox::new()?, room().await?);
-    let mut command = weir_run(&sandbox, &["--nodes", "5", "--pods", "2000"])?;
+    let mut command = weir_demo(&sandbox, &["--nodes", "5", "--pods", "2000"])?;
     let mut child = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn()?;
     let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
     let mut said = Vec::new();

@@ -1,0 +1,7 @@
+//! `weir-demo`: what `make run` runs.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weir_demo::main()
+}
