@@ -3,27 +3,26 @@
 //!
 //! | file | what it gives a test |
 //! |---|---|
-//! | [`plane`] | a control plane: the one that all tests of a process share, or one of its own |
-//! | [`install`] | what Weir installs on a cluster: its custom resources, and what its scheduler may read |
-//! | [`objects`] | nodes and pods in the words of the tests |
-//! | [`setup`] | which scheduler runs with which configuration and modules |
-//! | [`scene`] | the test's own namespace: create, change, and wait for what becomes of it |
+//! | [`world`] | a control plane and what of Weir runs on it: shared by the tests of a process, or the test's own |
+//! | [`namespace`] | the test's part of a world: create, change, and wait for what becomes of it |
 //! | [`history`] | everything that the API server told meanwhile, in order |
-//! | [`native`] | the policy code, asked about the same objects as the modules |
-//! | [`sidecar`] | the admission sidecar in a process of its own, with the rights that are shipped |
+//! | [`objects`] | nodes and pods in the words of the tests, and what a pod says of itself |
+//! | [`judge`], [`native`] | which promises a history breaks; the policy code, asked about the same objects as the modules |
+//! | [`install`], [`setup`], [`sidecar`] | what Weir installs, and the scheduler and the sidecar as processes of their own |
 //! | [`program`] | a program that runs to its end, and what it left behind |
+//! | [`wait`] | waiting with a deadline and a sentence |
 //!
-//! A test that needs no nodes but the usual ones shares a control plane and owns a namespace; one that adds or
-//! changes nodes owns a control plane, of which there are two at most at a time. Nothing here sleeps: what a
-//! test waits for is looked for whenever the watch tells something, and when the time for it is over, the
-//! error says what was there instead and ends with the schedulers' logs.
+//! Nothing here sleeps: what a test waits for is looked for whenever a watch tells something, and when the time for
+//! it is over, the error says what was there instead and ends with the logs.
 
 pub mod history;
 pub mod install;
+pub mod judge;
+pub mod namespace;
 pub mod native;
 pub mod objects;
-pub mod plane;
 pub mod program;
-pub mod scene;
 pub mod setup;
 pub mod sidecar;
+pub mod wait;
+pub mod world;

@@ -4,11 +4,11 @@
 //! and among the nodes that were possible then no other may have a better score. When a pod was refused, no
 //! node may have been possible, and each reason that a filter of ours gives has to be counted for as many
 //! nodes as the scheduler's message counts. So every decision of a module is made a second time, by the same
-//! code in another world: typed objects and no WebAssembly.
+//! code on typed objects and without WebAssembly.
 
 mod scores;
+mod snapshot;
 mod view;
-mod world;
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,10 @@ use weir_placement::sku::{self, SpecialHardware, SpecialHardwareList, SpecialMod
 
 pub use scores::{Load, Scores};
 
-use crate::history::{Record, WatchEvent, bound_to, refusal};
-use crate::objects::GPU;
+use crate::history::{View, WatchEvent};
+use crate::objects::{GPU, bound_to, unschedulable};
+use snapshot::Snapshot;
 use view::{SeenNode, SeenPod};
-use world::World;
 
 /// The rules as a scheduler is configured to follow them.
 pub struct Native {
@@ -54,7 +54,7 @@ impl Native {
     }
 
     /// The scores as well. They can be compared only where pods come one after the other, each when the one
-    /// before is bound, and where no other test's pods are on the nodes: a score depends on who is there.
+    /// before is bound, and where no other test's pods are on the nodes: a score depends on the pods that are there.
     #[must_use]
     pub fn with(self, scores: Scores) -> Self {
         Self { scores: Some(scores), ..self }
@@ -76,55 +76,57 @@ impl Native {
         Ok(Self { special: SpecialHardware::new(list)?, ..self })
     }
 
-    /// Makes every decision of the schedulers a second time.
+    /// Makes every decision of the schedulers about a namespace's pods a second time.
     ///
     /// # Errors
     /// When an object cannot be read as the policy code reads it.
-    pub fn compare(&self, record: &Record) -> Result<Comparison> {
-        let mut world = World::default();
+    pub fn compare(&self, view: View<'_>) -> Result<Comparison> {
+        let mut cluster = Snapshot::default();
         let mut comparison = Comparison::default();
-        for told in record.in_order() {
-            match told {
-                WatchEvent::Node(node) => drop(world.nodes.insert(node.name_any(), node)),
-                WatchEvent::NodeGone(node) => drop(world.nodes.remove(&node.name_any())),
-                WatchEvent::PodGone(pod) => drop(world.pods.remove(&pod.name_any())),
+        for event in view.in_order() {
+            match event {
+                WatchEvent::Node(node) => drop(cluster.nodes.insert(node.name_any(), node)),
+                WatchEvent::NodeGone(node) => drop(cluster.nodes.remove(&node.name_any())),
+                WatchEvent::PodGone(pod) => drop(cluster.pods.remove(&pod.name_any())),
                 WatchEvent::Pod(pod) => {
-                    let before = world.pods.get(&pod.name_any()).copied();
-                    if let Some(wrong) = self.decide_again(&world, before, pod)? {
+                    let before = cluster.pods.get(&pod.name_any()).copied();
+                    if let Some(wrong) = self.decide_again(&cluster, before, pod)? {
                         comparison.decisions += 1;
                         comparison.differences.extend(wrong);
                     }
-                    world.pods.insert(pod.name_any(), pod);
+                    cluster.pods.insert(pod.name_any(), pod);
                 }
+                // The scheduler asks no pool, gang or round.
+                _ => {}
             }
         }
         Ok(comparison)
     }
 
     /// What is wrong with the decision that made `pod` out of what it was `before`, if there was one.
-    fn decide_again(&self, world: &World<'_>, before: Option<&Pod>, pod: &Pod) -> Result<Option<Vec<String>>> {
+    fn decide_again(&self, cluster: &Snapshot<'_>, before: Option<&Pod>, pod: &Pod) -> Result<Option<Vec<String>>> {
         let (name, was_bound) = (pod.name_any(), before.and_then(bound_to));
-        let differences = match (bound_to(pod), refusal(pod)) {
-            (Some(node), _) if was_bound.is_none() => self.bound(world, pod, node)?,
-            (None, Some(why)) if before.and_then(refusal) != Some(why) => self.refused(world, pod, why)?,
+        let differences = match (bound_to(pod), unschedulable(pod)) {
+            (Some(node), _) if was_bound.is_none() => self.bound(cluster, pod, node)?,
+            (None, Some(why)) if before.and_then(unschedulable) != Some(why) => self.refused(cluster, pod, why)?,
             _ => return Ok(None),
         };
         Ok(Some(differences.into_iter().map(|difference| format!("pod {name} {difference}")).collect()))
     }
 
-    fn bound(&self, world: &World<'_>, pod: &Pod, node: &str) -> Result<Vec<String>> {
-        let Some(chosen) = world.nodes.get(node) else {
-            return Ok(vec![format!("was bound to {node}, which nobody has seen")]);
+    fn bound(&self, cluster: &Snapshot<'_>, pod: &Pod, node: &str) -> Result<Vec<String>> {
+        let Some(chosen) = cluster.nodes.get(node) else {
+            return Ok(vec![format!("was bound to {node}, which no watch has told")]);
         };
         if let Some(why) = self.refuses(pod, chosen) {
             return Ok(vec![format!("was bound to {node}, natively: {why}")]);
         }
         let Some(scores) = &self.scores else { return Ok(Vec::new()) };
-        let mut best = (scores.of(&self.gpus, world, pod, chosen)?, node);
+        let mut best = (scores.of(&self.gpus, cluster, pod, chosen)?, node);
         let of_chosen = best.0;
-        for (name, other) in &world.nodes {
-            if world.upstream_allows(pod, other)? && self.refuses(pod, other).is_none() {
-                best = best.max((scores.of(&self.gpus, world, pod, other)?, name));
+        for (name, other) in &cluster.nodes {
+            if cluster.upstream_allows(pod, other)? && self.refuses(pod, other).is_none() {
+                best = best.max((scores.of(&self.gpus, cluster, pod, other)?, name));
             }
         }
         let (points, name) = best;
@@ -135,11 +137,11 @@ impl Native {
             .collect())
     }
 
-    fn refused(&self, world: &World<'_>, pod: &Pod, why: &str) -> Result<Vec<String>> {
+    fn refused(&self, cluster: &Snapshot<'_>, pod: &Pod, why: &str) -> Result<Vec<String>> {
         let mut differences = Vec::new();
         let mut reasons: BTreeMap<_, _> = reasons().into_iter().map(|reason| (reason, 0)).collect();
-        for (name, node) in &world.nodes {
-            match (world.upstream_allows(pod, node)?, self.refuses(pod, node)) {
+        for (name, node) in &cluster.nodes {
+            match (cluster.upstream_allows(pod, node)?, self.refuses(pod, node)) {
                 (true, None) => differences.push(format!("was refused, natively {name} takes it: {why}")),
                 // Upstream's filters are asked first: what they refuse, ours never see.
                 (true, Some(reason)) => *reasons.entry(reason).or_default() += 1,

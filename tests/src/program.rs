@@ -1,4 +1,4 @@
-//! A program that runs to its end, and what it left behind.
+//! A program that runs to its end, and what it left behind; a process that is stopped for a while.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
@@ -15,6 +15,16 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What the kernel may take to end a process that was killed.
 const TO_BE_GONE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+
+/// A program of the workspace, as `cargo test` and `make build` leave it beside the running one.
+///
+/// # Errors
+/// When it was not built.
+pub fn beside(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("find this program")?;
+    let mut paths = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    paths.find(|path| path.exists()).with_context(|| format!("{name} is missing: cargo build --workspace --bins"))
+}
 
 /// How a program ended.
 #[derive(Clone, Debug)]
@@ -48,6 +58,38 @@ pub async fn to_its_end(command: &mut Command) -> Result<Ended> {
 fn start(command: &mut Command) -> Result<Child> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().with_context(|| format!("run {}", command.as_std().get_program().to_string_lossy()))
+}
+
+/// A process that stands still for as long as this lives.
+pub struct Stopped(Pid);
+
+impl Stopped {
+    /// Stops the process with this id.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn process(id: u32) -> Result<Self> {
+        let id = i32::try_from(id).ok().and_then(Pid::from_raw).context("read the process id")?;
+        kill_process(id, Signal::STOP).context("stop the process")?;
+        Ok(Self(id))
+    }
+
+    /// Stops the one process of this name that works in a folder.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn named(name: &str, folder: &Path) -> Result<Self> {
+        let processes = running(folder)?;
+        let (id, _) = processes.iter().find(|(_, other)| other == name).with_context(|| format!("no {name} runs"))?;
+        Self::process(id.unsigned_abs())
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // A process that was killed meanwhile has nothing to go on with.
+        let _ = kill_process(self.0, Signal::CONT);
+    }
 }
 
 /// A folder for temporary files of programs that are expected to clean up after themselves.
@@ -96,7 +138,7 @@ impl Sandbox {
 
 /// The processes that work in a folder, or in one that was removed from it, and go on doing so.
 ///
-/// Who was killed takes a moment to be gone on a busy machine, so each is given the time for it.
+/// A killed process takes a moment to be gone on a busy machine, so each is given the time for it.
 ///
 /// # Errors
 /// When the processes cannot be listed.

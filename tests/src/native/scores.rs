@@ -12,8 +12,8 @@ use weir_placement::binpack::{GpuRequest, Room, Shape, TypicalPods, most_allocat
 use weir_placement::gpu::GpuNames;
 use weir_placement::load::{LoadSettings, NodeLoad, Occupancy, PodLoad, Sample};
 
+use super::snapshot::{Snapshot, allocatable};
 use super::view::SeenPod;
-use super::world::{World, allocatable};
 use crate::objects::GPU;
 
 /// How the scores are configured, and what they are told of load.
@@ -50,23 +50,27 @@ impl Scores {
     }
 
     /// The one score of ours that counts for a pod: packing if it asks for GPUs, else load.
-    pub(super) fn of(&self, gpus: &GpuNames, world: &World<'_>, pod: &Pod, node: &Node) -> Result<Score> {
-        if gpus.asks_for_gpus(&SeenPod(pod))? { self.packing(world, pod, node) } else { self.load(world, pod, node) }
+    pub(super) fn of(&self, gpus: &GpuNames, cluster: &Snapshot<'_>, pod: &Pod, node: &Node) -> Result<Score> {
+        if gpus.asks_for_gpus(&SeenPod(pod))? {
+            self.packing(cluster, pod, node)
+        } else {
+            self.load(cluster, pod, node)
+        }
     }
 
-    fn packing(&self, world: &World<'_>, pod: &Pod, node: &Node) -> Result<Score> {
-        let (has, taken) = (allocatable(node, GPU)?, world.requested(node, GPU)?);
+    fn packing(&self, cluster: &Snapshot<'_>, pod: &Pod, node: &Node) -> Result<Score> {
+        let (has, taken) = (allocatable(node, GPU)?, cluster.requested(node, GPU)?);
         let wanted = pod_request(&SeenPod(pod), GPU)?;
         let Some(typical) = &self.typical else { return Ok(most_allocated(has, taken, wanted)) };
-        let cpu = allocatable(node, dimension::CPU)?.minus(world.requested(node, dimension::CPU)?);
+        let cpu = allocatable(node, dimension::CPU)?.minus(cluster.requested(node, dimension::CPU)?);
         let room = Room { cpu_milli: cpu, gpus: count(has), whole: count(has.minus(taken)), parts: Vec::new() };
         Ok(typical.score(&room, &shape(count(wanted), pod_request(&SeenPod(pod), dimension::CPU)?)))
     }
 
-    fn load(&self, world: &World<'_>, pod: &Pod, node: &Node) -> Result<Score> {
+    fn load(&self, cluster: &Snapshot<'_>, pod: &Pod, node: &Node) -> Result<Score> {
         let load = self.loads.get(&node.name_any());
         let occupancy = |resource: &str, used: Option<i64>| -> Result<Occupancy> {
-            let requested = world.requested(node, resource)?;
+            let requested = cluster.requested(node, resource)?;
             let sample = used.map(|used| Sample { used, placed_since: requested });
             Ok(Occupancy { allocatable: allocatable(node, resource)?, requested, sample })
         };

@@ -1,99 +1,88 @@
 //! Turning it on where something runs, turning it off, and release by hand.
 
-use std::path::PathBuf;
-
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use weir_local::Identity;
-use weir_tests::program::{Ended, to_its_end};
-
-use crate::namespace::{condition, grounds, is_gated, pod};
-use crate::world::{SHORT_LEASE, World};
+use weir_tests::objects::{ADMITTED, condition, grounds, is_gated, node, pod};
+use weir_tests::program::{Ended, beside, to_its_end};
+use weir_tests::world::{SHORT_LEASE, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pods_that_ran_before_are_adopted_and_nobody_is_admitted_on_what_they_hold() {
-    let world = World::bare().await;
-    world.node("n1", json!({}), json!({ "cpu": "4" })).await;
-    let ns = world.namespace("team").await;
-    ns.create(pod("old").pool("research").asks("cpu", "3").with("nodeName", json!("n1"))).await;
-    ns.create(pod("unmanaged").with("nodeName", json!("n1"))).await;
-    world.run_sidecar("a", "").await.unwrap();
-    ns.pool_of("research", "4").await;
-    let adopted = |pod: &k8s_openapi::api::core::v1::Pod| condition(pod).is_some_and(|told| told.1 == "Adopted");
-    ns.until_pod("old", "it is adopted", adopted).await;
-    ns.create(pod("new").pool("research")).await;
-    ns.waits("new", "WaitingForQuota", "1000 cpu").await;
-    ns.delete("old").await;
-    ns.admitted("new").await;
-    world.end().await;
+async fn pods_that_ran_before_are_adopted_and_nobody_is_admitted_on_what_they_hold() -> Result<()> {
+    let world = World::start().await?;
+    world.add_node(&node("n1").cores(4)).await?;
+    let ns = world.namespace("team").await?;
+    ns.create_pod(&pod("old").pool("research").asks("cpu", "3").with("nodeName", json!("n1"))).await?;
+    ns.create_pod(&pod("unmanaged").with("nodeName", json!("n1"))).await?;
+    world.run_sidecar("a", "").await?;
+    ns.create_pool_of("research", "4").await?;
+    let adopted = |pod: &Pod| condition(pod, ADMITTED).is_some_and(|told| told.reason() == "Adopted");
+    ns.until_pod("old", "it is adopted", adopted).await?;
+    ns.create_pod(&pod("new").pool("research")).await?;
+    ns.until_waiting("new", "WaitingForQuota", "1000 cpu").await?;
+    ns.delete_pod("old").await?;
+    ns.until_admitted("new").await?;
+    world.judge().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_enforcement_everybody_goes_and_hears_what_would_have_been() {
-    let world = World::private("enforce: false").await;
-    world.node("n1", json!({}), json!({ "cpu": "2" })).await;
-    let ns = world.namespace("team").await;
-    ns.pool("research", json!({ "resources": [{ "name": "cpu", "reservation": "2", "limit": "2" }] })).await;
-    ns.create(pod("large").pool("research").asks("cpu", "8")).await;
-    let large = ns.admitted("large").await;
+async fn without_enforcement_everybody_goes_and_hears_what_would_have_been() -> Result<()> {
+    let world = World::with_sidecar("enforce: false").await?;
+    world.add_node(&node("n1").cores(2)).await?;
+    let ns = world.namespace("team").await?;
+    ns.create_pool("research", json!({ "resources": [{ "name": "cpu", "reservation": "2", "limit": "2" }] })).await?;
+    ns.create_pod(&pod("large").pool("research").asks("cpu", "8")).await?;
+    let large = ns.until_admitted("large").await?;
     assert_eq!(grounds(&large), Some("NotEnforced"));
-    let hears = |pod: &k8s_openapi::api::core::v1::Pod| {
-        condition(pod).is_some_and(|(yes, reason, text)| {
-            yes == "True" && reason == "NotEnforced" && text.contains("it would have waited (ExceedsMaxQuota)")
-        })
+    let says = |pod: &Pod| {
+        let words = "it would have waited (ExceedsMaxQuota)";
+        condition(pod, ADMITTED).is_some_and(|told| told.is_true() && told.says("NotEnforced", words))
     };
-    ns.until_pod("large", "it hears why it would have waited", hears).await;
-    world.end().await;
+    ns.until_pod("large", "it says why it would have waited", says).await?;
+    world.judge().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_release_breaks_the_glass_with_the_sidecar_down_and_nobody_else_does() {
-    let world = World::private(SHORT_LEASE).await;
-    world.node("n1", json!({}), json!({ "cpu": "4" })).await;
-    let ns = world.namespace("team").await;
-    ns.create(pod("p").pool("nowhere")).await;
-    ns.create(pod("q").pool("nowhere")).await;
-    ns.waits("p", "PoolNotFound", "there is no pool \"nowhere\"").await;
-    ns.waits("q", "PoolNotFound", "there is no pool \"nowhere\"").await;
-    world.kill_sidecar("a").await;
+async fn whoever_may_release_breaks_the_glass_with_the_sidecar_down_and_nobody_else_does() -> Result<()> {
+    let world = World::with_sidecar(SHORT_LEASE).await?;
+    world.add_node(&node("n1").cores(4)).await?;
+    let ns = world.namespace("team").await?;
+    ns.create_pod(&pod("p").pool("nowhere")).await?;
+    ns.create_pod(&pod("q").pool("nowhere")).await?;
+    ns.until_waiting("p", "PoolNotFound", "there is no pool \"nowhere\"").await?;
+    ns.until_waiting("q", "PoolNotFound", "there is no pool \"nowhere\"").await?;
+    world.kill_sidecar("a").await?;
 
-    // Who may patch pods and not release them is told so by the command, and by the policy if he goes his own way.
-    let tenant = ns.owner("tenant").await;
-    ns.grant("view-pods", "tenant").await;
-    viewers(&ns).await;
-    let refused = break_glass(&world, "tenant").await;
+    // A user who may patch pods and not release them is told so by the command, and by the policy without it.
+    let tenant = ns.owner("tenant").await?;
+    ns.viewer("tenant", &[""], &["pods"]).await?;
+    let refused = break_glass(&world, "tenant").await?;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(refused.stderr.contains("ask for the verb release on resourcepools.weir.dev"), "{refused:?}");
-    let by_hand = ns.change_as(&tenant, "p", json!({ "spec": { "schedulingGates": null } })).await.unwrap_err();
+    let by_hand = ns.change_refused(&tenant, "p", json!({ "spec": { "schedulingGates": null } })).await?;
     assert!(by_hand.contains("removing weir.dev/admission is the admission"), "{by_hand}");
 
-    ns.grant("weir-break-glass", "ada").await;
-    let released = break_glass(&world, "ada").await;
+    ns.grant("weir-break-glass", "ada").await?;
+    let released = break_glass(&world, "ada").await?;
     assert_eq!(released.code, Some(0), "{released:?}");
-    let answer: Value = serde_json::from_str(&released.stdout).unwrap();
+    let answer: Value = serde_json::from_str(&released.stdout)?;
     assert_eq!((&answer["selected"], &answer["released"]), (&json!(2), &json!(2)), "{answer}");
     for name in ["p", "q"] {
-        let pod = ns.until_pod(name, "its gate is gone", |pod| !is_gated(pod)).await;
+        let pod = ns.until_pod(name, "its gate is gone", |pod| !is_gated(pod)).await?;
         assert_eq!(grounds(&pod), Some("Released"));
-        ns.event("Pod", name, "Released", "released by ada with weir break-glass").await;
+        ns.until_event("Pod", name, "Released", "released by ada with weir break-glass").await?;
     }
-    // Whoever comes back finds them, counts them and leaves them alone.
-    world.run_sidecar("b", SHORT_LEASE).await.unwrap();
-    ns.rest_goes_on().await;
-    world.end().await;
+    // The next sidecar finds them, counts them and leaves them alone.
+    world.run_sidecar("b", SHORT_LEASE).await?;
+    ns.rest_goes_on().await?;
+    world.judge().await
 }
 
-/// Who may look at pods everywhere, as the command does.
-async fn viewers(ns: &crate::namespace::TestNamespace<'_>) {
-    let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"] }]);
-    let role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-        "metadata": { "name": "view-pods" }, "rules": rules });
-    weir_tests::install::apply_object(&ns.client, &serde_json::from_value(role).unwrap()).await.unwrap();
-}
-
-async fn break_glass(world: &World, user: &str) -> Ended {
-    let kubeconfig: PathBuf = world.cluster.kubeconfig_of(&Identity::user(user)).unwrap();
-    let mut command = Command::new(crate::commands::program("weir"));
-    command.args(["break-glass", "--yes", "--reason", "a test", "-o", "json", "--kubeconfig"]).arg(kubeconfig);
-    to_its_end(&mut command).await.unwrap()
+async fn break_glass(world: &World, user: &str) -> Result<Ended> {
+    let mut command = Command::new(beside("weir")?);
+    command.args(["break-glass", "--yes", "--reason", "a test", "-o", "json", "--kubeconfig"]);
+    command.arg(world.cluster.kubeconfig_of(&Identity::user(user))?);
+    to_its_end(&mut command).await
 }

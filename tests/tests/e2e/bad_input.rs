@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::process::Command;
 use weir_local::{Cluster, Options, Port, Program, ReservedPort};
 use weir_packer::{Settings, pack};
-use weir_tests::plane::{Shared, room};
 use weir_tests::program::{Sandbox, left_running, running, to_its_end};
 use weir_tests::setup::{CONFIG, Reach, Setup, built, programs_with};
+use weir_tests::world::{World, room, shared};
 
 const MODULE: &str = "file://${WEIR_PLUGINS}/gpu-filter.wasm";
 
@@ -21,7 +21,8 @@ const EXPORTS_NOTHING: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01\x07\x0a\x01\x
 /// The message of a scheduler that has to refuse to start. It leaves nothing in the sandbox but the file that
 /// it is configured with and what the test itself put there.
 async fn refusal(setup: &Setup, sandbox: &Sandbox, own: &[&str]) -> Result<String> {
-    let reach = Reach { kubeconfig: Shared::get()?.cluster.kubeconfig(), port: 0 };
+    let world = shared::placing()?;
+    let reach = Reach { kubeconfig: world.cluster.kubeconfig(), port: 0 };
     refusal_of(&mut setup.command(reach, sandbox).await?, sandbox, own).await
 }
 
@@ -108,7 +109,7 @@ fn other_modules(sandbox: &Sandbox) -> Result<Vec<String>> {
 #[tokio::test]
 async fn a_scheduler_that_cannot_reach_its_api_server_ends_and_says_which() -> Result<()> {
     let sandbox = Sandbox::new()?;
-    // Bound and not listening: nobody else gets it, and whoever connects is refused.
+    // Bound and not listening: no other program gets it, and a connection to it is refused.
     let port = ReservedPort::reserve(Port::Free, "nobody")?;
     let kubeconfig = unreachable(&sandbox, port.number())?;
     let mut scheduler = Setup::shipped()?.command(Reach { kubeconfig: &kubeconfig, port: 0 }, &sandbox).await?;
@@ -134,8 +135,8 @@ fn unreachable(sandbox: &Sandbox, port: u16) -> Result<PathBuf> {
 async fn a_scheduler_whose_port_is_in_use_says_so() -> Result<()> {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = taken.local_addr()?.port();
-    let sandbox = Sandbox::new()?;
-    let reach = Reach { kubeconfig: Shared::get()?.cluster.kubeconfig(), port };
+    let (sandbox, world) = (Sandbox::new()?, shared::placing()?);
+    let reach = Reach { kubeconfig: world.cluster.kubeconfig(), port };
     let mut scheduler = Setup::shipped()?.command(reach, &sandbox).await?;
     let message = refusal_of(&mut scheduler, &sandbox, &["certificates"]).await?;
     assert!(message.contains(&format!("127.0.0.1:{port}: bind: address already in use")), "{message}");
@@ -160,13 +161,13 @@ async fn a_control_plane_whose_port_is_in_use_says_so() -> Result<()> {
 
 #[tokio::test]
 async fn a_control_plane_leaves_nothing_behind() -> Result<()> {
-    let plane = weir_tests::plane::Private::start().await?;
-    let folder = plane.folder().to_owned();
+    let world = World::start().await?;
+    let folder = world.cluster.folder().to_owned();
     let names: BTreeSet<_> = running(&folder)?.into_iter().map(|(_, name)| name).collect();
     // The kernel keeps 15 letters of a name.
     let expected = ["etcd", "kube-apiserver", "kube-controller", "kwok"].map(str::to_owned);
     assert!(expected.iter().all(|name| names.contains(name)), "{names:?}");
-    drop(plane);
+    drop(world);
     assert_eq!(left_running(&folder)?, [""; 0]);
     assert!(!folder.exists());
     Ok(())

@@ -3,11 +3,11 @@
 
 use anyhow::Result;
 use weir_tests::native::Native;
-use weir_tests::objects::{PodOf, pod};
-use weir_tests::scene::Scene;
+use weir_tests::objects::{PodBuilder, weir_pod};
 use weir_tests::setup::Setup;
+use weir_tests::world::shared;
 
-/// A profile beside the ones of Weir's scheduler, which serves the shared control plane as well.
+/// A profile beside the ones of Weir's scheduler, which serves the shared world as well.
 const CONFIGURATION: &str = "
 apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
@@ -20,32 +20,33 @@ profiles:
         args: {guestURL: 'file://${WEIR_PLUGINS}/gpu-filter.wasm'}
 ";
 
-fn unmodified(name: &str) -> PodOf {
-    pod(name).cpu("100m").scheduler("unmodified")
+fn unmodified(name: &str) -> PodBuilder {
+    weir_pod(name).cpu("100m").scheduler("unmodified")
 }
 
 #[tokio::test]
 async fn the_same_module_decides_the_same_in_the_unmodified_extension() -> Result<()> {
-    let mut scene = Scene::shared("unmodified").await?;
-    scene.schedule(&Setup::unmodified(CONFIGURATION)?).await?;
-    let host = scene.placed(&unmodified("etl")).await?;
+    let ns = shared::placing()?.namespace("unmodified").await?;
+    // Stopped at the end, because the shared world goes on.
+    let scheduler = Setup::unmodified(CONFIGURATION)?.start(&ns.world.cluster).await?;
+    let host = ns.placed(&unmodified("etl")).await?;
     assert!(["cpu-1", "cpu-2"].contains(&host.as_str()), "on {host}");
-    let host = scene.placed(&unmodified("train").gpus(1)).await?;
+    let host = ns.placed(&unmodified("train").gpus(1)).await?;
     assert!(["gpu-1", "gpu-2"].contains(&host.as_str()), "on {host}");
     for host in ["gpu-1", "gpu-restarting", "gpu-undriven"] {
-        let why = scene.refused(&unmodified(&format!("to-{host}")).selecting_node(host)).await?;
+        let why = ns.unschedulable(&unmodified(&format!("to-{host}")).selecting_node(host)).await?;
         assert!(why.contains("1 node(s) had GPUs, which are kept for pods that ask for them"), "{host}: {why}");
-        assert_eq!(scene.placed(&unmodified(&format!("log-{host}")).tied_to(host)).await?, host);
+        assert_eq!(ns.placed(&unmodified(&format!("log-{host}")).tied_to(host)).await?, host);
     }
-    scene.agrees_with(&Native::shipped()?).await?;
-    scene.end().await
+    ns.agrees_with(&Native::shipped()?).await?;
+    scheduler.stop().await
 }
 
 #[tokio::test]
 async fn a_wrong_setting_stops_the_unmodified_extension_too() -> Result<()> {
     let wrong = CONFIGURATION.replace("gpu-filter.wasm'", "gpu-filter.wasm', guestConfig: '{\"gpuResources\": [5]}'");
-    let shared = weir_tests::plane::Shared::get()?;
-    let Err(error) = Setup::unmodified(&wrong)?.start(&shared.cluster).await else {
+    let world = shared::placing()?;
+    let Err(error) = Setup::unmodified(&wrong)?.start(&world.cluster).await else {
         anyhow::bail!("it started");
     };
     let error = format!("{error:#}");

@@ -1,6 +1,6 @@
 //! End to end: a real API server, store and scheduler, and our modules in it.
 //!
-//! One program for all of it, because all tests of a program share one control plane ([`weir_tests::plane`]).
+//! One program for all of it, because all tests of a program share one world ([`weir_tests::world::shared`]).
 
 mod bad_input;
 mod extension;

@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 use weir_local::Checkout;
-use weir_tests::plane::room;
 use weir_tests::program::{Sandbox, to_its_end};
 use weir_tests::setup::built;
+use weir_tests::world::room;
 
 /// A checkout with nothing in it but what a plugin needs. It takes what is compiled already for the whole one, and
 /// keeps modules to itself: what lies in `target/plugins` runs in every `make run`.

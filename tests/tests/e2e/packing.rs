@@ -1,22 +1,23 @@
-//! GPU pods pack, so that whole hosts stay free for those who need whole hosts.
+//! GPU pods pack, so that whole hosts stay free for pods that need whole hosts.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use weir_tests::namespace::TestNamespace;
 use weir_tests::native::{Native, Scores};
-use weir_tests::objects::{node, pod};
-use weir_tests::scene::Scene;
+use weir_tests::objects::{node, weir_pod};
 use weir_tests::setup::Setup;
+use weir_tests::world::World;
 
 const MODULE: &str = "binpack-score.wasm";
 
-async fn hosts(count: usize, setup: &Setup) -> Result<Scene> {
-    let mut scene = Scene::private().await?;
+async fn hosts(count: usize, setup: &Setup) -> Result<TestNamespace> {
+    let ns = World::start().await?.namespace("test").await?;
     for number in 1..=count {
-        scene.add_node(&node(&format!("gpu-{number}")).cores(64).gpus(8).model("T4")).await?;
+        ns.world.add_node(&node(&format!("gpu-{number}")).cores(64).gpus(8).model("T4")).await?;
     }
-    scene.schedule(setup).await?;
-    Ok(scene)
+    ns.world.run_scheduler(setup).await?;
+    Ok(ns)
 }
 
 /// ```text
@@ -24,19 +25,19 @@ async fn hosts(count: usize, setup: &Setup) -> Result<Scene> {
 /// ```
 #[tokio::test]
 async fn small_pods_fill_one_host_and_leave_whole_ones_free() -> Result<()> {
-    let scene = hosts(4, &Setup::shipped()?).await?;
+    let ns = hosts(4, &Setup::shipped()?).await?;
     let mut started = BTreeSet::new();
     for (number, gpus) in [1, 2, 1, 4].into_iter().enumerate() {
-        started.insert(scene.placed(&pod(&format!("small-{number}")).gpus(gpus)).await?);
+        started.insert(ns.placed(&weir_pod(&format!("small-{number}")).gpus(gpus)).await?);
     }
     assert_eq!(started.len(), 1, "{started:?}");
     let mut whole = BTreeSet::new();
     for number in 0..3 {
-        whole.insert(scene.placed(&pod(&format!("whole-{number}")).gpus(8)).await?);
+        whole.insert(ns.placed(&weir_pod(&format!("whole-{number}")).gpus(8)).await?);
     }
     assert_eq!(whole.len(), 3, "{whole:?}");
-    scene.refused(&pod("one-more").gpus(1)).await?;
-    scene.agrees_with(&Native::shipped()?.with(Scores::default())).await
+    ns.unschedulable(&weir_pod("one-more").gpus(1)).await?;
+    ns.agrees_with(&Native::shipped()?.with(Scores::default())).await
 }
 
 /// ```text
@@ -44,13 +45,13 @@ async fn small_pods_fill_one_host_and_leave_whole_ones_free() -> Result<()> {
 /// ```
 #[tokio::test]
 async fn a_pod_goes_to_the_fullest_host_that_has_room() -> Result<()> {
-    let scene = hosts(3, &Setup::shipped()?).await?;
-    let fullest = scene.placed(&pod("six").gpus(6)).await?;
-    let next = scene.placed(&pod("five").gpus(5)).await?;
+    let ns = hosts(3, &Setup::shipped()?).await?;
+    let fullest = ns.placed(&weir_pod("six").gpus(6)).await?;
+    let next = ns.placed(&weir_pod("five").gpus(5)).await?;
     assert_ne!(fullest, next);
-    assert_eq!(scene.placed(&pod("three").gpus(3)).await?, next);
-    assert_eq!(scene.placed(&pod("two").gpus(2)).await?, fullest);
-    scene.agrees_with(&Native::shipped()?.with(Scores::default())).await
+    assert_eq!(ns.placed(&weir_pod("three").gpus(3)).await?, next);
+    assert_eq!(ns.placed(&weir_pod("two").gpus(2)).await?, fullest);
+    ns.agrees_with(&Native::shipped()?.with(Scores::default())).await
 }
 
 /// ```text
@@ -62,16 +63,16 @@ async fn by_fragmentation_a_host_that_a_typical_pod_needs_is_left_alone() -> Res
     let settings = r#"{"strategy": "FragmentationAware", "typicalPods": [
         {"cpu": "8", "gpus": 8, "weight": 1}, {"cpu": "1", "gpus": 1, "weight": 1}]}"#;
     let with = format!("{MODULE}\n          guestConfig: '{}'", settings.replace('\n', ""));
-    let scene = hosts(3, &Setup::shipped()?.replacing(MODULE, &with)?).await?;
+    let ns = hosts(3, &Setup::shipped()?.replacing(MODULE, &with)?).await?;
     let mut started = BTreeSet::new();
     for number in 0..6 {
-        started.insert(scene.placed(&pod(&format!("small-{number}")).gpus(1)).await?);
+        started.insert(ns.placed(&weir_pod(&format!("small-{number}")).gpus(1)).await?);
     }
     assert_eq!(started.len(), 1, "{started:?}");
     for number in 0..2 {
-        let host = scene.placed(&pod(&format!("whole-{number}")).cpu("8").gpus(8)).await?;
+        let host = ns.placed(&weir_pod(&format!("whole-{number}")).cpu("8").gpus(8)).await?;
         assert!(!started.contains(&host), "{host}");
     }
     let scores = Scores::fragmentation_aware(&[(8, 8, 1), (1, 1, 1)])?;
-    scene.agrees_with(&Native::shipped()?.with(scores)).await
+    ns.agrees_with(&Native::shipped()?.with(scores)).await
 }

@@ -4,9 +4,9 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
-use weir_tests::plane::room;
 use weir_tests::program::{Ended, Sandbox, to_its_end};
 use weir_tests::setup::built;
+use weir_tests::world::room;
 
 /// The command, with `sandbox` for its temporary files: its cluster lives there.
 fn weir_demo(sandbox: &Sandbox, arguments: &[&str]) -> Result<Command> {

@@ -1,7 +1,7 @@
 //! Another module for a plugin while pods arrive, through `weir plugins` and its ConfigMap: in force everywhere without
 //! a pod lost, or refused, or contained.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::pin;
 
@@ -15,14 +15,16 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use weir_api::names;
-use weir_local::{Checkout, Identity};
+use weir_local::Identity;
 use weir_packer::{Settings, pack};
-use weir_tests::history::{WatchEvent, bound_to};
-use weir_tests::install::apply;
-use weir_tests::objects::{node, pod};
+use weir_tests::history::{View, WatchEvent};
+use weir_tests::install::apply_shipped;
+use weir_tests::namespace::TestNamespace;
+use weir_tests::objects::{bound_to, node, weir_pod};
 use weir_tests::program::{Ended, Sandbox, to_its_end};
-use weir_tests::scene::Scene;
 use weir_tests::setup::{Setup, built};
+use weir_tests::wait;
+use weir_tests::world::World;
 
 const NODES: usize = 9;
 
@@ -47,7 +49,7 @@ const SETTINGS: (&str, &str) = ("weir-system", "settings");
 pub(crate) const MODULE: &str = "guest.wasm";
 
 /// A filter that lets every pod pass, and does something else when the pod is large. The version is in a section that
-/// nobody reads: it makes another digest.
+/// is never read: it makes another digest.
 fn guest(when_large: &str, version: &str) -> Result<Vec<u8>> {
     Ok(wat::parse_str(format!(
         r#"(module
@@ -84,7 +86,7 @@ pub(crate) fn packed(when_large: &str, version: &str) -> Result<Vec<u8>> {
 
 /// A scheduler whose one plugin stands in a ConfigMap.
 pub(crate) struct Swapping {
-    pub(crate) scene: Scene,
+    pub(crate) ns: TestNamespace,
     pub(crate) sandbox: Sandbox,
 }
 
@@ -96,40 +98,38 @@ impl Swapping {
 
     /// The same with a scheduler that is set up so, and this in the ConfigMap.
     pub(crate) async fn with(setup: &Setup, held: Value) -> Result<Self> {
-        let mut swapping = Self::holding(held).await?;
-        swapping.scene.schedule(setup).await?;
-        let maps: Api<ConfigMap> = Api::namespaced(swapping.scene.client(), "weir-system");
-        let reports = watcher(maps, watcher::Config::default().labels(names::REPORT_SELECTOR));
-        pin!(reports.applied_objects()).try_next().await?.context("the watch ended")?;
+        let swapping = Self::holding(held).await?;
+        swapping.ns.world.run_scheduler(setup).await?;
+        swapping.until_report("a replica reports what it has in force", |_| true).await?;
         Ok(swapping)
     }
 
-    /// With the module in its ConfigMap, and somebody whose one right is the Role that is shipped.
+    /// With the module in its ConfigMap, and a user whose one right is the Role that is shipped.
     pub(crate) async fn without_scheduler(module: Vec<u8>) -> Result<Self> {
         Self::holding(json!({ MODULE: ByteString(module) })).await
     }
 
     async fn holding(held: Value) -> Result<Self> {
-        let scene = Scene::private().await?;
+        let ns = World::start().await?.namespace("test").await?;
         for number in 0..NODES {
-            scene.add_node(&node(&format!("n-{number}"))).await?;
+            ns.world.add_node(&node(&format!("n-{number}"))).await?;
         }
         let in_ours = |name: &str| json!({ "name": name, "namespace": "weir-system" });
         let holder = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": in_ours("gpu-filter"),
             "binaryData": held });
-        scene.apply(&holder).await?;
-        apply(&scene.client(), &Checkout::find()?.root().join("scheduler-config/plugin-authors.yaml")).await?;
+        ns.apply(&holder).await?;
+        apply_shipped(&ns.client, "scheduler-config/plugin-authors.yaml").await?;
         let rights = "rbac.authorization.k8s.io";
         let binding = json!({ "apiVersion": format!("{rights}/v1"), "kind": "RoleBinding", "metadata": in_ours("authors"),
             "roleRef": { "apiGroup": rights, "kind": "Role", "name": "weir-plugin-author" },
             "subjects": [{ "apiGroup": rights, "kind": "User", "name": "author" }] });
-        scene.apply(&binding).await?;
-        Ok(Self { scene, sandbox: Sandbox::new()? })
+        ns.apply(&binding).await?;
+        Ok(Self { ns, sandbox: Sandbox::new()? })
     }
 
     /// Runs `weir plugins` with these words.
     pub(crate) async fn plugins(&self, words: &[&str]) -> Result<Ended> {
-        let author = self.scene.cluster().kubeconfig_of(&Identity::user("author"))?;
+        let author = self.ns.world.cluster.kubeconfig_of(&Identity::user("author"))?;
         let mut command = Command::new(built("bin/weir")?);
         command.arg("plugins").args(words).arg("--kubeconfig").arg(author);
         to_its_end(&mut command).await
@@ -152,19 +152,31 @@ impl Swapping {
         let (namespace, name) = SETTINGS;
         let settings = json!({ "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "name": name, "namespace": namespace }, "data": { "settings": value } });
-        self.scene.apply(&settings).await?;
-        let maps: Api<ConfigMap> = Api::namespaced(self.scene.client(), namespace);
+        self.ns.apply(&settings).await?;
+        let maps: Api<ConfigMap> = Api::namespaced(self.ns.client.clone(), namespace);
         let revision = maps.get(name).await?.metadata.resource_version.context("a version")?;
-        let reports = watcher(maps, watcher::Config::default().labels(names::REPORT_SELECTOR));
-        let mut reports = pin!(reports.applied_objects());
-        while let Some(report) = reports.try_next().await? {
-            let text = report.data.iter().flatten().find(|(key, _)| *key == names::REPORT_KEY).map(|(_, text)| text);
-            let document: Value = serde_json::from_str(text.context("a report without plugins")?)?;
-            if document["plugins"][0]["configRevision"] == *revision {
-                return Ok(());
+        let what = format!("revision {revision} of the configuration is in force");
+        self.until_report(&what, |report| report["plugins"][0]["configRevision"] == *revision).await
+    }
+
+    /// Waits until a replica reports this.
+    async fn until_report(&self, what: &str, says: impl Fn(&Value) -> bool) -> Result<()> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.ns.client.clone(), "weir-system");
+        let last = RefCell::new(Value::Null);
+        let reported = async {
+            let reports = watcher(maps, watcher::Config::default().labels(names::REPORT_SELECTOR));
+            let mut reports = pin!(reports.applied_objects());
+            while let Some(report) = reports.try_next().await? {
+                let text = report.data.as_ref().and_then(|data| data.get(names::REPORT_KEY));
+                let report = serde_json::from_str(text.context("a report without plugins")?)?;
+                if says(&report) {
+                    return Ok(());
+                }
+                *last.borrow_mut() = report;
             }
-        }
-        bail!("the watch ended")
+            bail!("the watch ended")
+        };
+        wait::until(what, reported, || last.borrow().to_string()).await?
     }
 
     /// What the one replica says of the plugin.
@@ -185,10 +197,10 @@ impl Swapping {
         };
         let load = async {
             while !done.get() {
-                let pod = pod(&format!("{name}-{count}")).cpu("1m");
-                self.scene.placed(&pod).await?;
+                let pod = weir_pod(&format!("{name}-{count}")).cpu("1m");
+                self.ns.placed(&pod).await?;
                 // However long it takes, the nodes do not fill up.
-                self.scene.remove_pod(pod.name()).await?;
+                self.ns.delete_pod(pod.name()).await?;
                 count += 1;
             }
             Ok(())
@@ -231,6 +243,23 @@ fn placed_by(pod: &Pod, digests: &[String]) -> Result<usize> {
     digests.iter().position(|known| known.starts_with(digest)).with_context(|| format!("{digest} was never pushed"))
 }
 
+/// The version by which each pod was placed. No version comes after a later one, and each placed on its node only.
+fn placed_in_order(seen: View<'_>, digests: &[String]) -> Result<BTreeMap<String, usize>> {
+    let (mut bound, mut last) = (BTreeMap::new(), 0);
+    for event in seen.in_order() {
+        let WatchEvent::Pod(pod) = event else { continue };
+        let Some(node) = bound_to(pod) else { continue };
+        let version = placed_by(pod, digests)?;
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        assert_eq!(node, format!("n-{}", version % NODES), "{name} was placed by version {version}");
+        if bound.insert(name.clone(), version).is_none() {
+            assert!(version >= last, "{name} was placed by version {version} after {last} had placed another");
+            last = version;
+        }
+    }
+    Ok(bound)
+}
+
 #[tokio::test]
 async fn swaps_and_changes_of_the_configuration_under_load_lose_no_pod_and_no_cycle_has_two_versions() -> Result<()> {
     // Every tenth is one of the configuration.
@@ -258,24 +287,11 @@ async fn swaps_and_changes_of_the_configuration_under_load_lose_no_pod_and_no_cy
         pods += placed;
     }
 
-    // In the order in which they were bound, each pod says by which version. That version lets it pass on its node only.
-    let record = swapping.scene.record();
-    let mut bound = BTreeMap::new();
-    let mut last = 0;
-    for told in record.in_order() {
-        let WatchEvent::Pod(pod) = told else { continue };
-        let Some(node) = bound_to(pod) else { continue };
-        let version = placed_by(pod, &digests)?;
-        let name = pod.metadata.name.clone().unwrap_or_default();
-        assert_eq!(node, format!("n-{}", version % NODES), "{name} was placed by version {version}");
-        if bound.insert(name.clone(), version).is_none() {
-            assert!(version >= last, "{name} was placed by version {version} after {last} had placed another");
-            last = version;
-        }
-    }
+    // In the order in which they were bound, each pod says by which version.
+    let bound = swapping.ns.now(|seen| placed_in_order(seen, &digests))?;
     assert_eq!(bound.len(), pods, "every pod is bound");
 
-    let metrics = swapping.scene.metrics().await?;
+    let metrics = swapping.ns.world.scheduler_metrics().await?;
     assert!(
         metrics.contains(&format!("weir_plugin_swaps_total{{plugin=\"Guest\",result=\"InForce\"}} {SWAPS}\n")),
         "{metrics}"
@@ -349,18 +365,18 @@ async fn a_module_that_fails_for_some_pods_fails_those_alone_until_it_is_rolled_
         ("traps", "unreachable", "unreachable"),
     ] {
         swapping.pushed(&packed(behaviour, name)?).await?;
-        let mut large = pod(&format!("large-{name}")).build()?;
+        let mut large = weir_pod(&format!("large-{name}")).build()?;
         large.metadata.annotations = Some([("padding".to_owned(), "x".repeat(5000))].into());
-        let pods: Api<Pod> = Api::namespaced(swapping.scene.client(), swapping.scene.namespace());
-        // Nobody does anything: after three traps the version before is in force again, and then it is placed, too.
+        let pods = swapping.ns.pods();
+        // Without any help: after three traps the version before is in force again, and then it is placed, too.
         let bound = async {
             pods.create(&PostParams::default(), &large).await?;
-            swapping.scene.bound(large.metadata.name.as_deref().unwrap_or_default()).await
+            swapping.ns.until_bound(large.metadata.name.as_deref().unwrap_or_default()).await
         };
         let (_, placed) = swapping.under_load(&format!("small-{name}"), bound).await?;
         assert!(placed > 0, "{name}: the others were placed meanwhile");
 
-        let report = reported(&swapping, |report| report["lastSwap"]["result"] == "RolledBack").await?;
+        let report = reported(&swapping, "RolledBack", |report| report["lastSwap"]["result"] == "RolledBack").await?;
         assert_eq!(report["digest"], sound, "{name}");
         let log = report["log"].as_array().context("the log")?;
         let trapped = log.iter().rev().find(|entry| entry["event"] == "Trapped").context("no trap in the log")?;
@@ -369,17 +385,22 @@ async fn a_module_that_fails_for_some_pods_fails_those_alone_until_it_is_rolled_
     Ok(())
 }
 
-/// The report, as soon as it says so: it follows what happened by half a second.
-async fn reported(swapping: &Swapping, says: impl Fn(&Value) -> bool) -> Result<Value> {
-    loop {
-        let report = swapping.report().await?;
-        if says(&report) {
-            return Ok(report);
+/// The report, as soon as it says `what`: it follows what happened by half a second.
+async fn reported(swapping: &Swapping, what: &str, says: impl Fn(&Value) -> bool) -> Result<Value> {
+    let last = RefCell::new(Value::Null);
+    let asked = async {
+        loop {
+            let report = swapping.report().await?;
+            if says(&report) {
+                return Ok(report);
+            }
+            *last.borrow_mut() = report;
+            // One more pod is as good a pause as any, and shows that scheduling goes on.
+            swapping.ns.placed(&weir_pod("pause").cpu("1m")).await?;
+            swapping.ns.delete_pod("pause").await?;
         }
-        // One more pod is as good a pause as any, and shows that scheduling goes on.
-        swapping.scene.placed(&pod("pause").cpu("1m")).await?;
-        swapping.scene.remove_pod("pause").await?;
-    }
+    };
+    wait::until(format!("the report says {what}"), asked, || last.borrow().to_string()).await?
 }
 
 #[tokio::test]
@@ -392,16 +413,18 @@ async fn a_candidate_in_the_shadow_is_compared_promoted_and_rolled_back() -> Res
     let file = swapping.sandbox.file("rejects.wasm", rejects)?.display().to_string();
     let shadow = swapping.plugins(&["shadow", &file, "--plugin", "Guest"]).await?;
     assert_eq!(shadow.code, Some(0), "{}{}", shadow.stdout, shadow.stderr);
-    let report = reported(&swapping, |report| report["candidate"]["disagreements"].as_u64() > Some(0)).await?;
+    let report =
+        reported(&swapping, "that they disagree", |report| report["candidate"]["disagreements"].as_u64() > Some(0))
+            .await?;
     assert_eq!((&report["digest"], &report["candidate"]["examples"][0]["point"]), (&sound, &json!("filter")));
 
     let promoted = swapping.plugins(&["promote", "Guest"]).await?;
     assert_eq!(promoted.code, Some(0), "{}{}", promoted.stdout, promoted.stderr);
-    let why = swapping.scene.refused(&pod("rejected")).await?;
+    let why = swapping.ns.unschedulable(&weir_pod("rejected")).await?;
     assert!(why.starts_with("0/9 nodes are available"), "{why}");
     let rolled_back = swapping.plugins(&["rollback", "Guest"]).await?;
     assert_eq!(rolled_back.code, Some(0), "{}{}", rolled_back.stdout, rolled_back.stderr);
-    swapping.scene.bound("rejected").await?;
+    swapping.ns.until_bound("rejected").await?;
     let log = swapping.plugins(&["log", "Guest"]).await?.stdout;
     let events: Vec<_> = log.lines().filter_map(|line| line.split("  ").nth(3)).collect();
     assert_eq!(events, ["Loaded", "Shadowed", "InForce", "ShadowEnded", "InForce"], "{log}");
@@ -412,10 +435,10 @@ async fn a_candidate_in_the_shadow_is_compared_promoted_and_rolled_back() -> Res
 async fn without_its_config_map_the_last_good_version_works_on() -> Result<()> {
     let swapping = Swapping::start(packed("", "0")?).await?;
     let before = swapping.report().await?["digest"].clone();
-    let maps: Api<ConfigMap> = Api::namespaced(swapping.scene.client(), "weir-system");
+    let maps: Api<ConfigMap> = Api::namespaced(swapping.ns.client.clone(), "weir-system");
     maps.delete("gpu-filter", &DeleteParams::default()).await?;
-    let report = reported(&swapping, |report| report["lastSwap"]["result"] == "Refused").await?;
+    let report = reported(&swapping, "Refused", |report| report["lastSwap"]["result"] == "Refused").await?;
     assert_eq!(report["digest"], before);
-    swapping.scene.placed(&pod("after")).await?;
+    swapping.ns.placed(&weir_pod("after")).await?;
     Ok(())
 }

@@ -2,46 +2,26 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
-use rustix::process::{Pid, Signal, kill_process};
-use weir_tests::objects::pod;
-use weir_tests::program::running;
+use weir_tests::objects::weir_pod;
+use weir_tests::program::Stopped;
 
 use crate::swap::{Swapping, packed};
 
 /// How often the API server is asked, 3 s each time, until it has been away for a minute.
 const ASKED_IN_VAIN: usize = 20;
 
-/// A process that stands still as long as this lives.
-struct Frozen(Pid);
-
-impl Frozen {
-    fn new(swapping: &Swapping, program: &str) -> Result<Self> {
-        let processes = running(swapping.scene.cluster().folder())?;
-        let (id, _) = processes.iter().find(|(_, name)| name == program).with_context(|| format!("no {program}"))?;
-        let id = Pid::from_raw(*id).context("a process id")?;
-        kill_process(id, Signal::STOP)?;
-        Ok(Self(id))
-    }
-}
-
-impl Drop for Frozen {
-    fn drop(&mut self) {
-        let _ = kill_process(self.0, Signal::CONT);
-    }
-}
-
 #[tokio::test]
 async fn while_the_api_server_is_away_for_a_minute_the_last_good_version_stays_in_force() -> Result<()> {
     let swapping = Swapping::start(packed("", "0")?).await?;
-    swapping.scene.placed(&pod("before")).await?;
+    swapping.ns.placed(&weir_pod("before")).await?;
     let before = swapping.report().await?;
     {
-        let _away = Frozen::new(&swapping, "kube-apiserver")?;
-        let (nodes, params) = (Api::<Node>::all(swapping.scene.client()), ListParams::default());
+        let _away = Stopped::named("kube-apiserver", swapping.ns.world.cluster.folder())?;
+        let (nodes, params) = (Api::<Node>::all(swapping.ns.client.clone()), ListParams::default());
         let ask = || tokio::time::timeout(Duration::from_secs(3), nodes.list(&params));
         let mut in_vain = 0;
         while in_vain < ASKED_IN_VAIN {
@@ -49,11 +29,11 @@ async fn while_the_api_server_is_away_for_a_minute_the_last_good_version_stays_i
             in_vain = if let Ok(Ok(_)) = ask().await { 0 } else { in_vain + 1 };
         }
     }
-    swapping.scene.placed(&pod("after")).await?;
+    swapping.ns.placed(&weir_pod("after")).await?;
     let after = swapping.report().await?;
     assert_eq!((&after["digest"], &after["since"]), (&before["digest"], &before["since"]));
     let pushed = swapping.push(&packed("", "1")?, &[]).await?;
     assert_eq!(pushed.code, Some(0), "{}{}", pushed.stdout, pushed.stderr);
-    swapping.scene.placed(&pod("with-the-new-one")).await?;
+    swapping.ns.placed(&weir_pod("with-the-new-one")).await?;
     Ok(())
 }

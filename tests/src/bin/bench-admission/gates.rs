@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use weir_api::{condition, names};
 use weir_local::Cluster;
+use weir_tests::install::{control_plane, namespace};
 use weir_tests::sidecar::account;
 
 use crate::load::{self, AT_A_TIME};
@@ -27,15 +28,15 @@ const NAMESPACE: &str = "gates";
 /// `{"weir": …, "bare": …, "conditions_lag_s": …}`: the medians; the lag is from the last gate of a round to the last
 /// condition that says so.
 pub(crate) async fn measure(count: usize, pairs: usize) -> Result<Value> {
-    let cluster = load::cluster().await?;
+    let cluster = control_plane().await?;
     let client = cluster.client();
-    load::namespace(&client, NAMESPACE).await?;
+    namespace(&client, NAMESPACE, json!({})).await?;
     // Each pod takes up to two of a node's 192 cores.
     load::nodes(&client, count.div_ceil(90)).await?;
     let seen = follow(client);
     let (mut weir, mut bare, mut lags) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..pairs {
-        // Who goes second finds a warmer API server; so they take turns in that too.
+        // The second finds a warmer API server; so they take turns in that too.
         let first = pair.is_multiple_of(2);
         for weir_now in [first, !first] {
             let Run { rate, lag } = once(&cluster, &seen, count, weir_now).await?;

@@ -1,50 +1,30 @@
-//! Clusters to measure on, and the nodes, pools and pods in them.
+//! The sidecars that are measured, and the nodes, pools and pods in their clusters.
 
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use weir_api::{ResourcePool, names};
-use weir_local::{Checkout, Cluster, Options, Programs, Progress};
-use weir_tests::sidecar::{self, Sidecar};
+use weir_local::Cluster;
+use weir_tests::sidecar::Sidecar;
+use weir_tests::world::SHORT_LEASE;
 
 /// How many requests are under way at a time: as many as the sidecar has writers.
 pub(crate) const AT_A_TIME: usize = 32;
 
-/// A lease that is over soon, because the sidecar is started several times.
-const LEASE: &str = "lease: {duration: 3s, renewBefore: 1s}";
-
-/// A control plane with Weir's custom resources and the rights of its sidecar, and without one.
-pub(crate) async fn cluster() -> Result<Cluster> {
-    let programs = Programs::of_control_plane(&Checkout::find()?, &Progress::to_stderr()).await?;
-    let cluster = Cluster::start(&programs, Options::default()).await?;
-    sidecar::install(&cluster.client()).await?;
-    Ok(cluster)
-}
-
-/// Starts the sidecar as it is shipped.
+/// Starts the sidecar as it is shipped, but with a lease that is over soon: it is started several times.
 pub(crate) async fn sidecar(cluster: &Cluster) -> Result<Sidecar> {
-    Sidecar::start(cluster, &sidecar::program()?, "weir-admission", LEASE).await
+    Sidecar::start(cluster, "weir-admission", SHORT_LEASE).await
 }
 
-/// Starts the sidecar with somebody on this port between the API server and its webhook.
+/// Starts the sidecar with a relay on this port between the API server and its webhook.
 pub(crate) async fn sidecar_behind(cluster: &Cluster, port: u16) -> Result<Sidecar> {
-    let configuration = format!("{LEASE}\nwebhook: {{url: 'https://127.0.0.1:{port}'}}");
-    Sidecar::start(cluster, &sidecar::program()?, "weir-admission", &configuration).await
-}
-
-/// A namespace in which pods can be created.
-pub(crate) async fn namespace(client: &Client, name: &str) -> Result<()> {
-    let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
-    Api::all(client.clone()).create(&PostParams::default(), &object).await.context("create a namespace")?;
-    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), name);
-    await_condition(accounts, "default", |account: Option<&ServiceAccount>| account.is_some()).await?;
-    Ok(())
+    let configuration = format!("{SHORT_LEASE}\nwebhook: {{url: 'https://127.0.0.1:{port}'}}");
+    Sidecar::start(cluster, "weir-admission", &configuration).await
 }
 
 /// A pool that reserves this, on hold or not.

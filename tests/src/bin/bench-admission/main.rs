@@ -6,9 +6,9 @@
 //! | `webhook` | how long the webhook takes to answer while many clients create pods |
 //! | `relay` | stands between API server and webhook for it, with a clock |
 //! | `memory` | the most that the sidecar ever holds in a large cluster |
-//! | `load` | the clusters, nodes and pods of all three |
+//! | `load` | the sidecars, nodes, pools and pods of all three |
 //!
-//! Nothing fails on time here: whoever reads the numbers knows the machine. Sizes are flags, so that a developer
+//! Nothing fails on time here: only a reader of the figures knows the machine. Sizes are flags, so that a developer
 //! can look at one of them in seconds; what is left out is null.
 
 mod gates;

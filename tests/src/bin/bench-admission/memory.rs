@@ -1,9 +1,9 @@
 //! The most memory that the sidecar ever holds in a cluster of this size: while it reads everything, decides for
-//! the first time, and tells whoever waits why.
+//! the first time, and writes on each waiting pod why it waits.
 //!
 //! Pods are created before there is a sidecar, as its webhook would have made them: nothing then stands between
 //! the benchmark and the API server, which is the real one and holds every object. One in five runs, the others
-//! wait; of those every third is in a gang. What runs is all that its pool may have, so nobody is admitted.
+//! wait; of those every third is in a gang. What runs is all that its pool may have, so no pod is admitted.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use weir_api::condition::Admitted;
 use weir_api::names;
 use weir_local::Cluster;
+use weir_tests::install::{control_plane, namespace};
 use weir_tests::sidecar::Sidecar;
 
 use crate::load;
@@ -25,7 +26,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 
 /// The peak, in MiB.
 pub(crate) async fn measure(nodes: usize, pods: usize, watch: u64) -> Result<Value> {
-    let cluster = load::cluster().await?;
+    let cluster = control_plane().await?;
     populate(&cluster, nodes, pods).await?;
     let sidecar = load::sidecar(&cluster).await?;
     let began = Instant::now();
@@ -42,7 +43,7 @@ pub(crate) async fn measure(nodes: usize, pods: usize, watch: u64) -> Result<Val
         }
         let over = decided.is_some_and(|at| at.elapsed() > Duration::from_secs(watch));
         if over || told >= waiting as f64 {
-            say(&sidecar, &format!("told {told} of {waiting} who wait why"), began)?;
+            say(&sidecar, &format!("wrote on {told} of {waiting} pods why they wait"), began)?;
             break;
         }
         if began.elapsed() > Duration::from_secs(300) && decided.is_none() {
@@ -65,7 +66,7 @@ async fn populate(cluster: &Cluster, nodes: usize, pods: usize) -> Result<()> {
     let began = Instant::now();
     for part in 0..PARTS {
         let name = format!("part-{part:02}");
-        load::namespace(&client, &name).await?;
+        namespace(&client, &name, json!({})).await?;
         if part.is_multiple_of(10) {
             load::pool(&client, &parent(part), json!({})).await?;
         }

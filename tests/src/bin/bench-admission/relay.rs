@@ -2,7 +2,7 @@
 //!
 //! It copies what it cannot read: the API server speaks HTTP/1.1 with its webhooks, one request at a time on each
 //! connection, so a request begins with the first byte that comes from the API server after an answer and ends with
-//! the last byte of the next answer. That is the webhook's time as anybody in front of it sees it: the network, its
+//! the last byte of the next answer. That is the webhook's time as it is seen in front of it: the network, its
 //! TLS, its queue, its work. What the API server takes before and after is its own.
 //!
 //! The first exchange of a connection is the handshake and is left out. Each direction has a thread that does

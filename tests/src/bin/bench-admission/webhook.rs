@@ -19,6 +19,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use weir_api::names;
 use weir_local::Identity;
+use weir_tests::install::{control_plane, namespace};
 
 use crate::load;
 use crate::relay::Relay;
@@ -30,9 +31,9 @@ const SERIES: &str = "apiserver_admission_webhook_admission_duration_seconds_buc
 /// `{"requests": n, "lost": n, "p50_ms": x, "p99_ms": x, "api_server_p99_ms": x}`; the last is what the API server
 /// counts, interpolated.
 pub(crate) async fn measure(clients: usize, each: usize) -> Result<Value> {
-    let cluster = load::cluster().await?;
+    let cluster = control_plane().await?;
     let client = cluster.client();
-    load::namespace(&client, NAMESPACE).await?;
+    namespace(&client, NAMESPACE, json!({})).await?;
     load::nodes(&client, 1).await?;
     load::pool(&client, "webhook", json!({ "state": "Hold" })).await?;
     let relay = Relay::listen()?;
@@ -141,7 +142,7 @@ impl Histogram {
         let mut below = (0.0, 0.0);
         for &(bound, count) in &self.0 {
             if count >= rank && count > below.1 {
-                // Nobody knows how long those took that are in the last bucket.
+                // How long those took that are in the last bucket is not known.
                 let width = if bound.is_finite() { bound - below.0 } else { 0.0 };
                 return below.0 + width * (rank - below.1) / (count - below.1);
             }

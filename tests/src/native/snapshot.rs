@@ -10,19 +10,19 @@ use weir_model::requests::pod_request;
 use weir_model::{Amount, NodeView as _, Quantity, dimension};
 
 use super::view::{SeenNode, SeenPod};
-use crate::history::bound_to;
+use crate::objects::bound_to;
 
 /// What a pod can take of a node here.
 const RESOURCES: [&str; 3] = [dimension::CPU, dimension::MEMORY, dimension::GPU];
 
 /// Nodes and pods as the watch told of them until now, by name.
 #[derive(Default)]
-pub(super) struct World<'a> {
+pub(super) struct Snapshot<'a> {
     pub(super) nodes: BTreeMap<String, &'a Node>,
     pub(super) pods: BTreeMap<String, &'a Pod>,
 }
 
-impl World<'_> {
+impl Snapshot<'_> {
     /// Whether upstream's filters would let the pod run on the node.
     pub(super) fn upstream_allows(&self, pod: &Pod, node: &Node) -> Result<bool> {
         if !tolerates(pod, node) || !selects(pod, node)? {
