@@ -1,7 +1,7 @@
 //! The configuration file: one, in YAML, every value documented here, checked when it is read.
 //!
-//! An empty file is a complete configuration; `admission-config/config.yaml` has every value with its default. An unknown key is refused, because a switch with a typing
-//! error in it would silently be off.
+//! An empty file is a complete configuration; `admission-config/config.yaml` has every value with its default. An unknown
+//! key is refused, because a switch with a typing error in it would silently be off.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,8 +16,8 @@ use weir_api::names;
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Config {
-    /// Whether pods wait. `false`: everything is admitted at once, and each pod says what would have
-    /// happened; nobody is evicted.
+    /// Whether pods wait. `false`: everything is admitted at once, each pod says what would have happened, and none is
+    /// evicted.
     pub enforce: bool,
     /// The namespace that Weir runs in. Its pods are never managed.
     pub namespace: String,
@@ -52,7 +52,7 @@ pub struct Pods {
     pub compat: bool,
     /// The pool of pods that ask for admission and name none; empty: such a pod waits with `PoolNotFound`.
     pub default_pool: String,
-    /// Whether pods without a controller are killed too when they are not placed in time; nobody would make
+    /// Whether pods without a controller are evicted too when they are not placed in time; no controller would make
     /// them again.
     pub kill_bare: bool,
 }
@@ -101,8 +101,8 @@ pub struct Cycle {
     /// How many gates may be removed, and how many conditions written, at once. The API server's own fairness
     /// does the rest; more only help where its answers take long.
     pub writers: usize,
-    /// How long after Weir first led in this cluster nobody is evicted, so that turning it on takes nothing
-    /// from what ran before.
+    /// How long after Weir first led in this cluster no pod is evicted, so that turning it on takes nothing from what ran
+    /// before.
     pub adoption_grace: Span,
     /// How long a pool must be above its entitlement, without a break, before it is brought back.
     pub reclaim_after: Span,

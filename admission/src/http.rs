@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 pub struct Ready(Arc<AtomicBool>);
 
 impl Ready {
-    /// From now on it is.
+    /// Sets that it has, and does.
     pub fn now(&self) {
         self.0.store(true, Ordering::Release);
     }

@@ -12,10 +12,12 @@
 //! | [`convert`] | Kubernetes objects to events of the queue |
 //! | [`leader`] | what the leader does: watch, decide, record, apply, report |
 //! | [`client`] | the writes, each with an outcome |
+//! | [`clock`] | the clocks of this machine, read in one place |
 //! | [`http`], [`metrics`] | health, readiness and metrics |
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop"))]
 
 pub mod client;
+pub mod clock;
 pub mod config;
 pub mod convert;
 pub mod http;

@@ -14,12 +14,12 @@ use prometheus_client::registry::Registry;
 use weir_api::condition::Refusal;
 use weir_api::metrics as names;
 
-/// The series of this process. Cloning shares them.
+/// The series of this process. Clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Series>);
 
-/// A pool as a label names it: by its name where there is such a pool, otherwise all of them by one word. What
-/// pods call their pool is a tenant's to invent, and each value would be a series for ever.
+/// A pool as a label names it: by its name where there is such a pool, otherwise all of them by one word. A tenant may
+/// write any pool on a pod, and each value would be a series for ever.
 ///
 /// ```
 /// use weir_admission::metrics::PoolName;
@@ -187,7 +187,7 @@ impl Metrics {
         self.0.webhook_seconds.observe(took.as_secs_f64());
     }
 
-    /// That this replica leads now, or no more.
+    /// Sets whether this replica leads.
     pub fn leads(&self, leads: bool) {
         self.0.leader.set(i64::from(leads));
     }
@@ -197,7 +197,7 @@ impl Metrics {
         self.0.cycle.observe(took.as_secs_f64());
     }
 
-    /// Forgets the figures of pools and queues, before they are told anew: what is gone must not stay.
+    /// Drops the figures of pools and queues, before they are set again: what is gone must not stay.
     pub fn forget_figures(&self) {
         self.0.pool.clear();
         self.0.cluster.clear();
@@ -211,7 +211,7 @@ impl Metrics {
         self.0.pool.get_or_create(&labels).set(value);
     }
 
-    /// That this is wrong with a pool.
+    /// Sets that this is wrong with a pool.
     pub fn pool_condition(&self, pool: &str, condition: &str, reason: &str) {
         let labels = ConditionLabels { pool: pool.into(), condition: condition.into(), reason: reason.into() };
         self.0.conditions.get_or_create(&labels).set(1);
@@ -245,7 +245,7 @@ impl Metrics {
         self.0.evictions.get_or_create(&ReasonLabels { pool: pool.into(), reason: reason.into() }).inc();
     }
 
-    /// What must never happen did.
+    /// Counts that what must never happen did.
     pub fn violated(&self, invariant: &str) {
         self.0.violations.get_or_create(&InvariantLabels { invariant: invariant.into() }).inc();
     }

@@ -1,6 +1,6 @@
 //! The program: reads its configuration, starts what every replica does, and leads while it holds the lease.
 //!
-//! The webhook has threads of its own. Somebody waits for each of its answers, for as long as its short timeout
+//! The webhook has threads of its own. The API server waits for each of its answers, for as long as its short timeout
 //! and no longer, while a decision or a list of a hundred thousand pods may keep a thread busy for long.
 
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_api::names;
 
+use crate::clock::Now;
 use crate::config::Config;
 use crate::http::{self, Ready};
 use crate::leader::{EventQueue, LeaderContext, lead};
@@ -77,7 +78,7 @@ fn start(config: Config, identity: String) -> anyhow::Result<()> {
     deciding.block_on(run(config, identity, answering.handle().clone()))
 }
 
-/// Runs one replica until it is told to stop; the webhook is answered on `answering`.
+/// Runs one replica until a signal stops it; the webhook is answered on `answering`.
 ///
 /// # Errors
 /// The API server cannot be reached at the start, a port is taken, or a task that should run for ever ended.
@@ -94,13 +95,13 @@ pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow:
     let ready = Ready::default();
     let mut tasks = JoinSet::new();
     serve_http(&config, &metrics, &ready, &mut tasks)?;
-    let caches = Caches::start(&client, &config, &mut tasks);
+    let caches = Caches::start(&client, &config, Now::read, &mut tasks);
     let certificates = certificates::ensure(&client, &config, SystemTime::now()).await?;
     let serving = install::serving(&certificates).await.context("serving the webhook's certificate")?;
     caches.ready().await;
     let calls = Calls::none();
-    let (refusals, told) = Refusals::new(metrics.clone());
-    tasks.spawn(refusals::tell(client.clone(), told));
+    let (refusals, refused) = Refusals::new(metrics.clone());
+    tasks.spawn(refusals::write(client.clone(), refused));
     let state = Webhook {
         config: Arc::clone(&config),
         caches: caches.clone(),
@@ -118,7 +119,18 @@ pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow:
     tracing::info!(identity, "ready");
     let writers = Arc::new(Semaphore::new(config.cycle.writers));
     let event_queue = EventQueue::default();
-    let context = LeaderContext { client, evictor, config, caches, metrics, identity, writers, calls, event_queue };
+    let context = LeaderContext {
+        client,
+        evictor,
+        config,
+        caches,
+        metrics,
+        identity,
+        writers,
+        calls,
+        event_queue,
+        clock: Now::read,
+    };
     tokio::select! {
         led = hold_lease(&context) => led,
         ended = tasks.join_next() => anyhow::bail!("a task that runs for ever ended: {ended:?}"),
@@ -171,7 +183,7 @@ fn serve_webhook(
     let service = webhook::router(state).into_make_service();
     // An answer is small and waited for: it goes at once.
     let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
-    let _those_who_answer = answering.enter();
+    let _answering = answering.enter();
     let server = axum_server::from_tcp(listener).context("serving the webhook")?.acceptor(acceptor);
     tasks.spawn_on(async move { report(server.serve(service).await) }, answering);
     Ok(())

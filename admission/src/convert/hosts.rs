@@ -1,12 +1,37 @@
 //! Which class of host pods and nodes belong to: the placement filters themselves, with the settings of one
 //! configuration and one list of special hardware.
 
+use std::fmt;
+
 use weir_placement::Filters;
 use weir_placement::gpu::GpuNames;
 use weir_placement::sku::SpecialHardware;
 use weir_queue::{FilterHosts, Hosts, Obstacle, PodShape, ShapeView};
 
 use crate::config::{Config, Placement};
+
+/// A GPU model as a node label, or a node selector, names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ModelLabel {
+    /// The key of the label.
+    pub key: String,
+    /// The name of the model under it.
+    pub value: String,
+}
+
+impl ModelLabel {
+    /// This name under this key.
+    #[must_use]
+    pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
+        Self { key: key.into(), value: value.into() }
+    }
+}
+
+impl fmt::Display for ModelLabel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.key, self.value)
+    }
+}
 
 /// The rules of one configuration and one list of special hardware.
 #[derive(Clone)]
@@ -41,8 +66,8 @@ impl Rules {
         &self.special
     }
 
-    /// What is in the way of a pod because of the GPU models that it names. `on_a_node` says whether some
-    /// node has this value of this label.
+    /// What is in the way of a pod because of the GPU models that it names. `on_a_node` says whether some node has this
+    /// value of this label.
     pub fn obstacle(&self, shape: &PodShape, on_a_node: impl Fn(&str, &str) -> bool) -> Option<Obstacle> {
         let pod = ShapeView::new(shape);
         if let Some(rewrite) = self.special.rewrites(&pod).first() {
@@ -106,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_that_became_known_later_and_a_model_that_nobody_knows_are_in_the_way() {
+    fn an_alias_that_became_known_later_and_an_unknown_model_are_in_the_way() {
         let rules = rules("");
         let said = |model: &str| rules.obstacle(&gpu_pod(&[model]), |_, value| value == "T4");
         assert!(

@@ -1,15 +1,18 @@
-//! The bridge from Kubernetes objects to what `policy/queue` is told.
+//! Kubernetes objects as events of `policy/queue`: pure, and nothing is decided here.
 //!
-//! Nothing is decided here. What an object says that cannot be understood becomes an obstacle with a
-//! sentence, or a condition of its pool; nothing is dropped silently and nothing stops the rest. Types of
-//! the API are taken apart field by field without `..`, so that a field which is added there has to be
-//! thought of here.
+//! What an object says that cannot be understood becomes an obstacle with a sentence, or a condition of its pool;
+//! nothing is dropped silently and nothing stops the rest. Types of the API are taken apart field by field without
+//! `..`, so that a field which is added there has to be thought of here.
 
+pub mod condition;
 pub mod hosts;
+pub mod interner;
 pub mod metadata;
+pub mod name;
 pub mod node;
 pub mod pod;
 pub mod pool;
+mod shape;
 
 use std::collections::BTreeMap;
 
@@ -18,13 +21,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use weir_model::{Amount, Quantity};
 use weir_queue::Time;
 
-/// A moment of the API server's clock, as the queue counts.
+/// A time of the API server's clock, as the queue counts.
 #[must_use]
 pub fn time(moment: &Moment) -> Time {
     Time::from_millis(u64::try_from(moment.0.as_millisecond()).unwrap_or(0))
 }
 
-/// The moment of the queue's clock as the API server writes it.
+/// A time of the queue's clock, as the API server writes it.
 #[must_use]
 pub fn moment(time: Time) -> Moment {
     let millis = i64::try_from(time.millis()).unwrap_or(i64::MAX);
@@ -68,8 +71,8 @@ pub fn written(dim: &str, amount: Amount) -> Written {
     })
 }
 
-/// Whether a selector of labels selects these; an empty one selects everything, an operator that does not
-/// exist nothing.
+/// Whether a label selector selects these labels; an empty one selects everything, an operator that does not exist
+/// nothing.
 #[must_use]
 pub fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
     let LabelSelector { match_expressions, match_labels } = selector;

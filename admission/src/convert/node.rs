@@ -9,7 +9,7 @@ use weir_queue::{Effect, Node, Taint, Time};
 use super::{amounts, time};
 use crate::config::Nodes;
 
-/// The node as it is at `now`, and when it should be looked at again although nothing will have happened.
+/// The node as it is at `now`, and when it has to be read again although no event will say so.
 #[must_use]
 pub fn node(written: &Written, config: &Nodes, now: Time) -> (Node, Option<Time>) {
     let name = written.metadata.name.clone().unwrap_or_default();

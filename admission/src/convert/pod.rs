@@ -1,29 +1,25 @@
 //! A Pod object as the queue is told of it.
 //!
-//! A pod is ours while it carries our gate, or when it went through the webhook, which its annotation and
-//! the mirrored label show, or when it would have asked for admission and runs already (A14): such a pod was
-//! there before Weir and is adopted. Everybody else's pods count as unmanaged use of their node.
+//! A pod is managed while it carries our gate, or when it went through the webhook, which its annotation and the
+//! mirrored label show, or when it would have asked for admission and runs already (A14): such a pod was there before
+//! Weir and is adopted. Every other pod counts as unmanaged use of its node.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{
-    NodeSelectorRequirement, NodeSelectorTerm, Pod as Written, PodSpec, Toleration as WrittenToleration,
-};
+use k8s_openapi::api::core::v1::{Pod as Written, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use weir_api::pod::{Grounds as Recorded, PodInfo};
 use weir_api::pool::ResourcePool;
 use weir_api::{condition, names};
-use weir_queue::{
-    Admitted, BackOff, GangKey, Grounds, HostPort, Membership, Obstacle, Operator, Phase, Pod, PodShape, Requirement,
-    Term, Time, Toleration, Uid,
-};
+use weir_queue::{Admitted, BackOff, GangKey, Grounds, Membership, Obstacle, Phase, Pod, PodShape, Time, Uid};
 
-use super::hosts::Rules;
-use super::node::effect_of;
+use super::hosts::{ModelLabel, Rules};
+use super::interner::Interner;
+use super::metadata::{self, GangHints};
+use super::shape::shape;
 use super::{selects, time};
 use crate::config::Config;
-use crate::convert::metadata::{self, GangHints};
 use crate::webhook::managed::{Request, managed};
 
 /// What has to be known beside the pod to understand it.
@@ -36,152 +32,78 @@ pub struct Context<'a> {
     pub pool: &'a dyn Fn(&str) -> Option<Arc<ResourcePool>>,
     /// How many members the PodGroup asks for that the pod names; none where it names none that exists.
     pub group: Option<u32>,
-    /// How a pod backs off that this owner made at this moment.
+    /// How a pod backs off that this owner made at this time.
     pub back_off: &'a dyn Fn(Uid, Time) -> Option<BackOff>,
     /// What the placement filters say.
     pub rules: &'a Rules,
-    /// GPU models that some node has, by label key and value; where there is neither such a node nor special
-    /// hardware, nothing is known yet and no model is unknown.
-    pub models: &'a BTreeSet<(String, String)>,
+    /// GPU models that some node has; where there is neither such a node nor special hardware, nothing is known yet
+    /// and no model is unknown.
+    pub models: &'a BTreeSet<ModelLabel>,
 }
 
-/// What a pod is to us.
+/// What a pod is to the queue.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PodClass {
-    /// Ours: it waits, or it was admitted.
+    /// Managed: it waits, or it was admitted.
     Managed(Box<Pod>),
-    /// Somebody else's, on a node.
+    /// Not managed, on a node.
     Unmanaged {
-        /// Which.
+        /// The pod.
         uid: Uid,
         /// Its node.
         node: Arc<str>,
         /// What it holds there.
         shape: Arc<PodShape>,
     },
-    /// Nothing that counts: finished, or somebody else's without a node.
+    /// Nothing that counts: finished, or neither managed nor on a node.
     Nothing(Uid),
 }
 
-/// Keeps equal shapes and names once: a hundred thousand pods have a handful of them.
-#[derive(Debug, Default)]
-pub struct Interner {
-    shapes: HashSet<Arc<PodShape>>,
-    names: HashSet<Arc<str>>,
-}
-
-impl Interner {
-    fn shape(&mut self, shape: PodShape) -> Arc<PodShape> {
-        if let Some(known) = self.shapes.get(&shape) {
-            return Arc::clone(known);
-        }
-        let shape = Arc::new(shape);
-        self.shapes.insert(Arc::clone(&shape));
-        shape
-    }
-
-    /// A name, kept once.
-    pub fn name(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.get(name) {
-            return Arc::clone(known);
-        }
-        let name: Arc<str> = name.into();
-        self.names.insert(Arc::clone(&name));
-        name
-    }
-}
-
-/// The UID of an object; none for one that the API server has not made.
+/// The UID of an object; none for one that no API server made.
 #[must_use]
 pub fn uid(meta: &ObjectMeta) -> Option<Uid> {
     meta.uid.as_deref()?.parse().ok()
 }
 
-/// Whether the pod carries our gate.
-#[must_use]
-pub fn is_gated(pod: &Written) -> bool {
-    PodInfo::of(pod).is_gated()
-}
-
-/// What a pod is to us; none for an object without a UID.
+/// What a pod is to the queue; none for an object without a UID.
 #[must_use]
 pub fn pod(written: &Written, context: &Context<'_>, interner: &mut Interner) -> Option<PodClass> {
     let uid = uid(&written.metadata)?;
+    let info = PodInfo::of(written);
     let empty = PodSpec::default();
     let spec = written.spec.as_ref().unwrap_or(&empty);
-    let status = written.status.as_ref();
-    let gated = is_gated(written);
-    let ended = matches!(status.and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"));
-    if ended || (gated && written.metadata.deletion_timestamp.is_some()) {
+    if info.has_ended() || (info.is_gated() && info.is_terminating()) {
         return Some(PodClass::Nothing(uid));
     }
-    let (shape, unreadable) = shape(written, spec);
-    if !gated && !is_ours(written, context) {
-        return Some(match spec.node_name.as_deref() {
-            Some(node) => PodClass::Unmanaged { uid, node: interner.name(node), shape: interner.shape(shape) },
-            None => PodClass::Nothing(uid),
-        });
+    if info.is_gated() || is_managed(info, context) {
+        return Some(PodClass::Managed(Box::new(managed_pod(uid, info, spec, context, interner))));
     }
-    let meta = &written.metadata;
-    let named = metadata::pool(meta, metadata::compat(context.config));
-    let by_namespace = context.namespace.annotations.as_ref().and_then(|annotations| annotations.get(names::POOL));
-    let fallback = by_namespace.map_or(context.config.pods.default_pool.as_str(), String::as_str);
-    let pool = named.as_ref().ok().copied().flatten().unwrap_or(fallback);
-    let object = (context.pool)(pool);
-    let defaults = object.as_ref().and_then(|object| object.spec.defaults.clone()).unwrap_or_default();
-    let gang = metadata::gang(meta, GangHints { gang_by: defaults.gang_by.as_deref(), group: context.group });
-    let preemptible = metadata::preemptible(meta);
-    let contradiction =
-        [named.err(), preemptible.clone().err(), gang.clone().err(), unreadable].into_iter().flatten().next();
-    let phase = if gated { Phase::Waiting } else { Phase::Admitted(admitted(written, spec, interner)) };
-    let obstacle =
-        if gated { obstacle(written, spec, &shape, object.as_deref(), contradiction, context) } else { None };
-    let owner = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
-    let owner_uid = owner.and_then(|owner| owner.uid.parse().ok());
-    let created = meta.creation_timestamp.as_ref().map(time).unwrap_or_default();
-    let back_off = owner_uid.filter(|_| gated).and_then(|owner| (context.back_off)(owner, created));
-    let membership = gang.ok().flatten().map(|wish| Membership {
-        gang: Arc::new(GangKey {
-            namespace: meta.namespace.clone().unwrap_or_default(),
-            name: wish.name.to_owned(),
-            owner: owner_uid,
-        }),
-        size: wish.size,
-        at_most: None,
-        part: None,
-    });
-    Some(PodClass::Managed(Box::new(Pod {
-        uid,
-        pool: interner.name(pool),
-        priority: spec.priority.unwrap_or(0),
-        created,
-        preemptible: preemptible.ok().flatten().unwrap_or(false),
-        gang: membership,
-        shape: interner.shape(shape),
-        phase,
-        obstacle,
-        back_off,
-        controlled: owner.is_some(),
-    })))
+    Some(match info.node() {
+        Some(node) => {
+            let (shape, _) = shape(written, spec);
+            PodClass::Unmanaged { uid, node: interner.name(node), shape: interner.shape(shape) }
+        }
+        None => PodClass::Nothing(uid),
+    })
 }
 
-/// Whether a pod without our gate is ours all the same.
-fn is_ours(written: &Written, context: &Context<'_>) -> bool {
-    let meta = &written.metadata;
-    let has = |map: &Option<BTreeMap<String, String>>, key: &str| map.as_ref().is_some_and(|map| map.contains_key(key));
-    if has(&meta.labels, names::POOL) && has(&meta.annotations, names::POOL) {
+/// Whether a pod without our gate is managed all the same.
+fn is_managed(info: PodInfo<'_>, context: &Context<'_>) -> bool {
+    if info.is_mirrored() {
         return true;
     }
-    // Created before Weir was there, so the user that created it is not known. To claim a DaemonSet as owner
-    // gains nothing now: whoever is created from here on passes the webhook.
-    let by_daemon = meta.owner_references.iter().flatten().any(|o| o.kind == "DaemonSet" && o.controller == Some(true));
-    if by_daemon || has(&meta.annotations, "kubernetes.io/config.mirror") {
+    let meta = &info.object().metadata;
+    // The pod was created before Weir was there, so the user that created it is not known. To claim a DaemonSet as
+    // owner gains nothing now: every pod that is created from here on passes the webhook.
+    let by_daemon = info.controller().is_some_and(|owner| owner.kind == "DaemonSet");
+    let is_mirror_pod = meta.annotations.as_ref().is_some_and(|map| map.contains_key("kubernetes.io/config.mirror"));
+    if by_daemon || is_mirror_pod {
         return false;
     }
     let empty = BTreeMap::new();
     let request = Request {
-        pod: written,
-        namespace: meta.namespace.as_deref().unwrap_or_default(),
+        pod: info.object(),
+        namespace: info.namespace(),
         namespace_labels: context.namespace.labels.as_ref().unwrap_or(&empty),
         user: "",
         groups: &[],
@@ -189,41 +111,77 @@ fn is_ours(written: &Written, context: &Context<'_>) -> bool {
     managed(context.config).holds(&request)
 }
 
-/// How an admitted pod is, read from what was recorded with the removal of its gate.
-fn admitted(written: &Written, spec: &PodSpec, interner: &mut Interner) -> Admitted {
-    let meta = &written.metadata;
-    let info = PodInfo::of(written);
+fn managed_pod(uid: Uid, info: PodInfo<'_>, spec: &PodSpec, context: &Context<'_>, interner: &mut Interner) -> Pod {
+    let meta = &info.object().metadata;
+    let named = metadata::pool(meta, metadata::compat(context.config));
+    let by_namespace = context.namespace.annotations.as_ref().and_then(|annotations| annotations.get(names::POOL));
+    let fallback = by_namespace.map_or(context.config.pods.default_pool.as_str(), String::as_str);
+    let pool = named.as_ref().ok().copied().flatten().unwrap_or(fallback);
+    let object = (context.pool)(pool);
+    let defaults = object.as_ref().and_then(|object| object.spec.defaults.as_ref());
+    let gang_by = defaults.and_then(|defaults| defaults.gang_by.as_deref());
+    let gang = metadata::gang(meta, GangHints { gang_by, group: context.group });
+    let preemptible = metadata::preemptible(meta);
+    let (shape, unreadable) = shape(info.object(), spec);
+    let contradiction =
+        [named.err(), preemptible.clone().err(), gang.clone().err(), unreadable].into_iter().flatten().next();
+    let gated = info.is_gated();
+    let obstacle = gated.then(|| obstacle(info, spec, &shape, object.as_deref(), contradiction, context)).flatten();
+    let owner = info.controller().and_then(|owner| owner.uid.parse().ok());
+    let created = created(meta);
+    let membership = gang.ok().flatten().map(|announced| Membership {
+        gang: Arc::new(GangKey { namespace: info.namespace().to_owned(), name: announced.name.to_owned(), owner }),
+        size: announced.size,
+        at_most: None,
+        part: None,
+    });
+    Pod {
+        uid,
+        pool: interner.name(pool),
+        priority: info.priority(),
+        created,
+        preemptible: preemptible.ok().flatten().unwrap_or(false),
+        gang: membership,
+        shape: interner.shape(shape),
+        phase: if gated { Phase::Waiting } else { Phase::Admitted(admitted(info, interner)) },
+        obstacle,
+        back_off: owner.filter(|_| gated).and_then(|owner| (context.back_off)(owner, created)),
+        controlled: info.controller().is_some(),
+    }
+}
+
+/// How an admitted pod stands, read from what was recorded with the removal of its gate.
+fn admitted(info: PodInfo<'_>, interner: &mut Interner) -> Admitted {
     let grounds = match info.grounds() {
-        Recorded::Known(condition::Admitted::WithinEntitlement) => Grounds::WithinEntitlement,
-        Recorded::Known(condition::Admitted::OnLoan) => Grounds::OnLoan,
-        Recorded::Known(condition::Admitted::Replacement) => Grounds::Replacement,
-        Recorded::Known(condition::Admitted::NotEnforced) => Grounds::NotEnforced,
-        Recorded::Known(condition::Admitted::Released) => Grounds::Released,
-        Recorded::Known(condition::Admitted::Adopted) | Recorded::Unknown(_) | Recorded::Silent => Grounds::Adopted,
+        Recorded::Known(grounds) => grounds,
+        Recorded::Unknown(_) | Recorded::Silent => Grounds::Adopted,
     };
     // A pod that was released by hand has a record without a time.
     let decided = info.decision().filter(|decision| decision.at > 0).map(|decision| Time::from_millis(decision.at));
-    let status = written.status.as_ref();
     let began = |condition_type: &str| {
-        let conditions = status.and_then(|status| status.conditions.as_ref())?;
-        let found = conditions.iter().find(|one| one.type_ == condition_type && one.status == "True")?;
+        let found = info.condition(condition_type).filter(|found| found.status == "True")?;
         found.last_transition_time.as_ref().map(time)
     };
-    let created = meta.creation_timestamp.as_ref().map(time).unwrap_or_default();
-    let runs = status.and_then(|status| status.phase.as_deref()) == Some("Running");
-    let started = status.filter(|_| runs).and_then(|status| status.start_time.as_ref().map(time));
+    let status = info.object().status.as_ref().filter(|_| info.phase() == "Running");
     Admitted {
-        at: began(condition::ADMITTED).or(began("PodScheduled")).or(decided).unwrap_or(created),
+        at: began(condition::ADMITTED)
+            .or(began("PodScheduled"))
+            .or(decided)
+            .unwrap_or_else(|| created(&info.object().metadata)),
         grounds,
-        node: spec.node_name.as_deref().map(|node| interner.name(node)),
-        started,
-        terminating: meta.deletion_timestamp.is_some(),
+        node: info.node().map(|node| interner.name(node)),
+        started: status.and_then(|status| status.start_time.as_ref().map(time)),
+        terminating: info.is_terminating(),
     }
+}
+
+fn created(meta: &ObjectMeta) -> Time {
+    meta.creation_timestamp.as_ref().map(time).unwrap_or_default()
 }
 
 /// What keeps a waiting pod from being considered, if anything does.
 fn obstacle(
-    written: &Written,
+    info: PodInfo<'_>,
     spec: &PodSpec,
     shape: &PodShape,
     pool: Option<&ResourcePool>,
@@ -240,79 +198,20 @@ fn obstacle(
             "spec.schedulerName: {scheduler:?} does not place admitted pods; leave it out, or have it configured"
         )));
     }
-    let namespace = written.metadata.namespace.clone().unwrap_or_default();
     let selector = pool.and_then(|pool| pool.spec.namespace_selector.as_ref());
     let labels = context.namespace.labels.as_ref();
     let label = |key: &str| labels.and_then(|labels| labels.get(key)).map(String::as_str);
     if selector.is_some_and(|selector| !selects(selector, label)) {
-        return Some(Obstacle::PoolNotAllowed(namespace));
+        return Some(Obstacle::PoolNotAllowed(info.namespace().to_owned()));
     }
     let known = |key: &str, value: &str| {
         let none = context.models.is_empty() && context.rules.special().models().is_empty();
-        none || context.models.contains(&(key.to_owned(), value.to_owned()))
+        none || context.models.contains(&ModelLabel::new(key, value))
     };
     if let Some(obstacle) = context.rules.obstacle(shape, known) {
         return Some(obstacle);
     }
-    let gates = spec.scheduling_gates.iter().flatten();
-    gates.map(|gate| gate.name.clone()).find(|gate| gate != names::GATE).map(Obstacle::OtherGate)
-}
-
-/// What a pod asks for and where it may run, and what of it cannot be read.
-fn shape(written: &Written, spec: &PodSpec) -> (PodShape, Option<String>) {
-    let requests = weir_api::requests::of(written);
-    let unreadable = requests.as_ref().err().map(ToString::to_string);
-    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
-    let required = affinity.and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
-    let ports = spec.containers.iter().flat_map(|container| container.ports.iter().flatten());
-    let shape = PodShape {
-        requests: requests.unwrap_or_default().into_iter().collect(),
-        node_selector: spec.node_selector.clone().unwrap_or_default(),
-        affinity: required.iter().flat_map(|required| &required.node_selector_terms).map(term).collect(),
-        tolerations: spec.tolerations.iter().flatten().map(toleration).collect(),
-        ports: ports
-            .filter_map(|port| {
-                Some(HostPort {
-                    protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-                    address: port.host_ip.clone().unwrap_or_default(),
-                    port: u16::try_from(port.host_port.filter(|&port| port > 0)?).ok()?,
-                })
-            })
-            .collect(),
-    };
-    (shape, unreadable)
-}
-
-fn term(written: &NodeSelectorTerm) -> Term {
-    let NodeSelectorTerm { match_expressions, match_fields } = written;
-    let read = |list: &Option<Vec<NodeSelectorRequirement>>| list.iter().flatten().map(requirement).collect();
-    Term { expressions: read(match_expressions), names: read(match_fields) }
-}
-
-fn requirement(written: &NodeSelectorRequirement) -> Requirement {
-    let NodeSelectorRequirement { key, operator, values } = written;
-    let values = values.clone().unwrap_or_default();
-    let bound = || values.first().and_then(|value| value.parse().ok());
-    let operator = match operator.as_str() {
-        "NotIn" => Operator::NotIn(values),
-        "Exists" => Operator::Exists,
-        "DoesNotExist" => Operator::DoesNotExist,
-        "Gt" => bound().map_or(Operator::In(Vec::new()), Operator::Gt),
-        "Lt" => bound().map_or(Operator::In(Vec::new()), Operator::Lt),
-        // What the API server does not know it refuses, so this is `In`; a list that is empty holds nowhere.
-        _ => Operator::In(values),
-    };
-    Requirement { key: key.clone(), operator }
-}
-
-fn toleration(written: &WrittenToleration) -> Toleration {
-    let WrittenToleration { effect, key, operator, toleration_seconds: _, value } = written;
-    let exists = operator.as_deref() == Some("Exists");
-    Toleration {
-        key: key.clone().filter(|key| !key.is_empty()),
-        value: if exists { None } else { Some(value.clone().unwrap_or_default()) },
-        effect: effect.as_deref().and_then(effect_of),
-    }
+    info.gates().find(|&gate| gate != names::GATE).map(|gate| Obstacle::OtherGate(gate.to_owned()))
 }
 
 #[cfg(test)]
@@ -342,7 +241,7 @@ mod tests {
             group: None,
             back_off: &|_, _| None,
             rules: &rules,
-            models: &[("gpu-node-label-model".to_owned(), "T4".to_owned())].into(),
+            models: &[ModelLabel::new("gpu-node-label-model", "T4")].into(),
         };
         pod(&serde_json::from_value(object).unwrap(), &context, &mut Interner::default()).unwrap()
     }
@@ -413,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn who_ran_before_weir_is_adopted_and_everybody_else_is_unmanaged() {
+    fn a_pod_that_ran_before_weir_is_adopted_and_every_other_is_unmanaged() {
         let asked = json!({ "metadata": { "annotations": { "resource-pool": "research" } },
             "spec": { "containers": [], "nodeName": "n1" } });
         assert_eq!(&*managed_pod(asked.clone()).pool, "research");

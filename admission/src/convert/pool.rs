@@ -1,6 +1,7 @@
 //! A ResourcePool object as the queue is told of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Written;
@@ -9,13 +10,27 @@ use weir_api::pool::{self as api, PoolResource, Preemption, Queueing, ResourcePo
 use weir_model::{Amount, Dimensions, Quantity, ResourceKind, ResourceSpec};
 use weir_queue::{PoolConfig, PoolSettings, PoolState, Strategy, WithinPool};
 
+/// All pools as the queue is told of them, by name, and a sentence about each that cannot be read.
+#[must_use]
+pub fn pools(objects: &[Arc<ResourcePool>]) -> (Vec<PoolConfig>, BTreeMap<String, String>) {
+    let (mut configs, mut invalid) = (Vec::new(), BTreeMap::new());
+    for object in objects {
+        match pool(object) {
+            Ok(config) => configs.push(config),
+            Err(sentence) => drop(invalid.insert(object.name_any(), sentence)),
+        }
+    }
+    configs.sort_by(|a, b| a.name.cmp(&b.name));
+    (configs, invalid)
+}
+
 /// The pool as the queue is told of it.
 ///
 /// # Errors
 /// A quantity that does not parse; the sentence names its field. The API server's schema refuses it first,
-/// unless somebody changed the schema.
+/// unless the schema was changed.
 pub fn pool(object: &ResourcePool) -> Result<PoolConfig, String> {
-    // Who may use the pool and what it says for silent pods is looked at pod by pod; see `convert::pod`.
+    // Which namespaces may use the pool and its defaults are looked at pod by pod; see `convert::pod`.
     let ResourcePoolSpec {
         parent,
         state,
@@ -111,7 +126,7 @@ mod tests {
         let units: Vec<_> = config.resources.iter().map(|(_, spec)| spec.reservation.units()).collect();
         assert_eq!(units, [1500, 2000, 8]);
         let shares: Vec<_> = config.resources.iter().map(|(_, spec)| spec.share).collect();
-        assert_eq!(shares, [1, 1, 0], "special SKUs are not lent unless somebody says so");
+        assert_eq!(shares, [1, 1, 0], "special SKUs are not lent unless the pool says so");
         assert_eq!(config.resources[2].1.limit, Some(Amount::new(16)));
     }
 

@@ -1,221 +1,203 @@
-//! Records decisions and carries them out: removes the gates of those who are admitted. What is said of it is
-//! next door, in `words`.
+//! Decisions are recorded, then applied: what each owner of a part of the term's state says is due is sent, and what
+//! came of it goes back to its owner.
 
-use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 
-use weir_api::condition;
-use weir_api::round::{Admission as Entry, Claim};
-use weir_queue::{Admission, Claimed, Decision, Uid};
+use weir_queue::{Decision, Eviction};
 
+use super::conditions::{Load, Write, preempted, waiting};
 use super::entitlement_document::entitlement_document;
-use super::evict::Step;
-use super::{Term, WriteResult};
-use crate::client::{ConditionUpdate, Outcome, Target, mirror_pool, remove_gate};
-use crate::convert::written;
-use crate::leader::decision;
-use crate::leader::round_record::RecordError;
-
-/// How many gates for each writer are under way when the record is filled up again: enough to go on with meanwhile.
-const AHEAD: usize = 8;
+use super::eviction::{Act, EvictionStep, backoff};
+use super::gates::{GateRemoval, removals};
+use super::requests::{EvictionRequest, Request, WriteResult};
+use super::resync::Resync;
+use super::status::{OverIn, View};
+use super::term::Term;
+use crate::client::{Outcome, RecordError, replace_round};
+use crate::clock::Now;
+use crate::convert::condition::ConditionType;
+use crate::convert::name::NamespacedName;
 
 impl Term<'_> {
-    /// Notes what was decided; nothing is carried out before it is recorded.
-    pub(super) fn enqueue(&mut self, decisions: Vec<Decision>) {
+    /// Hands each decision to its owner; nothing is applied before it is recorded.
+    pub(super) fn enqueue(&mut self, decisions: Vec<Decision>, now: Now) {
         let admits = decisions.iter().any(|decision| matches!(decision, Decision::Admit(_)));
-        let inputs: Option<Arc<str>> = if admits { entitlement_document(&self.queue).map(Arc::from) } else { None };
+        let inputs: Option<Arc<str>> = admits.then(|| entitlement_document(&self.queue)).flatten().map(Arc::from);
         for decision in decisions {
             match decision {
-                Decision::Admit(admission) => self.unrecorded.push_back((admission, inputs.clone())),
-                Decision::Wait(waiting) => {
-                    let (reason, message) = (waiting.why.reason().as_str(), waiting.why.to_string());
-                    for uid in waiting.pods {
-                        let update = ConditionUpdate {
-                            condition: condition::ADMITTED,
-                            status: "False",
-                            reason,
-                            message: message.clone(),
-                        };
-                        self.queue_condition(uid, update);
-                    }
+                Decision::Admit(admission) => self.record.line_up(admission, inputs.clone()),
+                Decision::Wait(reason) => {
+                    let update = waiting(&reason.why);
+                    reason.pods.into_iter().for_each(|pod| self.conditions.queue(pod, update.clone(), now));
                 }
-                Decision::Evict(eviction) => self.will_evict(eviction),
-                Decision::WouldEvict(eviction) => self.would_evict(&eviction),
-                Decision::Claim(claimed) => self.will_keep(claimed),
-                Decision::Release(released) => self.release(released),
-                Decision::Void(uids) => {
-                    uids.iter().for_each(|uid| drop(self.record.entries.remove(uid)));
-                    self.unrecorded.retain(|(admission, _)| !admission.pods.iter().any(|(uid, _)| uids.contains(uid)));
-                }
-                Decision::Over { pool, dim, since } => self.report.over(pool, dim, since),
+                Decision::Evict(eviction) => self.line_up_eviction(eviction, now),
+                Decision::WouldEvict(eviction) => self.eviction_step(now).would_evict(&eviction),
+                Decision::Claim(claimed) => self.record.keep(claimed),
+                Decision::Release(released) => self.eviction_step(now).release(released),
+                Decision::Void(pods) => self.record.void(&pods),
+                Decision::Over { pool, dim, since } => self.status.on_over(OverIn { pool, dim }, since),
             }
         }
     }
 
-    /// Writes the record where it has to change, and carries out what is recorded.
-    pub(super) async fn record(&mut self) -> anyhow::Result<()> {
-        let (mut admitted, mut inputs) = (Vec::new(), None);
-        // One record holds what one step decided, because it holds what that step was decided on.
-        let round = self.unrecorded.front().map(|(admission, _)| admission.round);
-        let fits = |(admission, _): &(Admission, Option<Arc<str>>), room: usize| {
-            Some(admission.round) == round && admission.pods.len() <= room
-        };
-        // As long as the writers have enough to do, nothing is added: a record holds a thousand pods, and writing
-        // it anew for each few that are done takes the API server longer than removing their gates.
-        let enough = self.gates_under_way > AHEAD * self.context.config.cycle.writers;
-        while !enough && self.unrecorded.front().is_some_and(|next| fits(next, self.record.room())) {
-            let Some((admission, decided_on)) = self.unrecorded.pop_front() else { break };
-            self.enter(&admission);
-            admitted.push(admission);
-            inputs = decided_on;
+    fn line_up_eviction(&mut self, eviction: Eviction, now: Now) {
+        let (back_offs, cycle) = (&mut self.record.back_offs, &self.context.config.cycle);
+        for event in backoff::back_off(back_offs, &eviction, &self.watch.pods, cycle, now.time) {
+            self.requests.send(event);
         }
-        let evicts = self.enter_evictions();
-        let urgent = !admitted.is_empty() || evicts;
-        if !urgent && (!self.record.differs() || self.gates_under_way > 0) {
-            return Ok(());
-        }
-        match self.record.write(inputs.map(|text| text.to_string())).await {
-            Ok(()) => self.fence_renewed = Instant::now(),
-            Err(error @ RecordError::Conflict { .. }) => return Err(error.into()),
-            Err(error) if !urgent => {
-                tracing::warn!(%error, "the record is not shortened; trying again");
-                return Ok(());
+        self.evictions.line_up(eviction);
+    }
+
+    /// Writes the record where it has to change, and applies what is recorded.
+    pub(super) async fn record_round(&mut self, now: Now) -> anyhow::Result<()> {
+        let evicts = self.eviction_step(now).enter();
+        let writers = self.context.config.cycle.writers;
+        let Some(write) = self.record.due(&self.watch.pods, evicts, writers, now) else { return Ok(()) };
+        let written = replace_round(&self.context.client, &write.round).await;
+        let now = self.now();
+        for admission in self.record.came_back(write, written, now)? {
+            self.status.on_admission(&admission, &self.record, &self.watch.pods);
+            for (pod, _) in &admission.pods {
+                // Why the pod waited is obsolete; that it is admitted is said when its gate is gone.
+                self.conditions.drop_pending(*pod, ConditionType::Admitted);
             }
-            Err(error) => return Err(error.into()),
+            let gates = removals(&admission, self.record.epoch(), &self.watch.pods, now.time);
+            self.send_gates(gates);
         }
-        for admission in admitted {
-            self.note_decision(&admission);
-            self.carry_out(&admission);
-        }
-        self.evictions_recorded();
+        self.eviction_step(now).recorded();
         Ok(())
     }
 
-    /// Carries out what an earlier leader recorded and did not finish.
-    pub(super) fn finish_recorded(&mut self) {
-        let entries: Vec<_> = self.record.entries.iter().map(|(&uid, entry)| (uid, entry.reason.clone())).collect();
-        for (uid, reason) in entries {
-            let record = decision::finishing(self.record.epoch(), super::now());
-            self.gate(uid, 0, &reason, record);
+    /// Sends the removal of gates that are recorded.
+    pub(super) fn send_gates(&mut self, gates: Vec<GateRemoval>) {
+        self.record.gates_sent(gates.len());
+        gates.into_iter().for_each(|gate| self.requests.send(gate));
+    }
+
+    /// Sends the steps of evictions that are due, after making sure that this replica still leads.
+    ///
+    /// An eviction is sent only while the record was written a moment ago: a leader that lost the lease without knowing
+    /// it meets a conflict at that write, and the new leader may have spared the pod since.
+    pub(super) async fn run_evictions(&mut self, now: Now) -> anyhow::Result<()> {
+        let acts = self.evictions.due(now.time);
+        if acts.iter().any(|act| matches!(act, Act::Evict(_))) && !self.record.is_fenced(self.now().instant) {
+            let write = self.record.renewal(self.now());
+            let written = replace_round(&self.context.client, &write.round).await;
+            match self.record.came_back(write, written, self.now()) {
+                Ok(_) => {}
+                Err(error @ RecordError::Conflict { .. }) => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(%error, "the round record cannot be renewed, so no pod is evicted; retrying");
+                    acts.into_iter().for_each(|act| self.evictions.not_sent(act));
+                    return Ok(());
+                }
+            }
+        }
+        self.send_evictions(acts);
+        Ok(())
+    }
+
+    fn send_evictions(&self, acts: Vec<Act>) {
+        for act in acts {
+            let (state, victim) = (self.watch.pods.get(act.pod()), self.record.victims.get(&act.pod()));
+            if let (Some(state), Some(victim)) = (state, victim) {
+                self.requests.send(EvictionRequest { act, target: state.target.clone(), reason: preempted(victim) });
+            }
         }
     }
 
-    fn enter(&mut self, admission: &Admission) {
-        for (uid, _) in &admission.pods {
-            let Some(known) = self.pods.get(*uid) else { continue };
-            let entry = Entry {
-                uid: known.target.uid.clone(),
-                namespace: known.target.namespace.clone(),
-                name: known.target.name.clone(),
-                gang: known.gang.as_ref().map(|(_, name)| name.clone()).unwrap_or_default(),
-                pool: admission.pool.clone(),
-                amounts: if admission.pods.len() == 1 { figures(&admission.amounts) } else { Default::default() },
-                reason: admission.grounds.as_str().to_owned(),
-            };
-            self.record.entries.insert(*uid, entry);
+    /// Sends the conditions and events that are due.
+    pub(super) fn flush(&mut self, now: Now) {
+        let pods_come = self.context.calls.are_coming(now.instant);
+        let load = Load { gates: self.record.gates_in_flight(), pods_come };
+        for write in self.conditions.due(&mut self.watch.pods, load, now) {
+            if let Write::Condition(write) = &write {
+                self.status.touch(self.watch.pods.get(write.pod));
+                if write.update.condition == ConditionType::Preempted {
+                    self.evictions.retracting(write.pod);
+                }
+            }
+            self.requests.send(write);
         }
     }
 
-    fn carry_out(&mut self, admission: &Admission) {
-        let record = decision::of(admission, self.record.epoch(), super::now());
-        for (uid, _) in &admission.pods {
-            self.gate(*uid, admission.round, admission.grounds.as_str(), record.clone());
-            // That it waits is of no interest any more; that it goes is said when its gate is gone.
-            self.pending.remove(&(*uid, condition::ADMITTED));
+    /// Sends what changed in the status of pools and gangs, and sets the figures of metrics.
+    pub(super) fn report(&mut self, now: Now) {
+        if !self.status.is_due(now.time) {
+            return;
         }
+        self.conditions.refresh(&self.queue, &self.watch.pods, now);
+        let context = self.context;
+        let job = |gang: &NamespacedName| context.caches.rays().get(gang)?.job.clone();
+        let (queue, pods, pools) = (&self.queue, &self.watch.pods, &context.caches.pools());
+        let view = View { queue, pods, pools, job: &job, now: now.time };
+        self.status.due(&view, &context.metrics).into_iter().for_each(|write| self.requests.send(write));
     }
 
-    fn gate(&mut self, uid: Uid, round: u64, grounds: &str, record: String) {
-        let Some(known) = self.pods.get(uid) else { return };
-        let (client, target, grounds) = (self.context.client.clone(), known.target.clone(), grounds.to_owned());
-        let writers = self.context.writers.clone();
-        self.gates_under_way += 1;
-        self.spawn(async move {
-            let _permit = writers.acquire().await;
-            let outcome = remove_gate(&client, target, &grounds, &record).await;
-            WriteResult::Gate { uid, round, outcome }
-        });
-    }
-
-    fn will_keep(&mut self, claimed: Claimed) {
-        let Claimed { claimant, pool, amounts, nodes, victims } = claimed;
-        let Some(&first) = claimant.first() else { return };
-        let texts = |uids: &[Uid]| uids.iter().map(ToString::to_string).collect();
-        let claim = Claim {
-            claimant: texts(&claimant),
-            pool,
-            amounts: figures(&amounts),
-            nodes: nodes.iter().map(|node| node.to_string()).collect(),
-            victims: texts(&victims),
-        };
-        self.record.claims.insert(first, claim);
-    }
-
-    pub(super) fn mirror(&self, target: Target, pool: &str) {
-        let (client, pool) = (self.context.client.clone(), pool.to_owned());
-        self.spawn(async move { WriteResult::Other(mirror_pool(&client, &target, &pool).await) });
-    }
-
-    pub(super) fn spawn(&self, work: impl Future<Output = WriteResult> + Send + 'static) {
-        let results = self.results_sender.clone();
-        tokio::spawn(async move {
-            // After the term nothing receives the result; the next term reads what became true.
-            let _ = results.send(work.await);
-        });
-    }
-
-    /// Takes the result of a write; whether there is something to decide.
+    /// Takes in what came of a request; whether there is something to decide.
     pub(super) fn on_result(&mut self, result: WriteResult) -> bool {
-        match result {
-            WriteResult::Gate { uid, round, outcome } => {
-                self.gates_under_way = self.gates_under_way.saturating_sub(1);
-                match outcome {
-                    Outcome::Done | Outcome::Gone => {}
-                    Outcome::Refused(error) | Outcome::Failed(error) => {
-                        tracing::warn!(error, %uid, round, "a gate is not removed; resyncing to apply the record again");
-                        self.needs_resync = true;
-                    }
+        let (WriteResult { request, outcome }, now) = (result, self.now());
+        match request {
+            Request::Gate(removal) => self.on_gate_result(&removal, outcome),
+            Request::Eviction(request) => self.on_eviction_result(request.act, outcome, now),
+            Request::Condition(Write::Condition(write)) => {
+                if write.update.condition == ConditionType::Preempted {
+                    self.evictions.retracted(write.pod);
                 }
-            }
-            WriteResult::Condition { uid, update, change, outcome } => {
-                self.on_condition_written(uid, update, change, outcome);
+                let is_victim = self.evictions.contains(write.pod);
+                self.conditions.came_back(write, outcome, &mut self.watch.pods, is_victim, now);
+                self.flush(now);
                 return false;
             }
-            WriteResult::Event(outcome) => {
-                self.on_event_written(outcome);
+            Request::Condition(Write::Event(_)) => {
+                self.conditions.event_came_back(outcome);
+                self.flush(now);
                 return false;
             }
-            WriteResult::Reason { uid, outcome } => self.on_eviction_result(uid, outcome, Step::Reason),
-            WriteResult::Evicted { uid, outcome } => self.on_eviction_result(uid, outcome, Step::Eviction),
-            WriteResult::Pool(pool, outcome) => {
+            Request::Status(write) => {
+                self.status.came_back(&write, outcome);
+                return false;
+            }
+            Request::Label(_) | Request::Owner(_) => {
                 if let Outcome::Failed(error) = outcome {
-                    tracing::warn!(error, pool, "the status of a pool is not written; trying again");
-                    self.not_written(Some(&pool), None);
-                }
-                return false;
-            }
-            WriteResult::Gang(gang, outcome) => {
-                if let Outcome::Failed(error) = outcome {
-                    tracing::warn!(error, namespace = gang.0, gang = gang.1, "a gang is not written; trying again");
-                    self.not_written(None, Some(&gang));
-                }
-                return false;
-            }
-            WriteResult::Other(outcome) => {
-                if let Outcome::Failed(error) = outcome {
-                    tracing::warn!(error, "a write failed; trying again");
+                    tracing::warn!(error, ?request, "a write failed");
                 }
                 return false;
             }
         }
         true
     }
-}
 
-/// Amounts as the API server writes them.
-fn figures(
-    amounts: &[(String, weir_model::Amount)],
-) -> std::collections::BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity> {
-    amounts.iter().map(|(dim, amount)| (dim.clone(), written(dim, *amount))).collect()
+    fn on_gate_result(&mut self, removal: &GateRemoval, outcome: Outcome) {
+        if let Err(error) = self.record.gate_came_back(outcome) {
+            let GateRemoval { pod: uid, round, target, .. } = removal;
+            tracing::warn!(error, %uid, round, "a gate is not removed; resyncing to apply the record again");
+            self.needs_resync = Some(Resync::GateNotRemoved(NamespacedName::new(&*target.namespace, &*target.name)));
+        }
+    }
+
+    /// The next step of a plan is sent at once while the fence holds; otherwise the cycle renews it first.
+    fn on_eviction_result(&mut self, act: Act, outcome: Outcome, now: Now) {
+        let patience = Duration::from(self.context.config.cycle.eviction_retry);
+        if let Some(victim) = self.eviction_step(now).came_back(act, outcome, patience) {
+            self.context.metrics.evicted(&victim.pool, &victim.reason);
+        }
+        if self.record.is_fenced(now.instant) {
+            let acts = self.evictions.due(now.time);
+            self.send_evictions(acts);
+        }
+    }
+
+    /// What one step of evictions touches.
+    pub(super) fn eviction_step(&mut self, now: Now) -> EvictionStep<'_> {
+        EvictionStep {
+            evictions: &mut self.evictions,
+            record: &mut self.record,
+            conditions: &mut self.conditions,
+            watch: &mut self.watch,
+            queue: &self.queue,
+            now,
+        }
+    }
 }

@@ -1,9 +1,8 @@
-//! What an admission was decided on, as it is kept on the pod (`weir.dev/decided-on`), and the sentence that
-//! follows from it.
+//! What an admission was decided on, as it is kept on the pod (`weir.dev/decided-on`), and the sentence that follows
+//! from it.
 //!
-//! The record goes with the removal of the gate, in one write, so that it can never be lost. The sentence is made
-//! from it when the gate is seen to be gone: whoever leads then says it, also where the leader that decided it
-//! has ended in between.
+//! The record is written with the removal of the gate, in one write, so that it can never be lost. The sentence is made
+//! from it once the watch shows the gate gone, by the leader of that time: the one that decided may have ended.
 
 use serde_json::json;
 use weir_api::gang;
@@ -15,7 +14,7 @@ use crate::convert::{moment, written};
 
 /// The record of a decision, in base units, so that anyone can add it up.
 #[must_use]
-pub fn of(admission: &Admission, epoch: i64, now: Time) -> String {
+pub fn record(admission: &Admission, epoch: i64, now: Time) -> String {
     let figures = admission.decided_on.iter().map(|DecidedOn { pool, dim, entitlement, usage, beyond, asked }| {
         let mut figure = json!({ "pool": pool.0, "resource": dim, "entitlement": entitlement.units(),
             "usage": usage.units(), "asked": asked.units() });
@@ -32,7 +31,7 @@ pub fn of(admission: &Admission, epoch: i64, now: Time) -> String {
     record.to_string()
 }
 
-/// The record of one who finishes what another leader decided; the figures went with that one.
+/// The record of an admission that an earlier leader decided; the figures ended with that leader.
 #[must_use]
 pub fn finishing(epoch: i64, now: Time) -> String {
     json!({ "epoch": epoch, "at": now.millis(), "finishes": "what an earlier leader recorded" }).to_string()
@@ -61,7 +60,7 @@ pub fn decided_on(pool: &str, record: &str) -> Option<gang::DecidedOn> {
     (!resources.is_empty()).then_some(gang::DecidedOn { epoch, time, resources })
 }
 
-/// Why somebody was admitted to a pool, in numbers where the record has some.
+/// Why a pod was admitted to a pool, in numbers where the record has some.
 ///
 /// ```
 /// use weir_admission::leader::decision::sentence;

@@ -1,6 +1,6 @@
 //! What the entitlements of a round follow from, as a document that `weir entitlement --tree` reads.
 //!
-//! It stands beside the round that was decided on it, so that anybody can compute the same figures again.
+//! It stands beside the round that was decided on it, so that the same figures can be computed again.
 
 use serde_json::{Map, Value, json};
 use weir_api::round::MAX_INPUTS;

@@ -1,70 +1,78 @@
 //! The round record: what is about to be done stands in the one `AdmissionRound` before it is done (B5a).
 //!
-//! Every write compares and swaps. A leader that takes over writes first, so that an earlier one which does
-//! not know yet that it lost the lease fails at its next write, before it removes another gate.
+//! Every write compares and swaps. A leader that takes over writes first, so that an earlier one which does not
+//! know yet that it lost the lease meets a conflict at its next write, before it removes another gate. Here is
+//! decided what is written and what may be done once it is; `client` writes it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Moment;
-use kube::api::PostParams;
-use kube::{Api, Client};
-use weir_api::names;
 use weir_api::round::{
     Admission as Entry, AdmissionRound, AdmissionRoundSpec, BackOff, Claim, MAX_ENTRIES, MAX_VICTIMS, TOGETHER, Victim,
 };
-use weir_queue::{Grounds, Record, Recorded, RecordedClaim, Time, Uid};
+use weir_model::Amount;
+use weir_queue::{Admission, Claimed, Grounds, Record, Recorded, RecordedClaim, Time, Uid};
 
-use crate::convert::time;
+use super::pod_event::PodEvent;
+use super::watch_state::pod_cache::PodCache;
+use crate::client::{Outcome, RecordError};
+use crate::clock::Now;
+use crate::convert::name::NamespacedName;
+use crate::convert::{moment, time, written};
 
-/// Why nothing was recorded.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// Somebody else wrote: another leader is there.
-    #[error("recording round {epoch}: another leader wrote before")]
-    Conflict {
-        /// The epoch that was to be recorded.
-        epoch: i64,
-    },
-    /// The API server refused or could not be reached.
-    #[error("{operation} the admission round: {source}")]
-    Api {
-        /// What was tried.
-        operation: &'static str,
-        /// Why it failed.
-        source: Box<kube::Error>,
-    },
+/// How long a written record vouches that this replica still leads.
+const FENCE: Duration = Duration::from_secs(2);
+
+/// How many gates for each writer may be in flight when admissions are added to the record: enough for the writers
+/// to go on with while it is written.
+const AHEAD: usize = 8;
+
+/// What is recorded, what waits to be recorded, and how many of the recorded gates are being removed.
+pub(super) struct RoundRecord {
+    /// The object as it was written last.
+    written: AdmissionRound,
+    /// The name of this replica.
+    holder: String,
+    /// Pods whose gate is about to be removed. An entry leaves when the watch shows that the gate is gone.
+    pub(super) entries: BTreeMap<Uid, Entry>,
+    /// What is kept for claimants, by the first pod of each.
+    pub(super) claims: BTreeMap<Uid, Claim>,
+    /// Pods that are about to be evicted.
+    pub(super) victims: BTreeMap<Uid, Victim>,
+    /// Owners that back off, by UID.
+    pub(super) back_offs: BTreeMap<Uid, BackOff>,
+    /// Admissions that are decided and not recorded yet, in the order of the decisions.
+    unrecorded: VecDeque<Unrecorded>,
+    /// Gates that are being removed.
+    gates_in_flight: usize,
+    /// When the record was last written, which shows that this replica leads.
+    fence_renewed: Option<Instant>,
+    /// Whether what an earlier leader left was restored; before that no entry is dropped.
+    restored: bool,
 }
 
-/// The record as this leader knows it, and what is outstanding.
-pub struct RoundRecord {
-    api: Api<AdmissionRound>,
-    written: AdmissionRound,
-    holder: String,
-    /// Pods whose gate is about to go, by UID.
-    pub entries: BTreeMap<Uid, Entry>,
-    /// What is kept for claimants, by their first pod.
-    pub claims: BTreeMap<Uid, Claim>,
-    /// Who is about to be evicted.
-    pub victims: BTreeMap<Uid, Victim>,
-    /// Who backs off, by the owner's UID.
-    pub back_offs: BTreeMap<Uid, BackOff>,
+struct Unrecorded {
+    admission: Admission,
+    /// What the entitlements of its round follow from, as a document.
+    inputs: Option<Arc<str>>,
+}
+
+/// A write of the record, and what it lets happen.
+pub(super) struct RecordWrite {
+    /// The object to write.
+    pub(super) round: AdmissionRound,
+    /// Admissions that may be applied once it is written.
+    admitted: Vec<Admission>,
+    /// Whether anything waits for it; otherwise it only forgets what came true.
+    urgent: bool,
 }
 
 impl RoundRecord {
-    /// Opens the record in the name of `holder`: reads what an earlier leader left and fences that leader off.
-    ///
-    /// # Errors
-    /// The API server cannot be reached, or another leader opens it at the same time.
-    pub async fn open(client: &Client, holder: &str) -> Result<Self, RecordError> {
-        let api: Api<AdmissionRound> = Api::all(client.clone());
-        let failed = |operation| move |source| RecordError::Api { operation, source: Box::new(source) };
-        let written = match api.get_opt(names::ROUND).await.map_err(failed("reading"))? {
-            Some(found) => found,
-            None => {
-                let new = AdmissionRound::new(names::ROUND, AdmissionRoundSpec::default());
-                api.create(&PostParams::default(), &new).await.map_err(failed("creating"))?
-            }
-        };
+    /// The record that an earlier leader left, in the name of `holder`.
+    pub(super) fn new(written: AdmissionRound, holder: &str) -> Self {
         let parsed = |uid: &str| uid.parse::<Uid>().ok();
         let AdmissionRoundSpec { admissions, claims, victims, back_offs, .. } = &written.spec;
         let back_offs = back_offs.iter().filter_map(|it| Some((parsed(&it.owner)?, it.clone()))).collect();
@@ -72,46 +80,225 @@ impl RoundRecord {
         let victims = victims.iter().filter_map(|victim| Some((parsed(&victim.uid)?, victim.clone()))).collect();
         let claims =
             claims.iter().filter_map(|claim| Some((parsed(claim.claimant.first()?)?, claim.clone()))).collect();
-        let mut record = Self { api, written, holder: holder.to_owned(), entries, claims, victims, back_offs };
-        record.write(None).await?;
-        Ok(record)
-    }
-
-    /// How many more pods fit into the record.
-    #[must_use]
-    pub fn room(&self) -> usize {
-        // A gang that is larger than what is recorded together gets a record of its own.
-        let most = if self.entries.is_empty() { MAX_ENTRIES } else { TOGETHER };
-        usize::try_from(most).unwrap_or(usize::MAX).saturating_sub(self.entries.len())
-    }
-
-    /// How many more victims fit into the record.
-    #[must_use]
-    pub fn room_for_victims(&self) -> usize {
-        usize::try_from(MAX_VICTIMS).unwrap_or(usize::MAX).saturating_sub(self.victims.len())
+        Self {
+            written,
+            holder: holder.to_owned(),
+            entries,
+            claims,
+            victims,
+            back_offs,
+            unrecorded: VecDeque::new(),
+            gates_in_flight: 0,
+            fence_renewed: None,
+            restored: false,
+        }
     }
 
     /// When the record was created, which is when Weir first led in this cluster.
-    #[must_use]
-    pub fn since(&self) -> Time {
+    pub(super) fn since(&self) -> Time {
         self.written.metadata.creation_timestamp.as_ref().map(time).unwrap_or_default()
     }
 
     /// The epoch that was recorded last.
-    #[must_use]
-    pub fn epoch(&self) -> i64 {
+    pub(super) const fn epoch(&self) -> i64 {
         self.written.spec.epoch
     }
 
     /// When the last round was recorded.
-    #[must_use]
-    pub fn recorded(&self) -> Option<Moment> {
+    pub(super) fn recorded(&self) -> Option<Moment> {
         self.written.spec.recorded.clone()
     }
 
-    /// Whether what is outstanding is other than what stands in the record.
-    #[must_use]
-    pub fn differs(&self) -> bool {
+    /// How many gates are being removed.
+    pub(super) const fn gates_in_flight(&self) -> usize {
+        self.gates_in_flight
+    }
+
+    /// Whether the record was written so recently that no other replica can have taken over.
+    pub(super) fn is_fenced(&self, now: Instant) -> bool {
+        self.fence_renewed.is_some_and(|renewed| now.duration_since(renewed) < FENCE)
+    }
+
+    /// How many more victims fit into the record.
+    pub(super) fn room_for_victims(&self) -> usize {
+        usize::try_from(MAX_VICTIMS).unwrap_or(usize::MAX).saturating_sub(self.victims.len())
+    }
+
+    /// Takes in that a pod was seen or is gone. The answer is whether its recorded admission came true.
+    pub(super) fn on_event(&mut self, event: &PodEvent<'_>) -> bool {
+        match event {
+            PodEvent::Seen(seen) => seen.is_admitted() && self.entries.remove(&seen.uid).is_some(),
+            PodEvent::Gone { uid, .. } => {
+                if self.restored {
+                    self.victims.remove(uid);
+                    self.entries.remove(uid);
+                }
+                false
+            }
+        }
+    }
+
+    /// Lines up an admission to be recorded, with the document that it was decided on.
+    pub(super) fn line_up(&mut self, admission: Admission, inputs: Option<Arc<str>>) {
+        self.unrecorded.push_back(Unrecorded { admission, inputs });
+    }
+
+    /// Records what is kept for a claimant from the next write on.
+    pub(super) fn keep(&mut self, claimed: Claimed) {
+        let Claimed { claimant, pool, amounts, nodes, victims } = claimed;
+        let Some(&first) = claimant.first() else { return };
+        let texts = |uids: &[Uid]| uids.iter().map(ToString::to_string).collect();
+        let claim = Claim {
+            claimant: texts(&claimant),
+            pool,
+            amounts: quantities(&amounts),
+            nodes: nodes.iter().map(|node| node.to_string()).collect(),
+            victims: texts(&victims),
+        };
+        self.claims.insert(first, claim);
+    }
+
+    /// Drops the claim of these pods. Victims that go all the same go on without a claimant.
+    pub(super) fn release(&mut self, claimant: &[Uid]) {
+        claimant.iter().for_each(|uid| drop(self.claims.remove(uid)));
+        let first = claimant.first().map(Uid::to_string).unwrap_or_default();
+        let freed = self.victims.values_mut().filter(|victim| victim.claimant == first);
+        freed.for_each(|victim| victim.claimant.clear());
+    }
+
+    /// Drops the admission of these pods, recorded or not.
+    pub(super) fn void(&mut self, uids: &[Uid]) {
+        uids.iter().for_each(|uid| drop(self.entries.remove(uid)));
+        self.unrecorded.retain(|next| !next.admission.pods.iter().any(|(uid, _)| uids.contains(uid)));
+    }
+
+    /// The next write, if one is due: admissions wait and there is room, `evicts` says that victims were entered,
+    /// or what came true is to be forgotten and nothing else is under way.
+    pub(super) fn due(&mut self, pods: &PodCache, evicts: bool, writers: usize, now: Now) -> Option<RecordWrite> {
+        let (mut admitted, mut inputs) = (Vec::new(), None);
+        // While the writers have enough to do, nothing is added: a record holds a thousand pods, and writing it
+        // again for each few that are done costs the API server more than removing their gates.
+        if self.gates_in_flight <= AHEAD * writers {
+            // One record holds what one step decided, because it holds what that step was decided on.
+            let round = self.unrecorded.front().map(|next| next.admission.round);
+            while let Some(next) = self.unrecorded.pop_front_if(|next| {
+                Some(next.admission.round) == round && next.admission.pods.len() <= room(self.entries.len())
+            }) {
+                self.enter(&next.admission, pods);
+                admitted.push(next.admission);
+                inputs = next.inputs;
+            }
+        }
+        let urgent = !admitted.is_empty() || evicts;
+        if !urgent && (!self.differs() || self.gates_in_flight > 0) {
+            return None;
+        }
+        let round = self.next(inputs, now);
+        Some(RecordWrite { round, admitted, urgent })
+    }
+
+    /// A write that changes nothing but the epoch: it shows that this replica still leads.
+    pub(super) fn renewal(&self, now: Now) -> RecordWrite {
+        RecordWrite { round: self.next(None, now), admitted: Vec::new(), urgent: true }
+    }
+
+    /// Takes in the answer to a write, and returns the admissions that may be applied.
+    ///
+    /// # Errors
+    /// A conflict, which means that another replica leads, or a failure of a write that something waits for. A
+    /// failure to forget is tried again with the next cycle.
+    pub(super) fn came_back(
+        &mut self,
+        write: RecordWrite,
+        answer: Result<AdmissionRound, RecordError>,
+        now: Now,
+    ) -> Result<Vec<Admission>, RecordError> {
+        match answer {
+            Ok(written) => {
+                self.written = written;
+                self.fence_renewed = Some(now.instant);
+                Ok(write.admitted)
+            }
+            Err(error @ RecordError::Api { .. }) if !write.urgent => {
+                tracing::warn!(%error, "the round record is not shortened; retrying");
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that gates are being removed.
+    pub(super) const fn gates_sent(&mut self, count: usize) {
+        self.gates_in_flight += count;
+    }
+
+    /// Takes in what came of the removal of a gate.
+    ///
+    /// # Errors
+    /// The gate is still there; the sentence says why.
+    pub(super) fn gate_came_back(&mut self, outcome: Outcome) -> Result<(), String> {
+        self.gates_in_flight = self.gates_in_flight.saturating_sub(1);
+        match outcome {
+            Outcome::Done | Outcome::Gone => Ok(()),
+            Outcome::Refused(error) | Outcome::Failed(error) => Err(error),
+        }
+    }
+
+    /// Restores what an earlier leader recorded: drops what cannot be finished whole and returns the rest for the
+    /// queue to count.
+    ///
+    /// `waits` tells whether a recorded pod still waits, `None` if it is gone. A gang of which a member is gone and
+    /// none was released yet is dropped, because finishing it would admit a part; one that was begun is finished.
+    pub(super) fn restore(&mut self, waits: impl Fn(Uid) -> Option<bool>) -> Record {
+        self.restored = true;
+        let mut gangs: BTreeMap<NamespacedName, Vec<Uid>> = BTreeMap::new();
+        for (uid, entry) in self.entries.iter().filter(|(_, entry)| !entry.gang.is_empty()) {
+            gangs.entry(NamespacedName::new(&*entry.namespace, &*entry.gang)).or_default().push(*uid);
+        }
+        let half = gangs.into_values().filter(|uids| {
+            uids.iter().any(|&uid| waits(uid).is_none()) && uids.iter().all(|&uid| waits(uid) != Some(false))
+        });
+        let dropped: BTreeSet<Uid> = half.flatten().collect();
+        self.entries.retain(|uid, _| waits(*uid) == Some(true) && !dropped.contains(uid));
+        self.claims.retain(|uid, _| waits(*uid) == Some(true));
+        // Without its claimant no victim goes; a victim without any, of a pool that drains, goes on.
+        let claimed = |claimant: &str| claimant.parse().is_ok_and(|uid: Uid| self.claims.contains_key(&uid));
+        self.victims.retain(|uid, victim| {
+            waits(*uid) == Some(false) && (victim.claimant.is_empty() || claimed(&victim.claimant))
+        });
+        let admitted =
+            self.entries.iter().map(|(&uid, entry)| Recorded { uid, node: None, grounds: grounds(&entry.reason) });
+        let claims = self.claims.values().map(|claim| RecordedClaim {
+            claimant: uids(&claim.claimant),
+            nodes: claim.nodes.clone(),
+            victims: uids(&claim.victims),
+        });
+        // Victims of a claim for which there was no room in the record yet go too.
+        let unrecorded =
+            self.claims.values().flat_map(|claim| uids(&claim.victims)).filter(|&uid| waits(uid) == Some(false));
+        let victims: BTreeSet<Uid> = self.victims.keys().copied().chain(unrecorded).collect();
+        Record { admitted: admitted.collect(), claims: claims.collect(), victims: victims.into_iter().collect() }
+    }
+
+    fn enter(&mut self, admission: &Admission, pods: &PodCache) {
+        for (uid, _) in &admission.pods {
+            let Some(state) = pods.get(*uid) else { continue };
+            let alone = admission.pods.len() == 1;
+            let entry = Entry {
+                uid: state.target.uid.clone(),
+                namespace: state.target.namespace.clone(),
+                name: state.target.name.clone(),
+                gang: state.gang.as_ref().map(|gang| gang.name.name.clone()).unwrap_or_default(),
+                pool: admission.pool.clone(),
+                amounts: if alone { quantities(&admission.amounts) } else { BTreeMap::new() },
+                reason: admission.grounds.as_str().to_owned(),
+            };
+            self.entries.insert(*uid, entry);
+        }
+    }
+
+    /// Whether what is outstanding differs from what stands in the record.
+    fn differs(&self) -> bool {
         let AdmissionRoundSpec { admissions, claims, victims, back_offs, .. } = &self.written.spec;
         !back_offs.iter().eq(self.back_offs.values())
             || !admissions.iter().eq(self.entries.values())
@@ -119,72 +306,224 @@ impl RoundRecord {
             || !victims.iter().eq(self.victims.values())
     }
 
-    /// Records what is outstanding, as the next epoch; `inputs` are what its new admissions were decided on.
-    ///
-    /// # Errors
-    /// [`RecordError::Conflict`] where somebody else wrote since; nothing may be done then.
-    pub async fn write(&mut self, inputs: Option<String>) -> Result<(), RecordError> {
-        let epoch = self.written.spec.epoch + 1;
+    /// What is outstanding, as the next epoch; `inputs` are what its new admissions were decided on.
+    fn next(&self, inputs: Option<Arc<str>>, now: Now) -> AdmissionRound {
         let mut next = self.written.clone();
         next.spec = AdmissionRoundSpec {
-            epoch,
+            epoch: self.written.spec.epoch + 1,
             holder: self.holder.clone(),
-            recorded: Some(Moment(jiff::Timestamp::now())),
-            inputs: inputs.filter(|_| self.entries.len() <= usize::try_from(TOGETHER).unwrap_or(usize::MAX)),
+            recorded: Some(moment(now.time)),
+            inputs: inputs.filter(|_| self.entries.len() <= together()).map(|inputs| inputs.to_string()),
             admissions: self.entries.values().cloned().collect(),
             claims: self.claims.values().cloned().collect(),
             victims: self.victims.values().cloned().collect(),
             back_offs: self.back_offs.values().cloned().collect(),
         };
-        match self.api.replace(names::ROUND, &PostParams::default(), &next).await {
-            Ok(written) => {
-                self.written = written;
-                Ok(())
-            }
-            Err(kube::Error::Api(status)) if status.code == 409 => Err(RecordError::Conflict { epoch }),
-            Err(source) => Err(RecordError::Api { operation: "recording", source: Box::new(source) }),
-        }
+        next
     }
+}
 
-    /// Roll-forward: drops what cannot be finished whole, and returns the rest for the queue to count.
-    ///
-    /// `waits` tells whether a recorded pod still waits, `None` if it is gone. A gang of which one is gone
-    /// and none was released yet is dropped: finishing it would admit a part. One that was begun is finished.
-    pub fn restore(&mut self, waits: impl Fn(Uid) -> Option<bool>) -> Record {
-        let mut groups: BTreeMap<(String, String), Vec<Uid>> = BTreeMap::new();
-        for (uid, entry) in self.entries.iter().filter(|(_, entry)| !entry.gang.is_empty()) {
-            groups.entry((entry.namespace.clone(), entry.gang.clone())).or_default().push(*uid);
-        }
-        let half = groups.into_values().filter(|uids| {
-            uids.iter().any(|&uid| waits(uid).is_none()) && uids.iter().all(|&uid| waits(uid) != Some(false))
-        });
-        let dropped: BTreeSet<Uid> = half.flatten().collect();
-        self.entries.retain(|uid, _| waits(*uid) == Some(true) && !dropped.contains(uid));
-        self.claims.retain(|uid, _| waits(*uid) == Some(true));
-        // Without its claimant nobody goes; who goes without any, for a pool that drains, goes on.
-        let claimed = |claimant: &str| claimant.parse().is_ok_and(|uid: Uid| self.claims.contains_key(&uid));
-        self.victims.retain(|uid, victim| {
-            waits(*uid) == Some(false) && (victim.claimant.is_empty() || claimed(&victim.claimant))
-        });
-        let admitted =
-            self.entries.iter().map(|(&uid, entry)| Recorded { uid, node: None, grounds: grounds(&entry.reason) });
-        let parsed = |uids: &[String]| -> Vec<Uid> { uids.iter().filter_map(|uid| uid.parse().ok()).collect() };
-        let claims = self.claims.values().map(|claim| RecordedClaim {
-            claimant: parsed(&claim.claimant),
-            nodes: claim.nodes.clone(),
-            victims: parsed(&claim.victims),
-        });
-        // Of those who go for a claim, the ones for whom there was no room in the record yet go too.
-        let unrecorded =
-            self.claims.values().flat_map(|claim| parsed(&claim.victims)).filter(|&uid| waits(uid) == Some(false));
-        let victims: BTreeSet<Uid> = self.victims.keys().copied().chain(unrecorded).collect();
-        let victims = victims.into_iter().collect();
-        Record { admitted: admitted.collect(), claims: claims.collect(), victims }
-    }
+/// How many more pods fit into a record that has this many.
+fn room(entries: usize) -> usize {
+    // A gang that is larger than what is recorded together gets a record of its own.
+    let most = if entries == 0 { usize::try_from(MAX_ENTRIES).unwrap_or(usize::MAX) } else { together() };
+    most.saturating_sub(entries)
+}
+
+fn together() -> usize {
+    usize::try_from(TOGETHER).unwrap_or(usize::MAX)
+}
+
+fn uids(texts: &[String]) -> Vec<Uid> {
+    texts.iter().filter_map(|uid| uid.parse().ok()).collect()
+}
+
+/// Amounts as the API server writes them.
+fn quantities(amounts: &[(String, Amount)]) -> BTreeMap<String, Quantity> {
+    amounts.iter().map(|(dim, amount)| (dim.clone(), written(dim, *amount))).collect()
 }
 
 /// The grounds of this name.
 fn grounds(word: &str) -> Grounds {
-    let all = [Grounds::OnLoan, Grounds::Replacement, Grounds::Adopted, Grounds::NotEnforced, Grounds::Released];
-    all.into_iter().find(|grounds| grounds.as_str() == word).unwrap_or(Grounds::WithinEntitlement)
+    word.parse().unwrap_or(Grounds::WithinEntitlement)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leader::fixture::{admission, at, cache, member, now, placed, uid, waiting};
+    use crate::leader::pod_event::{PodSeen, StandingAdmission};
+
+    const WRITERS: usize = 1;
+
+    fn opened() -> RoundRecord {
+        RoundRecord::new(AdmissionRound::new("weir", AdmissionRoundSpec::default()), "replica-0")
+    }
+
+    /// Writes what is due as the API server would take it, and returns the pods that may be admitted.
+    fn write(record: &mut RoundRecord, pods: &PodCache) -> Vec<Vec<u128>> {
+        let Some(write) = record.due(pods, false, WRITERS, now(5)) else { return Vec::new() };
+        let answer = Ok(write.round.clone());
+        let admitted = record.came_back(write, answer, now(5)).unwrap();
+        admitted.iter().map(|one| (1..=5000).filter(|&n| one.pods.contains(&(uid(n), None))).collect()).collect()
+    }
+
+    fn failed() -> Result<AdmissionRound, RecordError> {
+        let source = kube::Error::LinesCodecMaxLineLengthExceeded;
+        Err(RecordError::Api { operation: "recording", source: Box::new(source) })
+    }
+
+    fn seen_admitted(record: &mut RoundRecord, number: u128) -> bool {
+        let state = placed(number);
+        let admission = Some(StandingAdmission { grounds: Grounds::WithinEntitlement, decision: None });
+        record.on_event(&PodEvent::Seen(PodSeen { uid: uid(number), before: None, state: &state, admission }))
+    }
+
+    #[test]
+    fn what_one_step_decided_stands_in_one_record_before_anything_is_applied() {
+        let (mut record, pods) = (opened(), cache((1..=3).map(waiting)));
+        record.line_up(admission(1, [1]), Some("inputs".into()));
+        record.line_up(admission(1, [2]), Some("inputs".into()));
+        record.line_up(admission(2, [3]), None);
+        let first = record.due(&pods, false, WRITERS, now(5)).unwrap();
+        let spec = &first.round.spec;
+        assert_eq!((spec.epoch, spec.holder.as_str(), spec.inputs.as_deref()), (1, "replica-0", Some("inputs")));
+        assert_eq!(spec.admissions.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["p1", "p2"]);
+        let answer = Ok(first.round.clone());
+        let admitted = record.came_back(first, answer, now(5)).unwrap();
+        assert_eq!(admitted.iter().map(|admission| admission.round).collect::<Vec<_>>(), [1, 1]);
+        assert_eq!(write(&mut record, &pods), [[3]]);
+    }
+
+    #[test]
+    fn an_admission_waits_until_the_writers_run_out_of_gates() {
+        let (mut record, pods) = (opened(), cache([waiting(1)]));
+        record.line_up(admission(1, [1]), None);
+        record.gates_sent(9);
+        assert!(record.due(&pods, false, WRITERS, now(5)).is_none());
+        record.gate_came_back(Outcome::Done).unwrap();
+        assert_eq!(write(&mut record, &pods), [[1]]);
+    }
+
+    #[test]
+    fn a_gang_larger_than_what_is_recorded_together_gets_a_record_of_its_own() {
+        let (mut record, pods) = (opened(), cache((1..=1200).map(waiting)));
+        record.line_up(admission(1, [1200]), None);
+        record.line_up(admission(1, 1..=1100), None);
+        assert_eq!(write(&mut record, &pods), [[1200]]);
+        assert!(record.due(&pods, false, WRITERS, now(6)).is_none(), "1100 are more than fit beside another");
+        assert!(seen_admitted(&mut record, 1200));
+        assert_eq!(write(&mut record, &pods).iter().map(Vec::len).collect::<Vec<_>>(), [1100]);
+    }
+
+    #[test]
+    fn an_entry_leaves_when_the_watch_shows_the_gate_gone() {
+        let (mut record, pods) = (opened(), cache([waiting(1)]));
+        record.line_up(admission(1, [1]), None);
+        write(&mut record, &pods);
+        record.gates_sent(1);
+        assert!(seen_admitted(&mut record, 1), "it came true");
+        assert!(!seen_admitted(&mut record, 1), "and is counted once");
+        assert!(record.due(&pods, false, WRITERS, now(6)).is_none(), "not while a gate is being removed");
+        record.gate_came_back(Outcome::Done).unwrap();
+        let shortened = record.due(&pods, false, WRITERS, now(6)).unwrap();
+        assert_eq!(shortened.round.spec.admissions, []);
+        assert!(record.came_back(shortened, failed(), now(6)).is_ok(), "nothing waits for it");
+    }
+
+    #[test]
+    fn a_write_that_something_waits_for_and_a_conflict_are_errors() {
+        let (mut record, pods) = (opened(), cache([waiting(1)]));
+        record.line_up(admission(1, [1]), None);
+        let write = record.due(&pods, false, WRITERS, now(5)).unwrap();
+        assert!(record.came_back(write, failed(), now(5)).is_err());
+        let renewal = record.renewal(now(5));
+        let conflict = Err(RecordError::Conflict { epoch: 1 });
+        assert!(matches!(record.came_back(renewal, conflict, now(5)), Err(RecordError::Conflict { epoch: 1 })));
+        assert!(!record.is_fenced(now(5).instant));
+    }
+
+    #[test]
+    fn a_written_record_vouches_for_two_seconds_that_this_replica_leads() {
+        let mut record = opened();
+        let renewal = record.renewal(now(5));
+        let answer = Ok(renewal.round.clone());
+        record.came_back(renewal, answer, now(5)).unwrap();
+        assert_eq!([6, 7].map(|seconds| record.is_fenced(now(seconds).instant)), [true, false]);
+    }
+
+    #[test]
+    fn a_gate_that_stays_says_why() {
+        let mut record = opened();
+        record.gates_sent(2);
+        assert_eq!(record.gate_came_back(Outcome::Gone), Ok(()));
+        assert_eq!(record.gate_came_back(Outcome::Failed("422".into())), Err("422".to_owned()));
+        assert_eq!(record.gates_in_flight(), 0);
+    }
+
+    #[test]
+    fn a_void_admission_is_neither_recorded_nor_finished() {
+        let (mut record, pods) = (opened(), cache((1..=2).map(waiting)));
+        record.line_up(admission(1, [1]), None);
+        write(&mut record, &pods);
+        record.line_up(admission(2, [2]), None);
+        record.void(&[uid(1), uid(2)]);
+        let next = record.due(&pods, false, WRITERS, now(6)).unwrap();
+        assert_eq!(next.round.spec.admissions, []);
+        assert!(next.admitted.is_empty());
+    }
+
+    /// A record that an earlier leader left: the gang of 1 and 2, and pod 3 alone.
+    fn left() -> RoundRecord {
+        let (mut record, pods) = (opened(), cache([member(1, "g", 2), member(2, "g", 2), waiting(3)]));
+        record.line_up(admission(1, [1, 2]), None);
+        record.line_up(admission(1, [3]), None);
+        let write = record.due(&pods, false, WRITERS, now(5)).unwrap();
+        RoundRecord::new(write.round, "replica-1")
+    }
+
+    #[test]
+    fn a_new_leader_finishes_what_is_recorded_and_drops_a_gang_that_lost_a_member_before_it_was_begun() {
+        let admitted = |record: &Record| record.admitted.iter().map(|one| one.uid).collect::<Vec<_>>();
+        assert_eq!(admitted(&left().restore(|_| Some(true))), [uid(1), uid(2), uid(3)]);
+        let gone = |pod: Uid| (pod != uid(2)).then_some(true);
+        assert_eq!(admitted(&left().restore(gone)), [uid(3)]);
+        // The gate of 1 is gone, so there is only forward.
+        assert_eq!(admitted(&left().restore(|pod| Some(pod != uid(1)))), [uid(2), uid(3)]);
+    }
+
+    #[test]
+    fn a_pod_that_is_gone_before_the_record_is_restored_keeps_its_entry_until_then() {
+        let mut record = left();
+        let gone = PodEvent::Gone { uid: uid(1), last: None };
+        record.on_event(&gone);
+        assert!(record.entries.contains_key(&uid(1)), "or the rest of its gang would be finished without it");
+        record.restore(|_| Some(true));
+        record.on_event(&gone);
+        assert!(!record.entries.contains_key(&uid(1)));
+    }
+
+    #[test]
+    fn a_released_claim_leaves_victims_that_go_all_the_same_without_a_claimant() {
+        let mut record = opened();
+        let claimed = Claimed {
+            claimant: vec![uid(1)],
+            pool: "prod".to_owned(),
+            amounts: Vec::new(),
+            nodes: vec!["n".into()],
+            victims: vec![uid(8)],
+        };
+        record.keep(claimed);
+        let claimant = uid(1).to_string();
+        record.victims.insert(uid(8), Victim { claimant, ..Victim::default() });
+        record.release(&[uid(1)]);
+        assert_eq!((record.claims.len(), record.victims[&uid(8)].claimant.as_str()), (0, ""));
+    }
+
+    #[test]
+    fn the_record_says_when_it_was_made() {
+        let mut object = AdmissionRound::new("weir", AdmissionRoundSpec::default());
+        object.metadata.creation_timestamp = Some(moment(at(9)));
+        assert_eq!(RoundRecord::new(object, "replica-0").since(), at(9));
+    }
 }

@@ -1,7 +1,7 @@
 //! PodDisruptionBudgets: which pods each covers and how many of them may be evicted now.
 //!
 //! The API server alone decides whether an eviction passes a budget; what is known here keeps plans away from
-//! pods that it would refuse. A budget that its controller has not looked at since it changed allows nothing,
+//! pods whose eviction it would refuse. A budget that its controller has not looked at since it changed allows nothing,
 //! as the API server has it, and a pod that does not run yet is evicted whatever its budgets say.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::ResourceExt;
 use weir_queue::{Budget, Uid};
 
+use super::relist::Relist;
+use crate::convert::name::NamespacedName;
 use crate::convert::selects;
 
 /// Labels of a pod, by names and values that are kept once.
 pub type Labels = Arc<[(Arc<str>, Arc<str>)]>;
 
-/// A pod as budgets see it: where it is and what it is labelled; only those that run.
+/// A pod that runs, as budgets see it: its namespace and its labels.
 #[derive(Clone, Copy, Debug)]
 pub struct Covered<'a> {
     /// The pod.
@@ -28,57 +29,65 @@ pub struct Covered<'a> {
     pub labels: &'a [(Arc<str>, Arc<str>)],
 }
 
-/// All budgets, and whom they cover.
-#[derive(Clone, Debug, Default)]
+/// All budgets, and the pods that each covers.
+#[derive(Debug, Default)]
 pub struct Budgets {
-    by_name: BTreeMap<(String, String), Known>,
+    by_name: BTreeMap<NamespacedName, Covers>,
+    list: Relist<NamespacedName>,
+    /// Whether anything changed since the budgets were last taken.
     changed: bool,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Known {
+struct Covers {
     selector: Option<LabelSelector>,
     allowed: u32,
     pods: BTreeSet<Uid>,
 }
 
 impl Budgets {
-    /// Takes in a budget; `pods` are those of its namespace that run.
+    /// A list begins.
+    pub fn begin_list(&mut self) {
+        self.list.begin();
+    }
+
+    /// Ends a list, and forgets the budgets that it does not have.
+    pub fn finish_list(&mut self) {
+        let missing = self.list.finish(self.by_name.keys());
+        missing.iter().for_each(|name| self.remove(name));
+    }
+
+    /// Takes in a budget; `pods` are the pods that run.
     pub fn apply<'a>(&mut self, budget: &PodDisruptionBudget, pods: impl Iterator<Item = Covered<'a>>) {
-        let key = (budget.namespace().unwrap_or_default(), budget.name_any());
+        let name = NamespacedName::of(budget);
+        self.list.saw(name.clone());
         let selector = budget.spec.as_ref().and_then(|spec| spec.selector.clone());
         let allowed = allowed(budget);
-        let known = self.by_name.get(&key).filter(|known| known.selector == selector);
+        let known = self.by_name.get(&name).filter(|known| known.selector == selector);
         let pods = match known {
-            Some(Known { pods, allowed: before, .. }) => {
+            Some(Covers { pods, allowed: before, .. }) => {
                 if *before == allowed {
                     return;
                 }
                 pods.clone()
             }
             None => {
-                pods.filter(|pod| pod.namespace == key.0 && covers(selector.as_ref(), pod)).map(|it| it.uid).collect()
+                let covered = |pod: &Covered<'_>| pod.namespace == name.namespace && covers(selector.as_ref(), pod);
+                pods.filter(covered).map(|pod| pod.uid).collect()
             }
         };
-        self.by_name.insert(key, Known { selector, allowed, pods });
+        self.by_name.insert(name, Covers { selector, allowed, pods });
         self.changed = true;
     }
 
     /// Forgets a budget.
-    pub fn remove(&mut self, namespace: &str, name: &str) {
-        self.changed |= self.by_name.remove(&(namespace.to_owned(), name.to_owned())).is_some();
-    }
-
-    /// Forgets the budgets that are not among these.
-    pub fn retain(&mut self, listed: &BTreeSet<(String, String)>) {
-        let before = self.by_name.len();
-        self.by_name.retain(|key, _| listed.contains(key));
-        self.changed |= self.by_name.len() != before;
+    pub fn remove(&mut self, name: &NamespacedName) {
+        self.changed |= self.by_name.remove(name).is_some();
     }
 
     /// Takes in a pod that runs.
     pub fn pod(&mut self, pod: Covered<'_>) {
-        for (_, known) in self.by_name.iter_mut().filter(|((namespace, _), _)| namespace == pod.namespace) {
+        for (_, known) in self.by_name.iter_mut().filter(|(name, _)| name.namespace == pod.namespace) {
             let covered = covers(known.selector.as_ref(), &pod);
             let moved = if covered { known.pods.insert(pod.uid) } else { known.pods.remove(&pod.uid) };
             self.changed |= moved;
@@ -87,16 +96,16 @@ impl Budgets {
 
     /// Forgets a pod.
     pub fn gone(&mut self, namespace: &str, uid: Uid) {
-        for (_, known) in self.by_name.iter_mut().filter(|((at, _), _)| at == namespace) {
+        for (_, known) in self.by_name.iter_mut().filter(|(name, _)| name.namespace == namespace) {
             self.changed |= known.pods.remove(&uid);
         }
     }
 
-    /// All budgets, if anything changed since they were last asked for.
-    pub fn news(&mut self) -> Option<Vec<Budget>> {
+    /// All budgets, if anything changed since they were last taken.
+    pub fn take_changes(&mut self) -> Option<Vec<Budget>> {
         std::mem::take(&mut self.changed).then(|| {
-            let budget = |((namespace, name), known): (&(String, String), &Known)| Budget {
-                name: format!("{namespace}/{name}"),
+            let budget = |(name, known): (&NamespacedName, &Covers)| Budget {
+                name: name.to_string(),
                 allowed: known.allowed,
                 pods: known.pods.iter().copied().collect(),
             };
@@ -118,7 +127,7 @@ fn allowed(budget: &PodDisruptionBudget) -> u32 {
     if seen { u32::try_from(status.disruptions_allowed.unwrap_or(0)).unwrap_or(0) } else { 0 }
 }
 
-/// Whether a budget covers a pod; one without a selector covers nobody, one with an empty selector everybody.
+/// Whether a budget covers a pod; one without a selector covers no pod, one with an empty selector every pod.
 fn covers(selector: Option<&LabelSelector>, pod: &Covered<'_>) -> bool {
     let label = |key: &str| pod.labels.iter().find(|(known, _)| &**known == key).map(|(_, value)| &**value);
     selector.is_some_and(|selector| selects(selector, label))
@@ -154,11 +163,21 @@ mod tests {
             let pods = pods.iter().map(|&uid| Uid::new(uid)).collect();
             Some(vec![Budget { name: "team/b".into(), allowed, pods }])
         };
-        assert_eq!(budgets.news(), expected(1, &[1]));
-        assert_eq!(budgets.news(), None);
+        assert_eq!(budgets.take_changes(), expected(1, &[1]));
+        assert_eq!(budgets.take_changes(), None);
         budgets.pod(pod(4, "team"));
         budgets.gone("team", Uid::new(1));
-        assert_eq!(budgets.news(), expected(1, &[4]));
+        assert_eq!(budgets.take_changes(), expected(1, &[4]));
+    }
+
+    #[test]
+    fn a_budget_that_a_list_does_not_have_is_gone() {
+        let mut budgets = Budgets::default();
+        budgets.apply(&budget(1, 2), [].into_iter());
+        assert!(budgets.take_changes().is_some());
+        budgets.begin_list();
+        budgets.finish_list();
+        assert_eq!(budgets.take_changes(), Some(Vec::new()));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What this replica knows of the cluster beside pods and nodes: namespaces, pools, the list of special
-//! hardware. Every replica watches it, because every replica answers the webhook.
+//! What this replica knows of the cluster beside pods and nodes: namespaces, pools, the list of special hardware. Every
+//! replica watches it, because every replica answers the webhook.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,15 +14,15 @@ use tokio::task::JoinSet;
 use weir_api::ResourcePool;
 use weir_api::pool::PoolDefaults;
 use weir_placement::sku::SpecialHardware;
-use weir_queue::Time;
 
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::watch::hardware::{self, Aliases, Followed, Special};
 use crate::watch::pod_groups::PodGroups;
 use crate::watch::ray::RayClusters;
 use crate::watch::schedulers::Schedulers;
 
-/// What is known; cloning shares it.
+/// What is known. Clones share it.
 #[derive(Clone)]
 pub struct Caches {
     client: Client,
@@ -34,11 +34,12 @@ pub struct Caches {
     groups: PodGroups,
     rays: RayClusters,
     changed: Arc<Notify>,
+    clock: Clock,
 }
 
 impl Caches {
     /// Begins to watch; the tasks end with `tasks`.
-    pub fn start(client: &Client, config: &Config, tasks: &mut JoinSet<()>) -> Self {
+    pub fn start(client: &Client, config: &Config, clock: Clock, tasks: &mut JoinSet<()>) -> Self {
         let changed = Arc::new(Notify::new());
         // The configuration was checked, so its label is one; without any, nothing is special.
         let none = hardware::none(&config.placement.model_label).unwrap_or_default();
@@ -55,6 +56,7 @@ impl Caches {
             rays: RayClusters::start(client, tasks),
             client: client.clone(),
             changed,
+            clock,
         }
     }
 
@@ -67,7 +69,7 @@ impl Caches {
         self.rays.ready().await;
     }
 
-    /// The RayClusters, which say by themselves that they changed.
+    /// The RayClusters, whose changes are waited for by themselves.
     #[must_use]
     pub const fn rays(&self) -> &RayClusters {
         &self.rays
@@ -105,7 +107,7 @@ impl Caches {
         self.pools.get(&ObjectRef::new(name))
     }
 
-    /// What a pool says for pods that do not.
+    /// The defaults of a pool.
     #[must_use]
     pub fn defaults(&self, pool: &str) -> Option<PoolDefaults> {
         Some(self.pool(pool)?.spec.defaults.clone().unwrap_or_default())
@@ -129,14 +131,14 @@ impl Caches {
         self.followed().list
     }
 
-    /// What the nodes say for other names of special hardware.
+    /// The label values of nodes for other names of special hardware.
     #[must_use]
     pub fn aliases(&self) -> Arc<Aliases> {
         self.followed().aliases
     }
 
     fn followed(&self) -> Special {
-        let now = Time::from_millis(u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
+        let now = (self.clock)().time;
         let (newest, in_force) = (self.hardware.state().pop(), self.schedulers.in_force(now));
         self.special.lock().unwrap_or_else(PoisonError::into_inner).follow(newest.as_deref(), in_force)
     }
@@ -163,7 +165,7 @@ where
         match event {
             Ok(_) => changed.notify_one(),
             Err(error) => {
-                tracing::warn!(%error, kind = %K::kind(&K::DynamicType::default()), "watching failed; trying again")
+                tracing::warn!(%error, kind = %K::kind(&K::DynamicType::default()), "watching failed; retrying")
             }
         }
     }

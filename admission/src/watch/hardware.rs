@@ -10,6 +10,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::ConfigMap;
 use weir_placement::sku::{SpecialHardware, SpecialHardwareList, SpecialModel};
 
+use crate::convert::hosts::ModelLabel;
+
 /// The list in a ConfigMap.
 ///
 /// # Errors
@@ -43,10 +45,10 @@ pub fn none(label: &str) -> Result<SpecialHardware, String> {
     SpecialHardware::new(list).map_err(|error| error.to_string())
 }
 
-/// What the nodes say under a label, by the label and another name of the model.
-pub type Aliases = BTreeMap<(String, String), String>;
+/// The value that nodes have under a label, by that label with another name of the model.
+pub type Aliases = BTreeMap<ModelLabel, String>;
 
-/// Every name that means a special model without being what the nodes say, label by label.
+/// Every name that means a special model without being the value that nodes have, label by label.
 #[must_use]
 pub fn aliases(special: &SpecialHardware) -> Aliases {
     let spellings = |model: &SpecialModel| -> Vec<String> {
@@ -58,15 +60,15 @@ pub fn aliases(special: &SpecialHardware) -> Aliases {
         for key in special.label_keys() {
             let value = model.label_value(key);
             for name in spellings(model).into_iter().filter(|name| name != value) {
-                all.insert((key.clone(), name), value.to_owned());
+                all.insert(ModelLabel { key: key.clone(), value: name }, value.to_owned());
             }
         }
     }
     all
 }
 
-/// The list that is followed: the one that the scheduler reports in force once it reports one, otherwise the
-/// newest that can be followed. A pod is then admitted by the list that it will be placed by.
+/// The list that is followed: the one that the scheduler reports in force once it reports one, otherwise the newest
+/// that can be followed. A pod is then admitted by the list that it will be placed by.
 #[derive(Clone, Debug)]
 pub struct Followed {
     none: Special,
@@ -82,7 +84,7 @@ pub struct Followed {
 pub struct Special {
     /// The list.
     pub list: Arc<SpecialHardware>,
-    /// What the nodes say for other names.
+    /// The label values of nodes for other names.
     pub aliases: Arc<Aliases>,
 }
 
@@ -145,7 +147,7 @@ mod tests {
         let special = listed(&map).unwrap();
         let names: Vec<_> = special.models().iter().map(|model| model.model.as_str()).collect();
         assert_eq!(names, ["G3", "V100M32"]);
-        let alias = ("gpu-node-label-model".to_owned(), "V100_32GB".to_owned());
+        let alias = ModelLabel::new("gpu-node-label-model", "V100_32GB");
         assert_eq!(aliases(&special).get(&alias).map(String::as_str), Some("V100M32"));
     }
 
@@ -156,7 +158,7 @@ mod tests {
                 "aliases": ["big"], "labelValues": {"nvidia.com/gpu.product": "NVIDIA-H100"}, "gpusPerHost": 8}]}"#,
         ))
         .unwrap();
-        let said = |key: &str, name: &str| aliases(&special).get(&(key.to_owned(), name.to_owned())).cloned();
+        let said = |key: &str, name: &str| aliases(&special).get(&ModelLabel::new(key, name)).cloned();
         assert_eq!(said("gpu-node-label-model", "big").as_deref(), Some("H100"));
         assert_eq!(said("nvidia.com/gpu.product", "big").as_deref(), Some("NVIDIA-H100"));
         assert_eq!(said("nvidia.com/gpu.product", "NVIDIA-H100"), None);
@@ -174,7 +176,7 @@ mod tests {
             followed.follow(Some(map), in_force).list.models().first().map(|model| model.model.clone())
         };
         let (old, new, bad) = (revised("9", "G2"), revised("10", "G3"), revised("11", "G 4"));
-        assert_eq!(model(&old, None).as_deref(), Some("G2"), "nobody reports: the newest");
+        assert_eq!(model(&old, None).as_deref(), Some("G2"), "no replica reports: the newest");
         assert_eq!(model(&new, Some(9)).as_deref(), Some("G2"), "the scheduler does not follow yet");
         assert_eq!(model(&new, Some(10)).as_deref(), Some("G3"));
         assert_eq!(model(&bad, Some(10)).as_deref(), Some("G3"), "one that cannot be followed leaves the other");

@@ -10,49 +10,50 @@ use futures::StreamExt;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use weir_api::names;
 
+use crate::convert::name::NamespacedName;
+
 /// How often it is asked whether the kind is there.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// The PodGroups that are known; cloning shares them.
+/// The PodGroups that are known. Clones share them.
 #[derive(Clone)]
 pub struct PodGroups {
     client: Client,
-    known: Arc<Mutex<Known>>,
+    sizes: Arc<Mutex<Sizes>>,
 }
 
-/// Sizes by namespace and name; none while the kind is not served.
-type Known = Option<BTreeMap<(String, String), u32>>;
+/// How many members each asks for; none while the kind is not served.
+type Sizes = Option<BTreeMap<NamespacedName, u32>>;
 
 impl PodGroups {
     /// Begins to watch; the task ends with `tasks`.
     pub fn start(client: &Client, tasks: &mut JoinSet<()>, changed: &Arc<Notify>) -> Self {
-        let groups = Self { client: client.clone(), known: Arc::default() };
+        let groups = Self { client: client.clone(), sizes: Arc::default() };
         tasks.spawn(groups.clone().follow(Arc::clone(changed)));
         groups
     }
 
     /// How many members a PodGroup asks for; one that the watch has not brought yet is asked for.
-    pub async fn size(&self, namespace: &str, name: &str) -> Option<u32> {
-        if self.with(|known| known.is_none()) {
+    pub async fn size(&self, group: &NamespacedName) -> Option<u32> {
+        if self.with(|sizes| sizes.is_none()) {
             return None;
         }
-        if let Some(size) = self.known(namespace, name) {
+        if let Some(size) = self.known(group) {
             return Some(size);
         }
-        let groups: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &kind());
-        groups.get_opt(name).await.ok().flatten().as_ref().and_then(min_member)
+        let groups: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &group.namespace, &kind());
+        groups.get_opt(&group.name).await.ok().flatten().as_ref().and_then(min_member)
     }
 
-    /// How many members a PodGroup asks for, as far as the watch has told.
+    /// How many members a PodGroup asks for, as far as the watch has brought it.
     #[must_use]
-    pub fn known(&self, namespace: &str, name: &str) -> Option<u32> {
-        let key = (namespace.to_owned(), name.to_owned());
-        self.with(|known| known.as_ref()?.get(&key).copied())
+    pub fn known(&self, group: &NamespacedName) -> Option<u32> {
+        self.with(|sizes| sizes.as_ref()?.get(group).copied())
     }
 
     async fn follow(self, changed: Arc<Notify>) {
@@ -67,29 +68,28 @@ impl PodGroups {
                     self.take(event);
                     changed.notify_one();
                 }
-                Err(error) => tracing::warn!(%error, kind = "PodGroup", "watching failed; trying again"),
+                Err(error) => tracing::warn!(%error, kind = "PodGroup", "watching failed; retrying"),
             }
         }
     }
 
     fn take(&self, event: watcher::Event<DynamicObject>) {
-        let key = |group: &DynamicObject| (group.namespace().unwrap_or_default(), group.name_any());
-        self.with(|known| match event {
-            watcher::Event::Init => *known = Some(BTreeMap::new()),
+        self.with(|sizes| match event {
+            watcher::Event::Init => *sizes = Some(BTreeMap::new()),
             watcher::Event::InitDone => {}
             watcher::Event::Apply(group) | watcher::Event::InitApply(group) => {
-                let sizes = known.get_or_insert_default();
+                let (sizes, name) = (sizes.get_or_insert_default(), NamespacedName::of(&group));
                 match min_member(&group) {
-                    Some(size) => drop(sizes.insert(key(&group), size)),
-                    None => drop(sizes.remove(&key(&group))),
+                    Some(size) => drop(sizes.insert(name, size)),
+                    None => drop(sizes.remove(&name)),
                 }
             }
-            watcher::Event::Delete(group) => drop(known.get_or_insert_default().remove(&key(&group))),
+            watcher::Event::Delete(group) => drop(sizes.get_or_insert_default().remove(&NamespacedName::of(&group))),
         });
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
-        look(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, look: impl FnOnce(&mut Sizes) -> T) -> T {
+        look(&mut self.sizes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -1,8 +1,8 @@
-//! What the replicas of the placing scheduler report of themselves: which revision of the special hardware they
-//! have in force, and that they live.
+//! What the replicas of the placing scheduler report of themselves: which revision of the special hardware they have in
+//! force, and that they work.
 //!
-//! A report is a ConfigMap of its own for each replica, renewed every half minute. One that was not renewed for
-//! two minutes says nothing any more.
+//! A report is a ConfigMap of its own for each replica, renewed every half minute. A report that was not renewed for two
+//! minutes counts no more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,17 +26,17 @@ use crate::convert::time;
 /// For how long a report holds.
 const HOLDS: Duration = Duration::from_secs(120);
 
-/// The reports of all replicas; cloning shares them.
+/// The reports of all replicas. Clones share them.
 #[derive(Clone)]
 pub struct Schedulers {
     /// The ConfigMap of special hardware, as `namespace/name`.
     list: Arc<str>,
-    said: Arc<Mutex<BTreeMap<String, Said>>>,
+    reports: Arc<Mutex<BTreeMap<String, Report>>>,
 }
 
-/// What one replica says.
+/// The report of one replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Said {
+struct Report {
     renewed: Time,
     /// The newest revision of the list that one of its plugins has in force.
     revision: Option<u64>,
@@ -64,7 +64,7 @@ impl Schedulers {
     /// Begins to watch; the task ends with `tasks`. `changed` hears of another revision, not of each renewal.
     pub fn start(client: &Client, config: &Config, tasks: &mut JoinSet<()>, changed: &Arc<Notify>) -> Self {
         let list = config.placement.special_hardware.as_str().into();
-        let schedulers = Self { list, said: Arc::default() };
+        let schedulers = Self { list, reports: Arc::default() };
         let api = Api::<ConfigMap>::namespaced(client.clone(), &config.namespace);
         tasks.spawn(schedulers.clone().follow(api, Arc::clone(changed)));
         schedulers
@@ -73,14 +73,14 @@ impl Schedulers {
     /// The newest revision of the list of special hardware that a replica has in force.
     #[must_use]
     pub fn in_force(&self, now: Time) -> Option<u64> {
-        let holds = |said: &&Said| now.since(said.renewed) < HOLDS;
-        self.with(|said| said.values().filter(holds).filter_map(|said| said.revision).max())
+        let holds = |report: &&Report| now.since(report.renewed) < HOLDS;
+        self.with(|reports| reports.values().filter(holds).filter_map(|report| report.revision).max())
     }
 
     /// When a replica last showed that it lives.
     #[must_use]
     pub fn renewed(&self) -> Option<Time> {
-        self.with(|said| said.values().map(|said| said.renewed).max())
+        self.with(|reports| reports.values().map(|report| report.renewed).max())
     }
 
     async fn follow(self, api: Api<ConfigMap>, changed: Arc<Notify>) {
@@ -88,12 +88,12 @@ impl Schedulers {
         let mut events = std::pin::pin!(watcher(api, reports).default_backoff());
         while let Some(event) = events.next().await {
             let news = match event {
-                Ok(watcher::Event::Init) => self.with(|said| !std::mem::take(said).is_empty()),
+                Ok(watcher::Event::Init) => self.with(|reports| !std::mem::take(reports).is_empty()),
                 Ok(watcher::Event::InitDone) => false,
                 Ok(watcher::Event::Apply(map) | watcher::Event::InitApply(map)) => self.take(&map),
-                Ok(watcher::Event::Delete(map)) => self.with(|said| said.remove(&map.name_any()).is_some()),
+                Ok(watcher::Event::Delete(map)) => self.with(|reports| reports.remove(&map.name_any()).is_some()),
                 Err(error) => {
-                    tracing::warn!(%error, "watching the schedulers' reports failed; trying again");
+                    tracing::warn!(%error, "watching the schedulers' reports failed; retrying");
                     false
                 }
             };
@@ -106,22 +106,22 @@ impl Schedulers {
     /// Takes in a report; whether another revision is in force there.
     fn take(&self, map: &ConfigMap) -> bool {
         let Some(report) = read(map, &self.list) else { return false };
-        let before = self.with(|said| said.insert(map.name_any(), report));
+        let before = self.with(|reports| reports.insert(map.name_any(), report));
         before.map(|before| before.revision) != Some(report.revision)
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Said>) -> T) -> T {
-        look(&mut self.said.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, look: impl FnOnce(&mut BTreeMap<String, Report>) -> T) -> T {
+        look(&mut self.reports.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// What a report says, if it is one.
-fn read(map: &ConfigMap, list: &str) -> Option<Said> {
+/// A report, if the ConfigMap is one.
+fn read(map: &ConfigMap, list: &str) -> Option<Report> {
     let text = map.data.as_ref()?.get(names::REPORT_KEY)?;
     let Document { renewed_at, plugins } = serde_json::from_str(text).ok()?;
     let follows = plugins.iter().filter(|plugin| plugin.config_map == list);
     let revision = follows.filter_map(|plugin| plugin.config_revision.parse().ok()).max();
-    Some(Said { renewed: time(&renewed_at), revision })
+    Some(Report { renewed: time(&renewed_at), revision })
 }
 
 #[cfg(test)]
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_replica_says_what_is_in_force_until_it_falls_silent() {
-        let schedulers = Schedulers { list: "weir-system/special-hardware".into(), said: Arc::default() };
+        let schedulers = Schedulers { list: "weir-system/special-hardware".into(), reports: Arc::default() };
         let at = |seconds: u64| Time::from_millis(seconds * 1000);
         assert!(schedulers.take(&report("41", "1970-01-01T00:10:00Z")), "the first revision is news");
         assert!(!schedulers.take(&report("41", "1970-01-01T00:10:30Z")), "a renewal is none");

@@ -1,8 +1,8 @@
 //! The webhook's certificates: an authority of our own and one leaf, in a Secret that all replicas share.
 //!
-//! No cert-manager is needed. Whoever finds the Secret missing or due makes a new one by compare-and-swap;
-//! everybody takes what is there. When a certificate is renewed the new authority is trusted beside the old
-//! one, so that a replica which still serves the old leaf is believed until it sees the new.
+//! No cert-manager is needed. A replica that finds the Secret missing or due makes a new one by compare-and-swap; every
+//! replica takes what is there. When a certificate is renewed the new authority is trusted beside the old one, so that
+//! a replica which still serves the old leaf is believed until it sees the new.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -56,8 +56,8 @@ pub enum CertificateError {
     /// No certificate can be made.
     #[error("certificates: {0}")]
     Issue(#[from] rcgen::Error),
-    /// Somebody else wrote the Secret each time that we tried.
-    #[error("certificates: secret {0} was changed by others each time; is it managed by somebody else too?")]
+    /// Another client wrote the Secret each time that it was tried.
+    #[error("certificates: secret {0} was changed by others each time; is it managed by another client too?")]
     Contended(String),
 }
 

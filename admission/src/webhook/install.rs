@@ -24,7 +24,7 @@ use crate::webhook::policy;
 /// How often what is installed is looked at, and how soon a failure is tried again.
 const EVERY: Duration = Duration::from_secs(30);
 
-/// Makes the pool of pods that name none, once: whoever changes or deletes it later is right.
+/// Makes the pool of pods that name none, once: what an administrator changes or deletes later stays so.
 ///
 /// # Errors
 /// The API server cannot be reached or refuses.
@@ -89,12 +89,12 @@ pub async fn keep(client: Client, config: Arc<Config>, served: RustlsConfig, mut
                 known = fresh;
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "certificates cannot be looked at; trying again"),
+            Err(error) => tracing::warn!(%error, "certificates cannot be looked at; retrying"),
         }
         if config.webhook.install
             && let Err(error) = guards(&client, &config, &known.authorities).await
         {
-            tracing::warn!(error = format!("{error:#}"), "installing failed; trying again");
+            tracing::warn!(error = format!("{error:#}"), "installing failed; retrying");
         }
     }
 }

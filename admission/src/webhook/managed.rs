@@ -1,9 +1,9 @@
-//! Which pods are managed: one rule, from which the webhook's match conditions, the policy that guards it
-//! and the check in this process are all made.
+//! Which pods are managed: one rule, from which the webhook's match conditions, the policy that guards it and the check
+//! in this process are all made.
 //!
-//! Three places that each spelled the rule out would drift apart, and a pod that one of them overlooks runs
-//! without admission. So the rule is a value, [`Rule`], that can be asked about a request and written as
-//! CEL; a table of pods is run through both on a real API server.
+//! Three places that each spelled the rule out would drift apart, and a pod that one of them overlooks runs without
+//! admission. So the rule is a value, [`Rule`], that can be asked about a request and written as CEL; a table of pods is
+//! run through both on a real API server.
 //!
 //! The rule reads the requesting user and never owner references, which a tenant can forge.
 
@@ -14,7 +14,7 @@ use weir_api::names;
 
 use crate::config::Config;
 
-/// The controller of DaemonSets: it binds its pods to nodes by itself, and they are everybody's.
+/// The controller of DaemonSets: it binds its pods to nodes by itself, and they serve all tenants.
 const DAEMON_SET_CONTROLLER: &str = "system:serviceaccount:kube-system:daemon-set-controller";
 /// The group of kubelets, which create mirror pods.
 const NODES: &str = "system:nodes";
@@ -57,17 +57,17 @@ pub struct Request<'a> {
     pub namespace: &'a str,
     /// The labels of its namespace.
     pub namespace_labels: &'a BTreeMap<String, String>,
-    /// Who asks.
+    /// The user that asks.
     pub user: &'a str,
-    /// The groups of who asks.
+    /// The groups of that user.
     pub groups: &'a [String],
 }
 
 /// Where the CEL is evaluated, which decides what it can see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The match conditions of a webhook: they see no namespace object, so what depends on one is taken
-    /// as false, and a second webhook entry with a namespace selector stands beside.
+    /// The match conditions of a webhook: they see no namespace object, so what depends on one is taken as false, and a
+    /// second webhook entry with a namespace selector stands beside.
     Webhook,
     /// A ValidatingAdmissionPolicy.
     Policy,
@@ -130,8 +130,8 @@ impl Rule {
 
     /// The rule in CEL about the pod in `variable` (`object` or `oldObject`).
     ///
-    /// Each access is guarded, so that the expression never fails: a policy that fails denies, and would
-    /// deny pods that are nobody's business.
+    /// Each access is guarded, so that the expression never fails: a policy that fails denies, and would deny pods that
+    /// are not managed.
     #[must_use]
     pub fn cel(&self, variable: &str, scope: Scope) -> String {
         let list = |values: &[String]| {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_is_managed_and_nobody_else() {
+    fn a_pod_that_asks_is_managed_and_no_other() {
         let plain = json!({ "metadata": {}, "spec": { "containers": [] } });
         let scheduler = |name: &str| json!({ "metadata": {}, "spec": { "containers": [], "schedulerName": name } });
         let annotated = |key: &str| json!({ "metadata": { "annotations": { key: "research" } } });
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_reference_to_a_daemon_set_exempts_nobody() {
+    fn an_owner_reference_to_a_daemon_set_exempts_no_pod() {
         let forged = json!({ "metadata": { "annotations": { "weir.dev/pool": "research" }, "ownerReferences":
             [{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "1", "controller": true }] } });
         assert!(is_managed(forged, "team", "alice"));

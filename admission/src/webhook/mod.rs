@@ -1,10 +1,10 @@
 //! The webhook's server: it reads a review, lets [`mutate`] decide and answers.
 //!
-//! It always allows. What is wrong with a pod is said on the pod by the cycle, and what may not pass is
-//! refused by the policy in the API server; a webhook that denied would be a second place for both.
+//! It always allows. The leader writes on a pod what is wrong with it, and the policy in the API server refuses what may
+//! not pass; a webhook that denied would be a second place for both.
 //!
-//! Nothing here waits for the cycle: namespaces, pools and the list of special hardware are read from stores that
-//! their watches keep, and all of it runs on threads of its own (see `run`).
+//! Nothing here waits for the leader's work: namespaces, pools and the list of special hardware are read from stores
+//! that their watches keep, and all of it runs on threads of its own (see `run`).
 //!
 //! | module | does |
 //! |---|---|
@@ -52,7 +52,7 @@ pub struct Webhook {
     pub caches: Caches,
     /// Where answers are counted.
     pub metrics: Metrics,
-    /// Who waits for this replica's other work to be quiet.
+    /// Shows the leader that pods are being created.
     pub calls: Calls,
     /// Where refused requests are noted.
     pub refusals: Refusals,
@@ -61,8 +61,8 @@ pub struct Webhook {
 /// The largest review: of an update, which has the pod twice, each as large as the API server takes it (3 MiB).
 const LARGEST: usize = 8 << 20;
 
-/// When the webhook was called last; cloning shares it. Somebody waits for each of its answers, and nobody for
-/// the words on pods, so that whoever writes those looks here first.
+/// When the webhook was called last. Clones share it. A user waits for each of its answers and for no condition of a
+/// pod, so conditions are written in between.
 #[derive(Clone, Debug)]
 pub struct Calls(Arc<Mutex<Option<Instant>>>);
 
@@ -70,7 +70,7 @@ pub struct Calls(Arc<Mutex<Option<Instant>>>);
 const BUSY: Duration = Duration::from_millis(250);
 
 impl Calls {
-    /// Nobody has called.
+    /// No call yet.
     #[must_use]
     pub fn none() -> Self {
         Self(Arc::default())
@@ -78,9 +78,9 @@ impl Calls {
 
     /// Whether pods are being created just now.
     #[must_use]
-    pub fn are_coming(&self) -> bool {
+    pub fn are_coming(&self, now: Instant) -> bool {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| last.elapsed() < BUSY)
+        last.is_some_and(|last| now.duration_since(last) < BUSY)
     }
 
     fn note(&self, now: Instant) {

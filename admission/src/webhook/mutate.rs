@@ -1,10 +1,10 @@
-//! What the webhook does to a pod that is managed: a pure function from the pod and what surrounds it to
-//! the operations of a JSON patch.
+//! What the webhook does to a managed pod: a pure function from the pod and what surrounds it to the operations of a JSON
+//! patch.
 //!
-//! It adds the gate and the placing scheduler, which cannot be added later; it writes the pool where
-//! selectors can find it; it fills in what the pool and the namespace say for pods that do not. Whatever is
-//! wrong with the pod it leaves alone: a pod that is refused at creation makes its controller fail, one that
-//! waits with a reason tells its owner. Running it on its own result changes nothing.
+//! It adds the gate and the placing scheduler, which cannot be added later; it writes the pool where selectors can find
+//! it; it fills in the defaults of pool and namespace. It leaves alone what is wrong with the pod: a pod that is refused
+//! at creation makes its controller fail, one that waits with a reason shows it to its owner. Running it on its own
+//! result changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use weir_api::names;
 use weir_api::pool::PoolDefaults;
 
 use crate::config::Config;
+use crate::convert::hosts::ModelLabel;
 use crate::convert::metadata;
 use crate::watch::hardware::Aliases;
 
@@ -24,9 +25,9 @@ pub struct Surroundings<'a> {
     pub config: &'a Config,
     /// The annotations of the pod's namespace.
     pub namespace: &'a BTreeMap<String, String>,
-    /// What the pool of a name says for pods that do not; nothing for one that does not exist.
+    /// The defaults of the pool of a name; none for a pool that does not exist.
     pub defaults: &'a dyn Fn(&str) -> Option<PoolDefaults>,
-    /// What the nodes say for other names of special hardware.
+    /// The label values of nodes for other names of special hardware.
     pub aliases: &'a Aliases,
 }
 
@@ -56,7 +57,7 @@ pub fn mutate(pod: &Pod, surroundings: Surroundings<'_>) -> Vec<Value> {
     let own = pod.metadata.annotations.as_ref().and_then(|annotations| annotations.get(names::POOL));
     let by_namespace = namespace.get(names::POOL).map(String::as_str);
     let fallback = Some(config.pods.default_pool.as_str()).filter(|pool| !pool.is_empty());
-    // A contradiction is reported by whoever reads the pod; the label follows our own key all the same.
+    // The leader reports a contradiction when it reads the pod; the label follows our own key all the same.
     let pool = match &named {
         Ok(named) => named.or(by_namespace).or(fallback),
         Err(_) => own.map(String::as_str),
@@ -130,7 +131,7 @@ impl<'a> Patch<'a> {
 
     /// Rewrites aliases of GPU models, in the node selector and in required node affinity.
     fn models(&mut self, spec: &PodSpec, aliases: &Aliases) {
-        let real = |key: &str, model: &str| aliases.get(&(key.to_owned(), model.to_owned()));
+        let real = |key: &str, model: &str| aliases.get(&ModelLabel::new(key, model));
         for (key, model) in spec.node_selector.iter().flatten() {
             if let Some(real) = real(key, model) {
                 self.add(&format!("/spec/nodeSelector/{}", escape(key)), json!(real));
@@ -188,7 +189,7 @@ mod tests {
     /// What a pod becomes.
     fn mutated(pod: Value, namespace: &[(&str, &str)], defaults: &PoolDefaults) -> Value {
         let namespace = namespace.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-        let alias = ("gpu-node-label-model".to_owned(), "H100".to_owned());
+        let alias = ModelLabel::new("gpu-node-label-model", "H100");
         let aliases = BTreeMap::from([(alias, "NVIDIA_H100_80GB_HBM3".to_owned())]);
         let defaults = |pool: &str| (pool == "research").then(|| defaults.clone());
         let config = Config::default();

@@ -1,20 +1,19 @@
-//! The objects at the API server that make asking for admission the only way to run: two webhook entries
-//! that change managed pods, one policy that refuses those which were not changed, and entries that notice what
-//! the policy is about to refuse.
+//! The objects at the API server that make asking for admission the only way to run: two webhook entries that change
+//! managed pods, one policy that refuses managed pods which were not changed, and entries that notice what the policy is
+//! about to refuse.
 //!
-//! The webhook fails open, so that a cluster without Weir's replicas still creates everybody else's pods.
-//! The policy closes the gap for managed ones: it is evaluated inside the API server and never down. It
-//! allows everything about pods that are not managed, and every access in it is guarded, because an
-//! expression that fails is a denial.
+//! The webhook fails open, so that a cluster without Weir's replicas still creates pods that are not managed. The policy
+//! closes the gap for managed ones: it is evaluated inside the API server and never down. It allows everything about
+//! pods that are not managed, and every access in it is guarded, because an expression that fails is a denial.
 //!
-//! What is refused about a pod that exists leaves no trace on it, and the API server tells nobody but who asked.
-//! So for each refusal there is an entry that is called for exactly the requests of which the policy's rule does
-//! not hold, and changes nothing. It is a mutating entry because those come before the policy: of a request that
-//! is refused no validating webhook hears. See `refusals` for what is made of it.
+//! A refusal leaves no trace on the pod, and the API server answers only the user that asked. So for each refusal there
+//! is an entry that is called for exactly the requests of which the policy's rule does not hold, and changes nothing. It
+//! is a mutating entry because those come before the policy: a request that is refused reaches no validating webhook.
+//! `refusals` writes it on the pod.
 //!
-//! At creation a pod is managed when [`managed`] says so. Later the user is
-//! another one, and the namespace's label may have changed; then a pod is managed if it was made so, which
-//! its gate, or its annotation together with the mirrored label, shows.
+//! At creation a pod is managed when [`managed`] says so. Later the user is another one, and the namespace's label may
+//! have changed; then a pod is managed if it was made so, which its gate, or its annotation together with the mirrored
+//! label, shows.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -135,7 +134,7 @@ fn replace_word(text: &str, word: &str, with: &str) -> String {
     result
 }
 
-/// The policy that lets nobody admit himself.
+/// The policy that lets no user admit a pod.
 #[must_use]
 pub fn policy(config: &Config) -> ValidatingAdmissionPolicy {
     let variable = |(name, expression): (&str, String)| Variable { name: name.to_owned(), expression };
@@ -240,14 +239,14 @@ fn variables(config: &Config) -> Vec<(&'static str, String)> {
 
 /// What must hold, and what is said when it does not.
 struct Validates {
-    /// What it is called where it is noticed; nothing for a creation, of which there is no pod to tell on and
-    /// which the pod's controller tells of by itself.
+    /// What it is called where it is noticed; none for a creation, which leaves no pod to write on and which the pod's
+    /// controller reports by itself.
     refusal: Option<Refusal>,
     expression: String,
     message: &'static str,
 }
 
-/// What is said to whoever asks for what is refused, and on the pod.
+/// The sentence for the user whose request is refused, and for the pod.
 #[must_use]
 pub const fn sentence(refusal: Refusal) -> &'static str {
     match refusal {

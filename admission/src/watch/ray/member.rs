@@ -1,7 +1,7 @@
-//! Which pods belong to a RayCluster, and what the queue is told of them.
+//! The pods that belong to a RayCluster, and what the queue is told of them.
 //!
-//! A pod belongs to the RayCluster that controls it. The pod by which a RayJob is submitted is controlled by a
-//! Job, as is the one that cleans up after a cluster; neither is ever part of the gang, whatever its labels.
+//! A pod belongs to the RayCluster that controls it. The pod by which a RayJob is submitted is controlled by a Job, as is
+//! the one that cleans up after a cluster; neither is ever part of the gang, whatever its labels.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,24 +12,22 @@ use weir_api::round::MAX_ENTRIES;
 use weir_queue::{GangKey, Membership, Obstacle, Part, Phase, Pod, Uid};
 
 use super::needs::{Group, Needs};
-use super::roster::Key;
 use super::watch::RayCluster;
+use crate::convert::name::NamespacedName;
 
-/// The kind and the API group of who controls such a pod.
+/// The kind and the API group of the controller of such a pod.
 const KIND: (&str, &str) = ("RayCluster", "ray.io/");
 
-/// That a pod belongs to a RayCluster.
+/// What a pod says of the RayCluster that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// The namespace of both.
-    pub namespace: String,
-    /// The RayCluster's name.
-    pub cluster: String,
+    /// Namespace and name of the RayCluster.
+    pub cluster: NamespacedName,
     /// Its UID: one that was deleted and made again under its name is another gang.
     pub owner: Uid,
     /// The worker group; none for the head.
     pub group: Option<String>,
-    /// Whether it says whose job it works for.
+    /// Whether the pod says whose job it works for.
     pub has_job: bool,
 }
 
@@ -51,8 +49,7 @@ pub fn member(pod: &ObjectMeta, namespace: &ObjectMeta, pool_says: Option<&str>)
     let head = labels.get(names::RAY_NODE_TYPE).is_some_and(|kind| kind == names::RAY_HEAD);
     let group = labels.get(names::RAY_GROUP).cloned().unwrap_or_default();
     Some(Member {
-        namespace: pod.namespace.clone().unwrap_or_default(),
-        cluster: owner.name.clone(),
+        cluster: NamespacedName::new(pod.namespace.clone().unwrap_or_default(), &*owner.name),
         owner: owner.uid.parse().ok()?,
         group: (!head).then_some(group),
         has_job: labels.contains_key(names::JOB),
@@ -60,12 +57,6 @@ pub fn member(pod: &ObjectMeta, namespace: &ObjectMeta, pool_says: Option<&str>)
 }
 
 impl Member {
-    /// Namespace and name of its RayCluster.
-    #[must_use]
-    pub fn key(&self) -> Key {
-        (self.namespace.clone(), self.cluster.clone())
-    }
-
     /// Makes a pod part of the gang of its RayCluster, or says why that cannot be done now. A pod that
     /// announces a gang of its own, or that something else is in the way of, stays as it is.
     pub fn join(&self, pod: &mut Pod, cluster: Option<&RayCluster>) {
@@ -80,7 +71,7 @@ impl Member {
     }
 
     fn needs<'a>(&self, cluster: Option<&'a RayCluster>) -> Result<&'a Needs, Obstacle> {
-        let name = &self.cluster;
+        let name = &self.cluster.name;
         let unknown = |sentence: String| Obstacle::GangUnknown(format!("RayCluster {name:?} {sentence}"));
         let found = cluster.filter(|cluster| cluster.uid == self.owner);
         let found =
@@ -97,7 +88,7 @@ impl Member {
     }
 
     fn membership(&self, needs: &Needs) -> Membership {
-        let Self { namespace, cluster, owner, group, has_job: _ } = self;
+        let Self { cluster: NamespacedName { namespace, name }, owner, group, has_job: _ } = self;
         let part = match group {
             None => Part { name: "head".to_owned(), needed: 1, step: 1 },
             Some(group) => {
@@ -106,7 +97,7 @@ impl Member {
                 Part { name: format!("worker {group}"), needed, step: hosts }
             }
         };
-        let key = GangKey { namespace: namespace.clone(), name: cluster.clone(), owner: Some(*owner) };
+        let key = GangKey { namespace: namespace.clone(), name: name.clone(), owner: Some(*owner) };
         Membership { gang: Arc::new(key), size: needs.size, at_most: None, part: Some(Arc::new(part)) }
     }
 }
@@ -158,10 +149,10 @@ mod tests {
 
     #[test]
     fn the_pod_asks_before_its_namespace_and_that_before_its_pool() {
-        let nobody = ObjectMeta::default();
+        let silent = ObjectMeta::default();
         let is = |pod: &ObjectMeta, namespace: &ObjectMeta, pool| member(pod, namespace, pool).is_some();
-        assert!(is(&worker(json!({})), &nobody, BY_RAY));
-        assert!(!is(&worker(json!({})), &nobody, None));
+        assert!(is(&worker(json!({})), &silent, BY_RAY));
+        assert!(!is(&worker(json!({})), &silent, None));
         assert!(is(&worker(json!({})), &says("ray.io/cluster"), None));
         assert!(!is(&worker(json!({})), &says("team"), BY_RAY));
         let own = json!({ "annotations": { "weir.dev/gang-by": "ray.io/cluster" } });

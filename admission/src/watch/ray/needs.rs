@@ -27,7 +27,7 @@ pub struct Group {
     pub hosts: u32,
 }
 
-/// What is used where a group does not say, as KubeRay's schema fills it in.
+/// The value of a field that a group leaves out, as KubeRay's schema fills it in.
 mod default {
     pub(super) const REPLICAS: i64 = 0;
     pub(super) const MIN_REPLICAS: i64 = 0;
@@ -47,8 +47,8 @@ mod default {
 /// ```
 ///
 /// # Errors
-/// A number that is none; the sentence names its field. The API server's schema refuses it first, unless
-/// somebody changed the schema.
+/// A number that is none; the sentence names its field. The API server's schema refuses it first, unless the schema was
+/// changed.
 pub fn needs(spec: &Value) -> Result<Needs, String> {
     let autoscales = spec["enableInTreeAutoscaling"].as_bool().unwrap_or(false);
     let mut needs = Needs { size: 1, groups: BTreeMap::new() };

@@ -1,28 +1,25 @@
-//! The pods of each RayCluster as they were read, so that they can be told of anew when it says something else.
+//! The pods of each RayCluster as they were read, so that the queue can be told of them again when it changes.
 
 use std::collections::{BTreeMap, HashMap};
 
 use weir_queue::{Pod, Uid};
 
 use super::member::Member;
-
-/// Namespace and name of a RayCluster.
-pub type Key = (String, String);
+use crate::convert::name::NamespacedName;
 
 /// The pods of RayClusters.
 #[derive(Debug, Default)]
 pub struct Roster {
-    clusters: BTreeMap<Key, BTreeMap<Uid, (Member, Pod)>>,
-    of: HashMap<Uid, Key>,
+    clusters: BTreeMap<NamespacedName, BTreeMap<Uid, (Member, Pod)>>,
+    of: HashMap<Uid, NamespacedName>,
 }
 
 impl Roster {
     /// Remembers a pod as it was read, before it was made part of a gang.
     pub fn insert(&mut self, member: &Member, pod: &Pod) {
         self.remove(pod.uid);
-        let key = member.key();
-        self.of.insert(pod.uid, key.clone());
-        self.clusters.entry(key).or_default().insert(pod.uid, (member.clone(), pod.clone()));
+        self.of.insert(pod.uid, member.cluster.clone());
+        self.clusters.entry(member.cluster.clone()).or_default().insert(pod.uid, (member.clone(), pod.clone()));
     }
 
     /// Forgets a pod.
@@ -35,7 +32,7 @@ impl Roster {
         }
     }
 
-    /// As what a pod was remembered.
+    /// What a pod said of its RayCluster when it was read.
     #[must_use]
     pub fn member(&self, pod: Uid) -> Option<&Member> {
         let pods = self.clusters.get(self.of.get(&pod)?)?;
@@ -43,7 +40,7 @@ impl Roster {
     }
 
     /// The pods of a RayCluster, and of those that had its name before.
-    pub fn of(&self, cluster: &Key) -> impl Iterator<Item = &(Member, Pod)> {
+    pub fn of(&self, cluster: &NamespacedName) -> impl Iterator<Item = &(Member, Pod)> {
         self.clusters.get(cluster).into_iter().flat_map(BTreeMap::values)
     }
 }

@@ -20,7 +20,7 @@ use weir_api::names;
 use weir_queue::Uid;
 
 use super::needs::{Needs, needs};
-use super::roster::Key;
+use crate::convert::name::NamespacedName;
 use crate::convert::pod::uid;
 
 /// The name of the kind's definition.
@@ -37,7 +37,7 @@ pub struct RayCluster {
     pub job: Option<String>,
 }
 
-/// The RayClusters that are known; cloning shares them.
+/// The RayClusters that are known. Clones share them.
 #[derive(Clone)]
 pub struct RayClusters {
     state: Arc<Mutex<State>>,
@@ -47,10 +47,10 @@ pub struct RayClusters {
 
 #[derive(Debug, Default)]
 struct State {
-    known: BTreeMap<Key, Arc<RayCluster>>,
+    known: BTreeMap<NamespacedName, Arc<RayCluster>>,
     /// The list that is under way.
-    listing: BTreeMap<Key, Arc<RayCluster>>,
-    changed: BTreeSet<Key>,
+    listing: BTreeMap<NamespacedName, Arc<RayCluster>>,
+    changed: BTreeSet<NamespacedName>,
 }
 
 type Clusters = BoxStream<'static, watcher::Result<Event<DynamicObject>>>;
@@ -64,9 +64,9 @@ impl RayClusters {
         clusters
     }
 
-    /// Waits until they were listed once, or it is known that there are none or that nobody may know.
+    /// Waits until they were listed once, or it is known that there are none or that they may not be listed.
     pub async fn ready(&self) {
-        // Who tells ends with the program.
+        // The sender ends with the program.
         let _ = self.listed.clone().wait_for(|listed| *listed).await;
     }
 
@@ -77,13 +77,13 @@ impl RayClusters {
 
     /// Those that changed since this was asked before.
     #[must_use]
-    pub fn take_changed(&self) -> BTreeSet<Key> {
+    pub fn take_changed(&self) -> BTreeSet<NamespacedName> {
         self.with(|state| std::mem::take(&mut state.changed))
     }
 
     /// The RayCluster of a name.
     #[must_use]
-    pub fn get(&self, key: &Key) -> Option<Arc<RayCluster>> {
+    pub fn get(&self, key: &NamespacedName) -> Option<Arc<RayCluster>> {
         self.with(|state| state.known.get(key).cloned())
     }
 
@@ -121,7 +121,7 @@ impl RayClusters {
 
     /// Takes in what happened to RayClusters; whether all of them are known now.
     fn take(&self, event: Event<DynamicObject>) -> bool {
-        let key = |object: &DynamicObject| (object.namespace().unwrap_or_default(), object.name_any());
+        let key = |object: &DynamicObject| NamespacedName::of(object);
         match event {
             Event::Init => self.with(|state| state.listing.clear()),
             Event::InitApply(object) => {
@@ -139,7 +139,7 @@ impl RayClusters {
         false
     }
 
-    fn set(&self, key: Key, cluster: Option<RayCluster>) {
+    fn set(&self, key: NamespacedName, cluster: Option<RayCluster>) {
         let changed = self.with(|state| {
             if state.known.get(&key).map(Arc::as_ref) == cluster.as_ref() {
                 return false;
@@ -155,8 +155,8 @@ impl RayClusters {
         }
     }
 
-    fn replace(&self, listed: BTreeMap<Key, Arc<RayCluster>>) {
-        let gone: Vec<Key> =
+    fn replace(&self, listed: BTreeMap<NamespacedName, Arc<RayCluster>>) {
+        let gone: Vec<NamespacedName> =
             self.with(|state| state.known.keys().filter(|key| !listed.contains_key(*key)).cloned().collect());
         gone.into_iter().for_each(|key| self.set(key, None));
         listed.into_iter().for_each(|(key, cluster)| self.set(key, Some(Arc::unwrap_or_clone(cluster))));
@@ -179,9 +179,9 @@ fn is_there<K>(event: &Event<K>, listed: &mut bool) -> Option<bool> {
     None
 }
 
-/// Nobody waits for what cannot be known: where KubeRay is not allowed to be seen, its pods are gated and say so.
+/// Logs a failure and counts the kind as known: where RayClusters may not be listed, their pods are gated and say so.
 fn failed(kind: &str, error: &watcher::Error) -> bool {
-    tracing::warn!(%error, kind, "watching failed; trying again");
+    tracing::warn!(%error, kind, "watching failed; retrying");
     true
 }
 
@@ -190,7 +190,7 @@ fn watch_clusters(client: Client) -> Clusters {
     watcher(Api::all_with(client, &kind), watcher::Config::default()).default_backoff().boxed()
 }
 
-/// The next event, where there is something to watch; for ever none otherwise.
+/// The next event, where there is something to watch; none for ever otherwise.
 async fn next(clusters: &mut Option<Clusters>) -> watcher::Result<Event<DynamicObject>> {
     match clusters {
         Some(clusters) => match clusters.next().await {
@@ -232,8 +232,8 @@ mod tests {
         RayClusters { state: Arc::default(), changed: Arc::new(Notify::new()), listed }
     }
 
-    fn keys(names: &[&str]) -> BTreeSet<Key> {
-        names.iter().map(|name| ("team".to_owned(), (*name).to_owned())).collect()
+    fn keys(names: &[&str]) -> BTreeSet<NamespacedName> {
+        names.iter().map(|name| NamespacedName::new("team", *name)).collect()
     }
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
         clusters.take(Event::Apply(object("a", json!({ "spec": { "workerGroupSpecs": [{ "replicas": 3 }] } }))));
         assert_eq!(clusters.take_changed(), keys(&["a"]));
         clusters.take(Event::Delete(object("a", json!({}))));
-        assert_eq!((clusters.take_changed(), clusters.get(&("team".into(), "a".into()))), (keys(&["a"]), None));
+        assert_eq!((clusters.take_changed(), clusters.get(&NamespacedName::new("team", "a"))), (keys(&["a"]), None));
     }
 
     #[test]
@@ -260,7 +260,7 @@ mod tests {
         for name in ["same", "new"] {
             clusters.take(Event::InitApply(object(name, json!({}))));
         }
-        assert!(clusters.get(&("team".into(), "gone".into())).is_some(), "the list is not complete yet");
+        assert!(clusters.get(&NamespacedName::new("team", "gone")).is_some(), "the list is not complete yet");
         clusters.take(Event::InitDone);
         assert_eq!(clusters.take_changed(), keys(&["gone", "new"]));
     }
