@@ -1,15 +1,21 @@
-//! Plays an invented run through the story, the view and the report, to look at them without a cluster.
+//! Plays an invented run through the state, the view and the report, to look at them without a cluster.
 //!
-//! `cargo run -p weir-demo --example view_demo [SVG]`: with a terminal the live view (`q` ends it), without
-//! one the plain lines; at the end the summary, the JSON document, and the chart if a path is given. Nodes
-//! and pods are made up from a fixed seed, with the proportions of hosts that the openb trace has.
+//! `cargo run -p weir-demo --example view_demo [SVG]`: with a terminal the live view (`q` ends it), without one the plain
+//! lines; at the end the summary, the JSON document, and the chart if a path is given. Nodes and pods are made up from a
+//! fixed seed, with the proportions of hosts that the openb trace has.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use weir_checker::Violation;
+use weir_demo::cluster_state::Change;
+use weir_demo::cluster_state::node::NodeState;
+use weir_demo::cluster_state::pod::{Origin, Pod, PodState};
+use weir_demo::cluster_state::refusal::Refusal;
 use weir_demo::report::{self, LineLog, Outcome};
-use weir_demo::run_state::{Event, Node, Origin, Plan, PluginFigures, Pod, RunState, SetupState, SetupStep};
+use weir_demo::run_state::event::{Plan, PluginFigures};
+use weir_demo::run_state::setup::{SetupState, SetupStep};
+use weir_demo::run_state::{Event, RunState};
 use weir_demo::view::Screen;
 use weir_model::Amount;
 
@@ -39,12 +45,12 @@ fn main() -> io::Result<()> {
             std::thread::sleep(FRAME);
         }
     } else {
-        // Nobody looks: time is made to pass at once.
-        let (mut progress, mut now) = (LineLog::default(), Duration::ZERO);
+        // Without a viewer time passes at once.
+        let (mut log, mut now) = (LineLog::default(), Duration::ZERO);
         while !demo.over() {
             now += FRAME;
             demo.play(now);
-            progress.lines(&demo.run).iter().for_each(|line| println!("{line}"));
+            log.lines(&demo.run).iter().for_each(|line| println!("{line}"));
         }
     }
     println!("{}", report::summary(&demo.run));
@@ -58,7 +64,8 @@ fn main() -> io::Result<()> {
 struct Demo {
     run: RunState,
     seed: u64,
-    nodes: Vec<(Node, Amount, Amount)>,
+    /// Each with the GPUs and the CPU that are taken.
+    nodes: Vec<(NodeState, Amount, Amount)>,
     created: usize,
     /// Pods that wait, and pods that run with their node and their end.
     waiting: Vec<Pod>,
@@ -75,11 +82,8 @@ impl Demo {
                 let model = (!model.is_empty()).then(|| model.to_owned());
                 let special = ["G3", "V100M32"].iter().any(|special| model.as_deref() == Some(*special));
                 let (gpus, cpu_milli) = (Amount::new(gpus), Amount::new(cores * 1000));
-                nodes.push((
-                    Node { name, model, special, cordoned: false, gpus, cpu_milli },
-                    Amount::ZERO,
-                    Amount::ZERO,
-                ));
+                let node = NodeState { name, model, special, cordoned: false, gpus, cpu_milli };
+                nodes.push((node, Amount::ZERO, Amount::ZERO));
             }
         }
         let mut run = RunState::new();
@@ -93,7 +97,7 @@ impl Demo {
     }
 
     fn over(&self) -> bool {
-        self.run.ending().is_some()
+        self.run.clock().ending().is_some()
     }
 
     /// Tells what happens up to a time.
@@ -106,7 +110,7 @@ impl Demo {
         if self.created == 0 {
             self.set_up(set_up);
             for (node, _, _) in &self.nodes {
-                self.run.tell(now, Event::NodeSeen(node.clone()));
+                self.run.tell(now, Event::Cluster(Change::Node(node.clone())));
             }
             self.run.tell(now, Event::ReplayStarted);
         }
@@ -157,9 +161,8 @@ impl Demo {
             0 if gpus > 0 => vec![HOSTS[1 + self.random(6)].0.to_owned()],
             _ => Vec::new(),
         };
-        let origin = Origin::Trace(name.clone());
-        let pod = Pod { models, ..Pod::plain(&name, origin, Amount::new(gpus), Amount::new(cores * 1000)) };
-        self.run.tell(now, Event::PodCreated(pod.clone()));
+        let pod = Pod { models, ..Pod::plain(&name, Origin::Trace, Amount::new(gpus), Amount::new(cores * 1000)) };
+        self.run.tell(now, told(PodState::new(pod.clone())));
         self.waiting.push(pod);
         self.created += 1;
         if self.created == 2400 {
@@ -172,8 +175,9 @@ impl Demo {
     fn finish(&mut self, now: Duration) {
         for (pod, at, _) in self.running.extract_if(.., |&mut (_, _, end)| end <= now) {
             let (_, gpus, cpu) = &mut self.nodes[at];
-            (*gpus, *cpu) = (gpus.minus(pod.gpus), cpu.minus(pod.cpu_milli));
-            self.run.tell(now, Event::PodFinished { pod: pod.key });
+            (*gpus, *cpu) = (gpus.minus(pod.asks.gpus), cpu.minus(pod.asks.cpu_milli));
+            let node = Some(self.nodes[at].0.name.clone());
+            self.run.tell(now, told(PodState { node, ended: true, ..PodState::new(pod) }));
         }
     }
 
@@ -183,11 +187,11 @@ impl Demo {
             self.calls += self.nodes.len() as u64;
             let (mut not_gpu, mut model, mut full) = (0, 0, 0);
             let fits = self.nodes.iter().position(|(node, gpus, cpu)| {
-                if node.is_gpu_host() == pod.gpus.is_zero() {
+                if node.is_gpu_host() == pod.asks.gpus.is_zero() {
                     not_gpu += 1;
                 } else if !pod.models.is_empty() && !node.model.iter().any(|model| pod.models.contains(model)) {
                     model += 1;
-                } else if *gpus + pod.gpus > node.gpus || *cpu + pod.cpu_milli > node.cpu_milli {
+                } else if *gpus + pod.asks.gpus > node.gpus || *cpu + pod.asks.cpu_milli > node.cpu_milli {
                     full += 1;
                 } else {
                     return true;
@@ -195,20 +199,22 @@ impl Demo {
                 false
             });
             let Some(at) = fits else {
-                let (asks, short) = if pod.gpus.is_zero() {
+                let (asks, short) = if pod.asks.gpus.is_zero() {
                     ("pod asks for no GPU, node is a GPU host", "Insufficient cpu")
                 } else {
                     ("pod asks for GPUs, node has none", "Insufficient nvidia.com/gpu")
                 };
                 let model = format!("{model} node(s) didn't match Pod's node affinity/selector");
                 let message = format!("0/1523 nodes are available: {not_gpu} {asks}, {full} {short}, {model}.");
-                self.run.tell(now, Event::PodUnschedulable { pod: pod.key.clone(), message });
+                let refusal = Some(Refusal::parse(&message));
+                self.run.tell(now, told(PodState { refusal, ..PodState::new(pod.clone()) }));
                 self.waiting.push(pod);
                 continue;
             };
             let (node, gpus, cpu) = &mut self.nodes[at];
-            (*gpus, *cpu) = (*gpus + pod.gpus, *cpu + pod.cpu_milli);
-            self.run.tell(now, Event::PodBound { pod: pod.key.clone(), node: node.name.clone() });
+            (*gpus, *cpu) = (*gpus + pod.asks.gpus, *cpu + pod.asks.cpu_milli);
+            let node = Some(node.name.clone());
+            self.run.tell(now, told(PodState { node, ..PodState::new(pod.clone()) }));
             let lasts = Duration::from_millis(8_000 + 500 * self.random(90) as u64);
             self.running.push((pod, at, now + lasts));
         }
@@ -219,4 +225,8 @@ impl Demo {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.seed >> 33) as usize % below
     }
+}
+
+fn told(pod: PodState) -> Event {
+    Event::Cluster(Change::Pod(Box::new(pod)))
 }

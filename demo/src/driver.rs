@@ -1,17 +1,22 @@
 //! Does a run: a control plane with Weir on it, the trace's nodes, and the trace's pods, each at its time.
 //!
-//! Everything that happens is told as an [`Event`]; what is shown of it is somebody else's. The driver knows
-//! how far the run is from the [`Counts`] that come back, so that its end, too, is judged by the API server's
-//! watch alone.
+//! Everything that happens is told to the [`SharedRun`], and how far the run is follows from what the watch told it:
+//! the end, too, is judged by the API server's word alone.
 
+mod completion;
+pub(crate) mod install;
+mod node_load;
 mod owners;
-mod ray;
+pub(crate) mod ray;
 mod replay;
+pub(crate) mod scope;
+mod set_up;
+pub(crate) mod shared;
 mod steps;
 mod watch;
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -19,137 +24,98 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use tokio::sync::mpsc::{self, UnboundedSender};
-use tokio::sync::watch::Receiver;
+use tokio::sync::mpsc;
 use weir_api::{NodeLoad, PodInfo, names};
 use weir_local::{
     Cluster, Death, Identity, KubeRay, Options, Program, Programs, Scheduler, SchedulerSettings, Sidecar,
     SidecarSettings,
 };
 
-use super::install::Shipped;
-use super::load::{self, Loads};
-use super::observe::Observer;
-use super::run_state::{Counts, Event, SetupState, SetupStep};
-use super::workload::Workload;
-use super::{objects, pools};
+use crate::run_state::Event;
+use crate::scenario::workload::Workload;
+use crate::scenario::{objects, pools};
+use install::Shipped;
 use owners::Owners;
-pub(super) use ray::Ray;
+use ray::Ray;
+use replay::Replay;
+use scope::{AT_A_TIME, Scope};
+use set_up::SetUp;
+use shared::SharedRun;
 use watch::Watch;
 
-/// How many objects are written at a time: enough that the API server is never idle for want of requests.
-const AT_A_TIME: usize = 32;
 /// For how long pods may come without a gate after the sidecar said that it is ready.
 const UNTIL_GATED: Duration = Duration::from_secs(30);
 
 /// How the sidecar runs.
-const SIDECAR: &str = include_str!("admission.yaml");
-
-/// The steps of the set-up whose names are always the same.
-const CONTROL_PLANE_STEP: &str = "start the control plane";
-const INSTALL_STEP: &str = "install Weir and its pools";
-const SCHEDULER_STEP: &str = "start weir-scheduler";
-const SIDECAR_STEP: &str = "start weir-admission";
-const RAY_STEP: &str = "install KubeRay and start its operator";
+const SIDECAR: &str = include_str!("driver/admission.yaml");
 
 /// What a run needs.
-pub(super) struct Run {
-    pub(super) workload: Workload,
-    pub(super) programs: Programs,
+pub(crate) struct Run {
+    pub(crate) workload: Workload,
+    pub(crate) programs: Programs,
     /// The admission sidecar's program.
-    pub(super) sidecar: PathBuf,
-    pub(super) options: Options,
+    pub(crate) sidecar: PathBuf,
+    pub(crate) options: Options,
     /// The text of the KubeSchedulerConfiguration.
-    pub(super) configuration: String,
+    pub(crate) configuration: String,
     /// The folder with the modules.
-    pub(super) plugins: PathBuf,
-    pub(super) shipped: Shipped,
-    pub(super) scope: Scope,
+    pub(crate) plugins: PathBuf,
+    pub(crate) shipped: Shipped,
+    pub(crate) scope: Scope,
     /// KubeRay, where it is installed.
-    pub(super) ray: Option<Ray>,
-}
-
-/// What is played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// The trace, and then the steps.
-    TraceAndStory,
-    /// The same, with two RayJobs in it.
-    WithRay,
-    /// The trace.
-    TraceOnly,
-}
-
-/// Where events go, and how far the run is.
-#[derive(Clone)]
-pub(super) struct Wires {
-    pub(super) tell: UnboundedSender<Event>,
-    pub(super) counts: Receiver<Counts>,
+    pub(crate) ray: Option<Ray>,
 }
 
 impl Run {
     /// Runs until every pod had its turn; the cluster is still up then.
-    pub(super) async fn perform(self, wires: Wires) -> Result<Cluster> {
-        let tell = &wires.tell;
-        say(tell, Event::Planned(self.workload.plan()));
-        let create_nodes = self.create_nodes_step();
-        let ray = self.ray.is_some().then_some(RAY_STEP);
-        let first = [CONTROL_PLANE_STEP, INSTALL_STEP, &create_nodes];
-        for name in first.into_iter().chain(ray).chain([SCHEDULER_STEP, SIDECAR_STEP]) {
-            say(tell, Event::SetUp(SetupStep { name: name.to_owned(), state: SetupState::Planned }));
-        }
-        let start = Cluster::start(&self.programs, self.options.clone());
-        let cluster = setup_step(tell, CONTROL_PLANE_STEP, Duration::from_secs(4), start).await?;
-        let work = self.on(&cluster, &wires);
+    pub(crate) async fn perform(self, shared: &SharedRun) -> Result<Cluster> {
+        shared.tell(Event::Planned(self.workload.plan()));
+        let set_up = SetUp::plan(shared, self.workload.nodes.len(), self.ray.is_some());
+        let cluster = set_up.control_plane(Cluster::start(&self.programs, self.options.clone())).await?;
         let result = tokio::select! {
-            result = work => result,
+            result = self.on(&cluster, &set_up, shared) => result,
             death = cluster.death() => Err(anyhow!(death)),
         };
         result.map(|()| cluster)
     }
 
     /// Everything that happens on a control plane that is up.
-    async fn on(&self, cluster: &Cluster, wires: &Wires) -> Result<()> {
-        let tell = &wires.tell;
+    async fn on(&self, cluster: &Cluster, set_up: &SetUp<'_>, shared: &SharedRun) -> Result<()> {
         let client = cluster.client();
         let tree = pools::tree(&self.workload.nodes);
-        let install = self.shipped.install(&client, &tree);
-        setup_step(tell, INSTALL_STEP, Duration::from_secs(1), install).await?;
-        let observer = Observer::new(self.shipped.special(), Loads::of(&self.workload.nodes));
+        set_up.install(self.shipped.install(&client, &tree)).await?;
         let (gone, lost) = mpsc::unbounded_channel();
-        let (watch, owners) = (Watch::begin(&client, tell, gone, observer), Owners::default());
-        let expected = Duration::from_millis(3 * self.workload.nodes.len() as u64);
-        setup_step(tell, &self.create_nodes_step(), expected, self.create_nodes(&client, &watch)).await?;
+        let watch = Watch::begin(&client, self.shipped.special(), shared, gone);
+        let owners = Owners::default();
+        set_up.nodes(self.create_nodes(&client, shared)).await?;
         let operator = match &self.ray {
-            Some(ray) => {
-                let install = ray.install(cluster, &self.programs);
-                Some(setup_step(tell, RAY_STEP, Duration::from_secs(3), install).await?)
-            }
+            Some(ray) => Some(set_up.ray(ray.install(cluster, &self.programs)).await?),
             None => None,
         };
-        let scheduler = setup_step(tell, SCHEDULER_STEP, Duration::from_secs(1), self.start_scheduler(cluster)).await?;
+        let scheduler = set_up.scheduler(self.start_scheduler(cluster)).await?;
         let start_sidecar = async {
             // Before the first pod is admitted: what is judged by was seen from the first round on.
             watch.begun().await?;
             self.start_sidecar(cluster).await
         };
-        let sidecar = setup_step(tell, SIDECAR_STEP, Duration::from_secs(1), start_sidecar).await?;
-        say(tell, Event::ReplayStarted);
+        let sidecar = set_up.sidecar(start_sidecar).await?;
+        shared.tell(Event::ReplayStarted);
+        let replay = Replay { client: &client, scheduler: &scheduler, watch: &watch, owners: &owners, shared };
         tokio::select! {
-            result = self.replay(&client, &scheduler, &watch, &owners, wires) => result?,
+            result = replay.play(&self.workload.timeline.arrivals, self.scope) => result?,
             death = scheduler.death() => bail!(death),
             death = sidecar.death() => bail!(death),
             death = death_of(operator.as_ref()) => bail!(death),
-            ended = self.keep_reporting(&client, &watch) => ended?,
+            ended = self.keep_reporting(&client, shared) => ended?,
             ended = owners.keep(&client, lost) => ended?,
         }
         // Read once more while it still answers: the last calls count too.
-        replay::tell_figures(&scheduler, tell).await.map(drop)
+        replay.tell_figures().await.map(drop)
     }
 
     async fn start_scheduler(&self, cluster: &Cluster) -> Result<Scheduler> {
         let settings = SchedulerSettings {
-            name: objects::SCHEDULER,
+            name: names::SCHEDULER,
             program: self.programs.path(Program::Scheduler)?,
             configuration: &self.configuration,
             plugins: &self.plugins,
@@ -180,8 +146,8 @@ impl Run {
         Ok(sidecar)
     }
 
-    /// Tries, without creating anything, what becomes of a pod, until it carries the gate. The API server follows
-    /// its webhooks by a watch of its own and tells nobody when it has seen one.
+    /// Tries, without creating anything, what becomes of a pod, until it carries the gate. The API server follows its
+    /// webhooks by a watch of its own and does not say when it has seen one.
     async fn until_gated(&self, client: &Client) -> Result<()> {
         let Some(first) = self.workload.timeline.arrivals.first() else { return Ok(()) };
         let api: Api<Pod> = Api::namespaced(client.clone(), objects::NAMESPACE);
@@ -198,12 +164,8 @@ impl Run {
         }
     }
 
-    fn create_nodes_step(&self) -> String {
-        format!("create {} nodes", self.workload.nodes.len())
-    }
-
     /// Creates the nodes and the first report of the load of each that reports one.
-    async fn create_nodes(&self, client: &Client, watch: &Watch) -> Result<()> {
+    async fn create_nodes(&self, client: &Client, shared: &SharedRun) -> Result<()> {
         let api: Api<Node> = Api::all(client.clone());
         let create = |node: Node| {
             let api = api.clone();
@@ -211,24 +173,22 @@ impl Run {
         };
         let all = stream::iter(self.workload.nodes.iter().map(objects::node).map(create));
         all.buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
-        let hosts = Loads::of(&self.workload.nodes);
-        let reports = stream::iter(hosts.hosts().map(|host| report(client, watch, host)));
-        reports.buffer_unordered(AT_A_TIME).try_collect().await
+        let reports = node_load::hosts(&self.workload.nodes).map(|host| report(client, shared, host));
+        stream::iter(reports).buffer_unordered(AT_A_TIME).try_collect().await
     }
 
-    /// Reports the load of every host anew within each window, one after the other, as agents do that nobody
-    /// started in the same moment. Ends with an error only.
-    async fn keep_reporting(&self, client: &Client, watch: &Watch) -> Result<()> {
-        let hosts = Loads::of(&self.workload.nodes);
-        let hosts: Vec<&str> = hosts.hosts().collect();
+    /// Reports the load of every host anew within each window, one after the other, as agents do that were not started
+    /// in the same moment. Ends with an error only.
+    async fn keep_reporting(&self, client: &Client, shared: &SharedRun) -> Result<()> {
+        let hosts: Vec<&str> = node_load::hosts(&self.workload.nodes).collect();
         if hosts.is_empty() {
             std::future::pending::<()>().await;
         }
-        let window = Duration::from_secs(load::WINDOW.unsigned_abs().into());
+        let window = Duration::from_secs(node_load::WINDOW.unsigned_abs().into());
         let mut tick = tokio::time::interval(window / u32::try_from(hosts.len()).unwrap_or(u32::MAX));
         for host in hosts.iter().cycle() {
             tick.tick().await;
-            report(client, watch, host).await?;
+            report(client, shared, host).await?;
         }
         Ok(())
     }
@@ -243,42 +203,9 @@ async fn death_of(operator: Option<&KubeRay>) -> Death {
 }
 
 /// Writes what the agent of a host would.
-async fn report(client: &Client, watch: &Watch, host: &str) -> Result<()> {
+async fn report(client: &Client, shared: &SharedRun, host: &str) -> Result<()> {
     let api: Api<NodeLoad> = Api::all(client.clone());
-    let load = watch.observer().await.load(host, Timestamp::now());
+    let load = shared.ask(|cluster| node_load::report(cluster, host, Timestamp::now()));
     let params = PatchParams::apply(names::CLI).force();
     api.patch(host, &params, &Patch::Apply(&load)).await.context("report the load of a host").map(drop)
-}
-
-/// Does `work` as one step of the set-up and tells about it.
-async fn setup_step<T>(
-    tell: &UnboundedSender<Event>,
-    name: &str,
-    expected: Duration,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    let began = Instant::now();
-    let state = |state| say(tell, Event::SetUp(SetupStep { name: name.to_owned(), state }));
-    let mut tick = tokio::time::interval(Duration::from_millis(100));
-    let mut work = std::pin::pin!(work);
-    let result = loop {
-        tokio::select! {
-            result = &mut work => break result,
-            _ = tick.tick() => state(SetupState::Running { elapsed: began.elapsed(), expected: Some(expected) }),
-        }
-    };
-    match &result {
-        Ok(_) => state(SetupState::Done { took: began.elapsed() }),
-        Err(error) => state(SetupState::Failed { why: first_line(&format!("{error:#}")) }),
-    }
-    result.with_context(|| name.to_owned())
-}
-
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
-}
-
-/// Nobody listens any more only when the run is being given up.
-fn say(tell: &UnboundedSender<Event>, event: Event) {
-    let _ = tell.send(event);
 }

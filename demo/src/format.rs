@@ -1,8 +1,6 @@
-//! Numbers and times as people read them; used by the view and the report alike.
+//! Numbers, times and texts as people read them; used by the view and the report alike.
 
 use std::time::Duration;
-
-use super::run_state::Special;
 
 /// A time as a clock shows it.
 ///
@@ -73,24 +71,6 @@ pub fn rough(number: u64) -> String {
     };
     let value = number as f64 / unit;
     if value < 9.95 { format!("{value:.1}{letter}") } else { format!("{value:.0}{letter}") }
-}
-
-/// Who holds the special GPUs, in one line.
-///
-/// ```
-/// use weir_demo::run_state::Special;
-/// use weir_demo::format::special;
-/// use weir_model::Amount;
-/// let held = Special { gpus: Amount::new(516), named: Amount::new(120), general: Amount::ZERO };
-/// assert_eq!(special(&held), "516 special: 120 held by pods that name them, 0 by others, 396 free");
-/// ```
-#[must_use]
-pub fn special(held: &Special) -> String {
-    let Special { gpus, named, general } = held;
-    let free = gpus.minus(*named).minus(*general);
-    let [gpus, named, general, free] =
-        [*gpus, *named, *general, free].map(|amount| grouped(amount.units().unsigned_abs()));
-    format!("{gpus} special: {named} held by pods that name them, {general} by others, {free} free")
 }
 
 /// A part of one as a percentage without decimals, except that what is not everything never says 100 %.

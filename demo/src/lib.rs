@@ -1,32 +1,35 @@
 //! `weir-demo`: what `make run` runs. A real GPU cluster's workload on a control plane of processes, shown and judged
 //! while it happens.
 //!
-//! Most parts are pure: they are told what happened and when, and say what to show, so each is tested without a
-//! cluster. Only [`command`] and what it calls touch something outside: [`driver`] the cluster, [`view::Screen`] the
-//! terminal.
+//! | part | what it does |
+//! |---|---|
+//! | [`scenario`] | what is played: the trace's pods, their pools, the roles of the story |
+//! | `driver` | plays it on a control plane, and watches |
+//! | [`cluster_state`] | the cluster as the watch told it last |
+//! | [`run_state`] | the run as it was told so far: counts, feed, chart, steps |
+//! | [`view`], [`report`] | show it: the live view, plain lines, a summary, one JSON document, a picture |
+//!
+//! All but `driver` are pure: they are told what happened and when, so each is tested without a cluster. The judge
+//! ([`weir_checker`]) reads the same watch by itself.
 
-mod cluster_state;
-pub mod command;
-mod completion;
+pub mod cluster_state;
+mod display;
 mod down;
 mod driver;
 #[cfg(test)]
 mod example;
 pub mod format;
-mod install;
-mod load;
 pub mod metrics;
-mod objects;
-mod observe;
-pub mod pools;
-mod profile;
+mod options;
 pub mod report;
-mod roles;
+mod run;
 pub mod run_state;
+pub mod scenario;
 mod setup;
-mod timeline;
+mod time;
 pub mod view;
-mod workload;
+
+pub use time::At;
 
 use std::process::ExitCode;
 
@@ -37,7 +40,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "weir-demo", version, about, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(flatten)]
-    run: command::RunArgs,
+    run: options::RunOptions,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -55,7 +58,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let Cli { run, command } = Cli::parse();
     match command {
-        None => command::main(run),
+        None => run::main(run),
         Some(Command::Setup(arguments)) => setup::main(&arguments),
         Some(Command::Down) => down::main(),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::run_state::PluginFigures;
+use crate::run_state::event::PluginFigures;
 
 /// One series with its value.
 #[derive(Clone, Debug, PartialEq)]

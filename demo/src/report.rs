@@ -1,4 +1,4 @@
-//! What a run leaves behind: plain lines while nobody looks, a summary, one JSON document, a picture.
+//! The output of a run: plain lines without a terminal, a summary, one JSON document, a picture.
 
 mod json;
 mod plain;

@@ -1,8 +1,8 @@
-//! The controllers of the run's pods: who makes a pod again that was evicted, as a Deployment or a Job would.
+//! The controllers of the run's pods: an evicted pod is made again, as a Deployment or a Job would make it.
 //!
 //! The run creates its pods bare, because what a controller adds is a write or two for each of thousands. What a
-//! controller does for a pod that is lost is done here: the same pod again, with what is left of its life. The
-//! trace's pods keep their names, by which each of them counts once.
+//! controller does for a pod that is lost is done here: the same pod again, with what is left of its life. The trace's
+//! pods keep their names, by which each of them counts once.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,7 +15,7 @@ use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc::UnboundedReceiver;
 use weir_api::PodInfo;
 
-use crate::objects;
+use crate::scenario::objects;
 
 /// What every pod of the run was made from, by name.
 #[derive(Debug, Default)]

@@ -16,9 +16,9 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use weir_api::names;
 use weir_local::{Checkout, Cluster, KubeRay, Manifest, Programs, apply};
+use weir_model::dimension::GPU;
 
-use crate::objects::GPU;
-use crate::roles::RESEARCH_POOLS;
+use crate::scenario::demand::RESEARCH_POOLS;
 
 /// The namespace of the RayJobs.
 const NAMESPACE: &str = "ray";
@@ -75,7 +75,7 @@ pub(super) async fn submit(client: &Client, name: &str, gpus: i64) -> Result<()>
     apply(client, &job, names::CLI).await.with_context(|| format!("create RayJob {name}"))
 }
 
-/// All of whose pods ask for admission, to the pool that it names.
+/// A RayJob whose pods all ask for admission, to the pool that it names.
 fn namespace() -> Value {
     json!({ "metadata": { "name": NAMESPACE, "labels": { names::MANAGED: names::TRUE },
         "annotations": { names::POOL: RESEARCH_POOLS[0] } } })

@@ -1,25 +1,30 @@
-//! The watches that a run is told and judged by: nodes, pods, pools and the record of rounds.
+//! The watches of a run: nodes, pods, pools and the record of rounds.
+//!
+//! Each object goes two ways. The judge takes it in as it is; the run's state takes in what a reader makes of it. Neither
+//! knows the other, so that a fault of what is shown is no fault of what is judged.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use weir_api::{AdmissionRound, ResourcePool};
+use weir_checker::{Checker, SpecialModels, Violation, promises};
 
-use super::say;
-use crate::observe::Observer;
+use super::shared::SharedRun;
+use crate::cluster_state::Change;
+use crate::cluster_state::read::Reader;
 use crate::run_state::Event;
 
-/// Watches until it is dropped, and tells what happens.
+/// Watches until it is dropped.
 pub(super) struct Watch {
-    observer: Arc<Mutex<Observer>>,
+    judge: Arc<Mutex<Checker>>,
     heard: watch::Receiver<()>,
     /// How many of the tasks have told what was there before.
     begun: watch::Receiver<usize>,
@@ -27,36 +32,37 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Begins to watch; pods that are gone are passed on to `gone`.
-    pub(super) fn begin(
-        client: &Client,
-        tell: &UnboundedSender<Event>,
-        gone: UnboundedSender<Pod>,
-        observer: Observer,
-    ) -> Self {
-        let observer = Arc::new(Mutex::new(observer));
+    /// Begins to watch a cluster with this special hardware; pods that are gone are passed on to `gone`.
+    pub(super) fn begin(client: &Client, special: &SpecialModels, run: &SharedRun, gone: UnboundedSender<Pod>) -> Self {
+        let judge = Arc::new(Mutex::new(judge(special)));
         let (told, heard) = watch::channel(());
         let (begin, begun) = watch::channel(0);
+        let listener = Listener { run: run.clone(), judge: Arc::clone(&judge), told: Arc::new(told), begin };
+        let (nodes, pods) = (Reader::new(special.clone()), Reader::new(special.clone()));
         let mut tasks = JoinSet::new();
-        let ears = Ears { tell: tell.clone(), observer: Arc::clone(&observer), told: Arc::new(told), begin };
-        let nodes: Api<Node> = Api::all(client.clone());
-        let pods: Api<Pod> = Api::all(client.clone());
-        let pools: Api<ResourcePool> = Api::all(client.clone());
-        let rounds: Api<AdmissionRound> = Api::all(client.clone());
-        tasks.spawn(ears.clone().listen(nodes, |observer, event| observer.node(event)));
-        tasks.spawn(ears.clone().listen(pods, move |observer, event| {
+        tasks.spawn(listener.clone().listen(Api::<Node>::all(client.clone()), move |judge, event| {
+            (judged_node(judge, event), nodes.node_event(event))
+        }));
+        tasks.spawn(listener.clone().listen(Api::<Pod>::all(client.clone()), move |judge, event| {
             if let watcher::Event::Delete(pod) = event {
-                // Nobody listens any more only when the run is being given up.
+                // The receiver is dropped only when the run is being given up.
                 let _ = gone.send(pod.clone());
             }
-            observer.pod(event)
+            (judged_pod(judge, event), pods.pod_event(event))
         }));
-        tasks.spawn(ears.clone().listen(pools, |observer, event| observer.pool(event)));
-        tasks.spawn(ears.listen(rounds, |observer, event| {
-            observer.round(event);
-            Vec::new()
+        tasks.spawn(listener.clone().listen(Api::<ResourcePool>::all(client.clone()), |judge, event| {
+            if let watcher::Event::Apply(pool) | watcher::Event::InitApply(pool) = event {
+                judge.pool_seen(pool);
+            }
+            (Vec::new(), Reader::pool_event(event))
         }));
-        Self { observer, heard, begun, tasks }
+        tasks.spawn(listener.listen(Api::<AdmissionRound>::all(client.clone()), |judge, event| {
+            if let watcher::Event::Apply(round) | watcher::Event::InitApply(round) = event {
+                judge.round_seen(round);
+            }
+            (Vec::new(), None)
+        }));
+        Self { judge, heard, begun, tasks }
     }
 
     /// Returns when every watch has told what was there before: nothing that happens later is missed.
@@ -65,9 +71,9 @@ impl Watch {
         begun.wait_for(|begun| *begun == self.tasks.len()).await.context("a watch ended").map(drop)
     }
 
-    /// What the watches came to so far.
-    pub(super) async fn observer(&self) -> MutexGuard<'_, Observer> {
-        self.observer.lock().await
+    /// What can be judged only when nothing more happens.
+    pub(super) fn settled(&self) -> Vec<Violation> {
+        lock(&self.judge).settled()
     }
 
     /// Changes whenever something more was told.
@@ -76,18 +82,50 @@ impl Watch {
     }
 }
 
+/// The judge of every promise.
+fn judge(special: &SpecialModels) -> Checker {
+    let mut all = promises::of_placement(special);
+    all.extend(promises::of_admission(&special.names()));
+    Checker::new(all)
+}
+
+fn judged_node(judge: &mut Checker, event: &watcher::Event<Node>) -> Vec<Violation> {
+    match event {
+        watcher::Event::Apply(node) | watcher::Event::InitApply(node) => return judge.node_seen(node),
+        watcher::Event::Delete(node) => judge.node_gone(&node.name_any()),
+        watcher::Event::Init | watcher::Event::InitDone => {}
+    }
+    Vec::new()
+}
+
+fn judged_pod(judge: &mut Checker, event: &watcher::Event<Pod>) -> Vec<Violation> {
+    match event {
+        watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) => return judge.pod_seen(pod),
+        watcher::Event::Delete(pod) => judge.pod_gone(pod),
+        watcher::Event::Init | watcher::Event::InitDone => {}
+    }
+    Vec::new()
+}
+
+fn lock(judge: &Mutex<Checker>) -> MutexGuard<'_, Checker> {
+    judge.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[derive(Clone)]
-struct Ears {
-    tell: UnboundedSender<Event>,
-    observer: Arc<Mutex<Observer>>,
+struct Listener {
+    run: SharedRun,
+    judge: Arc<Mutex<Checker>>,
     told: Arc<watch::Sender<()>>,
     begin: watch::Sender<usize>,
 }
 
-impl Ears {
-    /// Takes in whatever happens to objects of one kind, for ever.
-    async fn listen<K>(self, api: Api<K>, take: impl Fn(&mut Observer, &watcher::Event<K>) -> Vec<Event> + Send)
-    where
+impl Listener {
+    /// Takes in everything that happens to objects of one kind.
+    async fn listen<K>(
+        self,
+        api: Api<K>,
+        take: impl Fn(&mut Checker, &watcher::Event<K>) -> (Vec<Violation>, Option<Change>) + Send,
+    ) where
         K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
     {
         let mut events = std::pin::pin!(watcher(api, weir_local::every_state()).default_backoff());
@@ -95,11 +133,32 @@ impl Ears {
         while let Some(event) = events.next().await {
             // Errors are the watcher's own to mend: it comes back with a new list.
             let Ok(event) = event else { continue };
-            take(&mut *self.observer.lock().await, &event).into_iter().for_each(|event| say(&self.tell, event));
+            let (violations, change) = take(&mut lock(&self.judge), &event);
+            change.into_iter().for_each(|change| self.run.tell(Event::Cluster(change)));
+            violations.into_iter().for_each(|violation| self.run.tell(Event::Violated(violation)));
             self.told.send_replace(());
             if matches!(event, watcher::Event::InitDone) && !std::mem::replace(&mut begun, true) {
                 self.begin.send_modify(|begun| *begun += 1);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_on_the_wrong_kind_of_host_is_a_violation() {
+        let mut judge = judge(&SpecialModels::default());
+        let node = json!({"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "8"}}});
+        judged_node(&mut judge, &watcher::Event::Apply(serde_json::from_value(node).unwrap()));
+        let asks = json!({"requests": {"nvidia.com/gpu": "2"}});
+        let pod = json!({"metadata": {"name": "p", "uid": "u"},
+            "spec": {"nodeName": "n", "containers": [{"name": "c", "resources": asks}]}});
+        let found = judged_pod(&mut judge, &watcher::Event::Apply(serde_json::from_value(pod).unwrap()));
+        assert_eq!(found.iter().map(|violation| violation.invariant).collect::<Vec<_>>(), ["D1"]);
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::run_state::{Counts, PluginFigures, RunState};
+use crate::run_state::RunState;
+use crate::run_state::counts::Counts;
+use crate::run_state::event::PluginFigures;
 
 /// How a run ended, in numbers. `pods` = `bound.cpu` + `bound.gpu` + `refused`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,7 +54,7 @@ impl Outcome {
             (name.clone(), Plugin { digest: digest.clone(), calls: *calls })
         };
         Self {
-            nodes: run.nodes(),
+            nodes: run.cluster().nodes().len(),
             pods: created,
             bound: Bound { cpu: bound_cpu, gpu: bound_gpu },
             refused: counts.never_bound(),

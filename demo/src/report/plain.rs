@@ -7,10 +7,17 @@ use std::time::Duration;
 use weir_model::Amount;
 use weir_model::dimension::GPU;
 
-use crate::format::{clock, grouped, percent, seconds, special};
-use crate::run_state::{
-    At, Counts, EvictionRow, Phase, PoolLevel, PoolRow, RunState, SetupState, StepRow, StepState, WaitReason,
-};
+use crate::At;
+use crate::cluster_state::hosts;
+use crate::cluster_state::pool::PoolLevel;
+use crate::cluster_state::pool_tree::{self, PoolRow};
+use crate::cluster_state::queue::{self, WaitReason};
+use crate::format::{clock, grouped, percent, seconds};
+use crate::run_state::counts::Counts;
+use crate::run_state::evictions::EvictionRow;
+use crate::run_state::setup::SetupState;
+use crate::run_state::steps::{StepRow, StepState};
+use crate::run_state::{Phase, RunState};
 
 /// How often there is a line about what goes on.
 const EVERY: Duration = Duration::from_secs(5);
@@ -23,7 +30,7 @@ pub struct LineLog {
     violations: usize,
     /// For each step, by its position, whether its beginning and its end were said.
     steps: Vec<(bool, bool)>,
-    /// Who went until the last step that was said.
+    /// The evictions until the last step that was written.
     evicted: Vec<EvictionRow>,
     last: At,
     phase: Phase,
@@ -37,22 +44,22 @@ impl LineLog {
             lines.push(violation.to_string());
         }
         self.violations = run.violations().len();
-        if self.phase != run.phase() {
-            self.phase = run.phase();
+        if self.phase != run.clock().phase() {
+            self.phase = run.clock().phase();
             lines.extend(turned(run));
-            self.last = run.now();
+            self.last = run.clock().now();
         }
         lines.extend(self.steps(run));
-        if run.now().saturating_sub(self.last) >= EVERY {
+        if run.clock().now().saturating_sub(self.last) >= EVERY {
             lines.extend(going_on(run));
             lines.extend(divided(run));
             lines.extend(run.steps().into_iter().rev().find(|step| step.state == StepState::Playing).map(so_far));
-            self.last = run.now();
+            self.last = run.clock().now();
         }
-        lines.iter().map(|line| format!("{:>6}  {line}", clock(run.now()))).collect()
+        lines.iter().map(|line| format!("{:>6}  {line}", clock(run.clock().now()))).collect()
     }
 
-    /// Each step when it begins, and when it is over what came of it and who went for it, with the reasons.
+    /// Writes each step when it begins, and when it is over its outcome and the evictions for it, with the reasons.
     fn steps(&mut self, run: &RunState) -> Vec<String> {
         let steps = run.steps();
         self.steps.resize(steps.len(), (false, false));
@@ -64,7 +71,7 @@ impl LineLog {
             }
             if *state != StepState::Playing && !std::mem::replace(ended, true) {
                 lines.push(format!("act {}: {title}: {sentence}", at + 1));
-                let gone = run.evictions();
+                let gone = run.totals().evictions().rows();
                 lines.extend(gone.iter().filter(|row| !self.evicted.contains(row)).map(went));
                 self.evicted = gone;
             }
@@ -93,13 +100,13 @@ impl LineLog {
             *ended |= matches!(step.state, SetupState::Done { .. } | SetupState::Failed { .. });
         }
         if !lines.is_empty() {
-            self.last = run.now();
+            self.last = run.clock().now();
         }
         lines
     }
 }
 
-/// Who went, and what the last of them was told.
+/// The evictions, and the sentence on the last of them.
 fn went(EvictionRow { pool, reason, to: _, pods, message }: &EvictionRow) -> String {
     format!("  evicted so far from {pool}: {} ({reason}), the last because {message}", grouped(*pods as u64))
 }
@@ -111,19 +118,19 @@ fn so_far(StepRow { title, sentence, .. }: StepRow) -> String {
 
 /// What is said once when a part of the run begins.
 fn turned(run: &RunState) -> Option<String> {
-    match run.phase() {
+    match run.clock().phase() {
         Phase::SettingUp => None,
         Phase::Replaying => {
-            let (pods, nodes) = (grouped(run.plan().pods as u64), grouped(run.nodes() as u64));
+            let (pods, nodes) = (grouped(run.plan().pods as u64), grouped(run.cluster().nodes().len() as u64));
             Some(format!("replaying {} on {nodes} nodes: {pods} pods", run.plan().title))
         }
-        Phase::Ended => Some(format!("ended: {}", run.ending().unwrap_or_default())),
+        Phase::Ended => Some(format!("ended: {}", run.clock().ending().unwrap_or_default())),
     }
 }
 
 /// What is said every five seconds.
 fn going_on(run: &RunState) -> Option<String> {
-    match run.phase() {
+    match run.clock().phase() {
         Phase::SettingUp => run.setup_steps().iter().rev().find_map(|step| match &step.state {
             SetupState::Running { elapsed, expected: Some(expected) } => {
                 Some(format!("{}: {} of about {}", step.name, seconds(*elapsed), seconds(*expected)))
@@ -141,7 +148,7 @@ fn going_on(run: &RunState) -> Option<String> {
                 grouped(created as u64),
                 grouped(run.plan().pods as u64),
                 grouped(counts.bound() as u64),
-                run.rate(),
+                run.rate().per_second(),
                 percent(levels.gpu.used_ratio()),
                 percent(levels.cpu.used_ratio()),
             ))
@@ -150,9 +157,9 @@ fn going_on(run: &RunState) -> Option<String> {
     }
 }
 
-/// How the cluster is divided, who waits and who holds special hardware, where there is such a thing.
+/// The division of the cluster, the waiting pods and the pods on special hardware, where there are any.
 fn divided(run: &RunState) -> Vec<String> {
-    if run.phase() != Phase::Replaying {
+    if run.clock().phase() != Phase::Replaying {
         return Vec::new();
     }
     let gpus = |row: &PoolRow<'_>| row.figures.resources.get(GPU).copied();
@@ -165,18 +172,18 @@ fn divided(run: &RunState) -> Vec<String> {
         Some(format!("{} {usage}/{entitlement}{}{}", row.figures.name, more(demand, "+"), more(borrowed, "borrows")))
     };
     // Those that hold pods: a row that is followed by a deeper one is a sum.
-    let rows = run.pools();
+    let rows = pool_tree::rows(run.cluster());
     let leaves =
         rows.iter().enumerate().filter(|(at, row)| rows.get(at + 1).is_none_or(|next| next.depth <= row.depth));
     let pools: Vec<String> = leaves.filter_map(|(_, row)| pool(row)).collect();
-    let reasons = run.wait_reasons().into_iter().map(|WaitReason { reason, pods }| {
+    let reasons = queue::reasons(run.cluster()).into_iter().map(|WaitReason { reason, pods }| {
         format!("{pods} {}", reason.unwrap_or_else(|| "not looked at yet".to_owned()))
     });
     let reasons: Vec<String> = reasons.collect();
     let lines = [
         (!pools.is_empty()).then(|| format!("  GPUs used/entitled: {}", pools.join(", "))),
         (!reasons.is_empty()).then(|| format!("  queue: {}", reasons.join(", "))),
-        run.special().map(|held| format!("  {}", special(&held))),
+        hosts::special(run.cluster()).map(|held| format!("  {}", held.sentence())),
     ];
     lines.into_iter().flatten().collect()
 }
@@ -185,7 +192,9 @@ fn divided(run: &RunState) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::example;
-    use crate::run_state::{Event, Plan, SetupStep};
+    use crate::run_state::Event;
+    use crate::run_state::event::Plan;
+    use crate::run_state::setup::SetupStep;
 
     fn at(seconds: u64) -> At {
         Duration::from_secs(seconds)
@@ -233,10 +242,9 @@ mod tests {
     fn the_replay_is_said_every_five_seconds() {
         let (mut run, mut log, mut lines) = (RunState::new(), LineLog::default(), Vec::new());
         run.tell(at(0), Event::Planned(Plan { title: "openb".into(), nodes: 1, pods: 2, ..Plan::default() }));
-        run.tell(at(1), example::node("g1", Some("T4"), 8, 64));
+        run.tell(at(1), Event::Cluster(example::host("g1", Some("T4"), 8, 64)));
         run.tell(at(1), Event::ReplayStarted);
-        run.tell(at(2), example::pod("train", 2, 8));
-        run.tell(at(2), example::bound("train", "g1"));
+        run.tell(at(2), Event::Cluster(example::on("g1", example::pod("train", 2, 8))));
         for tenth in 20..130 {
             run.advance(Duration::from_millis(tenth * 100));
             lines.extend(log.lines(&run));
@@ -260,7 +268,7 @@ mod tests {
             "  queue: 2 WaitingForGang, 1 WaitingForQuota",
         ];
         assert_eq!(divided(&run), expected);
-        run.tell(at(66), example::node("g2", Some("G3"), 8, 96));
+        run.tell(at(66), Event::Cluster(example::host("g2", Some("G3"), 8, 96)));
         let special = "  8 special: 0 held by pods that name them, 0 by others, 8 free".to_owned();
         assert_eq!(divided(&run).last(), Some(&special));
     }
@@ -268,7 +276,7 @@ mod tests {
     #[test]
     fn each_act_is_said_with_what_came_of_it_and_why_pods_went() {
         let mut log = LineLog::default();
-        let lines = log.lines(&example::acted());
+        let lines = log.lines(&example::with_story());
         let said = |text: &str| lines.iter().any(|line| line.contains(text));
         assert!(said("act 1: production returns …"), "{lines:#?}");
         assert!(said("act 1: production returns: labs-production uses 0 → 6 GPUs of its own; research brought back"));

@@ -3,13 +3,17 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use weir_model::Amount;
-use weir_model::dimension::GPU;
-
-use crate::format::{broken, clock, digest, fit, grouped, percent, special};
-use crate::run_state::{
-    Counts, EvictionRow, Level, ModelRow, PluginFigures, PoolRow, RunState, Sample, StepRow, StepState, WaitReason,
-};
+use crate::cluster_state::hosts::{self, ModelRow};
+use crate::cluster_state::levels::Level;
+use crate::cluster_state::pool_tree::{self, PoolRow};
+use crate::cluster_state::queue::{self, WaitReason};
+use crate::format::{broken, clock, digest, fit, grouped, percent};
+use crate::run_state::RunState;
+use crate::run_state::counts::Counts;
+use crate::run_state::event::PluginFigures;
+use crate::run_state::evictions::EvictionRow;
+use crate::run_state::history::Sample;
+use crate::run_state::steps::{StepRow, StepState};
 
 /// How a run ended, as lines of text no wider than 100 characters.
 #[must_use]
@@ -46,9 +50,9 @@ fn pods(run: &RunState) -> String {
         row(&["  placed", &number(counts.bound()), &format!("{} GPU, {} CPU", number(bound_gpu), number(bound_cpu))]),
         row(&["  refused", &number(counts.never_bound()), "never had a node"]),
         row(&["  finished", &number(finished), ""]),
-        row(&["nodes", &number(run.nodes()), ""]),
+        row(&["nodes", &number(run.cluster().nodes().len()), ""]),
         row(&["violations", &number(run.violations().len()), ""]),
-        row(&["replayed in", &clock(run.replayed()), &format!("at most {:.0} pods/s", run.peak_rate())]),
+        row(&["replayed in", &clock(run.clock().replayed()), &format!("at most {:.0} pods/s", run.rate().peak())]),
         row(&["", "", &run.plan().pace]),
     ];
     let mut text = format!("{}\n{}", fit(&run.plan().title, 100), rows.concat());
@@ -99,7 +103,7 @@ fn mean(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> f64 {
 }
 
 fn models(run: &RunState) -> String {
-    let rows = run.models();
+    let rows = hosts::models(run.cluster());
     if rows.is_empty() {
         return String::new();
     }
@@ -108,22 +112,22 @@ fn models(run: &RunState) -> String {
         let used = percent(gpus.used_ratio());
         let _ = writeln!(text, "  {:<14} {:>9}  {:>9}  {used:>9}", fit(&model, 14), number(hosts), number(free_hosts));
     }
-    if let Some(held) = run.special() {
-        let _ = writeln!(text, "  {}", special(&held));
+    if let Some(held) = hosts::special(run.cluster()) {
+        let _ = writeln!(text, "  {}", held.sentence());
     }
     text
 }
 
 /// What each pool had at the most, of GPUs that are not special; pools that list none have no row.
 fn pools(run: &RunState) -> String {
-    let rows = run.pools();
+    let rows = pool_tree::rows(run.cluster());
     if rows.is_empty() {
         return String::new();
     }
     let mut text = format!("{:<24} reserved  most used   borrowed   admitted\n", "pools (GPUs)");
     for PoolRow { depth, last: _, figures } in rows {
-        let most = run.most(&figures.name);
-        let reserved = figures.resources.get(GPU).map_or(Amount::ZERO, |level| level.reserved);
+        let most = run.totals().most(&figures.name);
+        let reserved = figures.gpus().reserved;
         let [reserved, used, borrowed] =
             [reserved, most.used, most.borrowed].map(|amount| grouped(amount.units().unsigned_abs()));
         let name = fit(&format!("{}{}", "  ".repeat(depth), figures.name), 22);
@@ -142,7 +146,7 @@ fn steps(run: &RunState) -> String {
     let mut text = "story\n".to_owned();
     for StepRow { began, state, title, sentence } in rows {
         let mark = if matches!(state, StepState::Cut { .. }) { "✗" } else { "✓" };
-        let at = run.into_replay(began).map(clock).unwrap_or_default();
+        let at = run.clock().into_replay(began).map(clock).unwrap_or_default();
         let _ = writeln!(text, "  {mark} {at:>5}  {title}");
         for line in broken(&sentence, 89) {
             let _ = writeln!(text, "           {line}");
@@ -151,9 +155,9 @@ fn steps(run: &RunState) -> String {
     text
 }
 
-/// Who went, for whom, and what the last of each kind was told.
+/// The evicted pods by pool of the claimant, and the sentence on the last of each kind.
 fn evictions(run: &RunState) -> String {
-    let rows = run.evictions();
+    let rows = run.totals().evictions().rows();
     if rows.is_empty() {
         return String::new();
     }
@@ -170,7 +174,7 @@ fn evictions(run: &RunState) -> String {
 
 /// Why pods were not admitted.
 fn waiting(run: &RunState) -> String {
-    let rows = run.wait_reasons();
+    let rows = queue::reasons(run.cluster());
     if rows.is_empty() {
         return String::new();
     }
@@ -183,7 +187,7 @@ fn waiting(run: &RunState) -> String {
 }
 
 fn refusals(run: &RunState) -> String {
-    let rows = run.refusals();
+    let rows = queue::refusals(run.cluster());
     if rows.is_empty() {
         return String::new();
     }
@@ -266,14 +270,14 @@ story
   ✓  1:14  a node is drained
            g1 is cordoned, 0 pods evicted; the cluster has 8 → 8 GPUs to give
 ";
-        assert_eq!(steps(&example::acted()), expected);
+        assert_eq!(steps(&example::with_story()), expected);
         let expected = "\
 evicted                      pods  why
   labs-research                 1  Reclaimed for labs-production; the last one:
                                      pool \"labs-research\" uses 7 nvidia.com/gpu and is entitled to
                                      1; the room goes to pod default/a of pool \"labs-production\"
 ";
-        assert_eq!(evictions(&example::acted()), expected);
+        assert_eq!(evictions(&example::with_story()), expected);
     }
 
     #[test]

@@ -7,8 +7,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::cluster_state::levels::Level;
 use crate::format::{broken, clock, grouped, percent};
-use crate::run_state::{Level, RunState, Sample, StepRow};
+use crate::run_state::RunState;
+use crate::run_state::history::Sample;
+use crate::run_state::steps::StepRow;
 
 const WIDTH: f64 = 960.0;
 const LEFT: f64 = 72.0;
@@ -99,7 +102,7 @@ fn marked(run: &RunState, steps: &[StepRow]) -> String {
     let scale = Scale { top: LEGEND + TITLE, most: 1.0, lasts: lasts(run.history().samples()) };
     let (mut svg, mut label) = (String::new(), 0.0);
     for (number, step) in (1..).zip(steps) {
-        let x = scale.x(run.into_replay(step.began).unwrap_or_default());
+        let x = scale.x(run.clock().into_replay(step.began).unwrap_or_default());
         let (top, floor) = (scale.top, scale.top + PLOT);
         label = (x + 3.0).max(label + APART);
         let _ = writeln!(
@@ -270,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_acts_are_marked_where_they_begin_and_told_below() {
-        let svg = chart(&example::acted());
+        let svg = chart(&example::with_story());
         assert_eq!(svg.matches("<path class=\"act\"").count(), 2);
         assert!(
             svg.contains(">1</text><text x=\"86\" y=\"543.0\">production returns: labs-production uses 0 → 6 GPUs")
@@ -299,7 +302,7 @@ mod tests {
 
     #[test]
     fn many_samples_are_thinned_and_the_last_is_kept() {
-        let levels = crate::run_state::Levels::default();
+        let levels = crate::cluster_state::levels::Levels::default();
         let samples: Vec<Sample> = (0..1000).map(|at| Sample { at: Duration::from_secs(at), levels }).collect();
         let thinned = thinned(&samples);
         assert_eq!((thinned.len(), thinned[0].at, lasts(&samples)), (334, Duration::ZERO, Duration::from_secs(999)));

@@ -1,12 +1,16 @@
 //! What happened, in lines that a person can follow.
 //!
-//! At hundreds of pods per second a line for each would be noise, so what happens again within
-//! [`TOGETHER`] of the line that began it is counted on that line instead of adding one.
+//! At hundreds of pods per second a line for each would be noise, so what happens again within [`TOGETHER`] of the line
+//! that began it is counted on that line instead of adding one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{At, Eviction, Pod, Refusal};
+use crate::At;
+use crate::cluster_state::eviction::Eviction;
+use crate::cluster_state::pod::{GangOf, Pod};
+use crate::cluster_state::refusal::Refusal;
+use crate::cluster_state::{News, What};
 
 /// Lines kept; more than the tallest view shows.
 const KEPT: usize = 100;
@@ -56,9 +60,13 @@ enum Kind {
     Admitted,
     Bound,
     Finished,
-    /// With pool, reason and beneficiary.
-    Evicted(Option<String>, String, Option<String>),
-    /// With the first reason.
+    Evicted {
+        pool: Option<String>,
+        reason: String,
+        /// The pool that gets the room.
+        to: Option<String>,
+    },
+    /// With the reason that tells most.
     Refused(String),
 }
 
@@ -72,39 +80,54 @@ impl Feed {
         self.push(Entry { line: Line { at, tone, text }, counted: None });
     }
 
-    /// A pod, or a member of a gang: the last one that went is named.
-    pub(super) fn admitted(&mut self, at: At, pod: &str, gang: Option<&str>) {
-        let who = gang.map_or_else(|| pod.to_owned(), |gang| format!("gang {gang}"));
+    /// Says what became of a pod.
+    pub(super) fn news(&mut self, at: At, News { pod, what }: News) {
+        match what {
+            What::MadeWhole(GangOf { name, size }) => {
+                self.say(at, Tone::Plain, format!("gang {name} is whole: {size} pods"));
+            }
+            What::Admitted => self.admitted(at, &pod),
+            What::Refused(refusal) => self.refused(at, &pod.name, &refusal),
+            What::Bound(node) => self.bound(at, &pod.name, &node),
+            What::Finished | What::Deleted => self.finished(at, &pod.name),
+            What::Evicted(eviction) => self.evicted(at, &pod, &eviction),
+            What::Created => {}
+        }
+    }
+
+    /// Of a gang the last member that went is named by the gang.
+    fn admitted(&mut self, at: At, pod: &Pod) {
+        let name = pod.gang.as_ref().map_or_else(|| pod.name.clone(), |gang| format!("gang {}", gang.name));
         self.count(at, Tone::Plain, Kind::Admitted, &|count| match count {
-            1 => format!("{who} admitted"),
-            _ => format!("{who} admitted, {count} pods in all"),
+            1 => format!("{name} admitted"),
+            _ => format!("{name} admitted, {count} pods in all"),
         });
     }
 
-    pub(super) fn bound(&mut self, at: At, pod: &str, node: &str) {
+    fn bound(&mut self, at: At, pod: &str, node: &str) {
         self.count(at, Tone::Good, Kind::Bound, &|count| match count {
             1 => format!("{pod} → {node}"),
             _ => format!("{pod} → {node}, and {} more placed", count - 1),
         });
     }
 
-    pub(super) fn finished(&mut self, at: At, pod: &str) {
+    fn finished(&mut self, at: At, pod: &str) {
         self.count(at, Tone::Plain, Kind::Finished, &|count| match count {
             1 => format!("{pod} finished"),
             _ => format!("{pod} and {} more finished", count - 1),
         });
     }
 
-    pub(super) fn evicted(&mut self, at: At, pod: &Pod, eviction: &Eviction) {
+    fn evicted(&mut self, at: At, pod: &Pod, eviction: &Eviction) {
         let Eviction { reason, message } = eviction;
-        let kind = Kind::Evicted(pod.pool.clone(), reason.clone(), eviction.to().map(str::to_owned));
-        self.count(at, Tone::Warn, kind, &|count| match count {
+        let (pool, to) = (pod.pool.clone(), eviction.to().map(str::to_owned));
+        self.count(at, Tone::Warn, Kind::Evicted { pool, reason: reason.clone(), to }, &|count| match count {
             1 => format!("{} evicted ({reason}): {message}", pod.name),
             _ => format!("{} and {} more evicted ({reason}): {message}", pod.name, count - 1),
         });
     }
 
-    pub(super) fn refused(&mut self, at: At, pod: &str, refusal: &Refusal) {
+    fn refused(&mut self, at: At, pod: &str, refusal: &Refusal) {
         let reason = refusal.telling();
         self.count(at, Tone::Warn, Kind::Refused(reason.to_owned()), &|count| match count {
             1 => format!("{pod} waits: {reason}"),

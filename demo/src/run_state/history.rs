@@ -1,12 +1,13 @@
 //! How full the cluster was over the whole run, in bounded memory.
 //!
-//! A ring that forgets the beginning would be the usual choice; a run's chart must show its beginning too.
-//! So when the samples are full, every second one is dropped and the distance between samples doubles: a
-//! run of any length is [`CAPACITY`]/2 to [`CAPACITY`] samples, evenly spaced.
+//! A ring that forgets the beginning would be the usual choice; a run's chart must show its beginning too. So when the
+//! samples are full, every second one is dropped and the distance between samples doubles: a run of any length is
+//! [`CAPACITY`]/2 to [`CAPACITY`] samples, evenly spaced.
 
 use std::time::Duration;
 
-use super::{At, Levels};
+use crate::At;
+use crate::cluster_state::levels::Levels;
 
 /// The most samples kept: more than a wide terminal has braille dots across (2 × 200).
 const CAPACITY: usize = 1024;
@@ -49,12 +50,21 @@ impl History {
         self.push(Sample { at: Duration::ZERO, levels });
     }
 
+    /// Whether a sample is due at `now`.
+    pub(super) fn is_due(&self, now: At) -> bool {
+        self.due(now).is_some()
+    }
+
     /// Takes the samples that are due up to `now`, during which the levels were `levels`.
     pub(super) fn advance(&mut self, now: At, levels: Levels) {
-        let passed = now.saturating_sub(self.began);
-        while let Some(due) = self.samples.last().map(|last| last.at + self.period).filter(|&due| due <= passed) {
-            self.push(Sample { at: due, levels });
+        while let Some(at) = self.due(now) {
+            self.push(Sample { at, levels });
         }
+    }
+
+    fn due(&self, now: At) -> Option<Duration> {
+        let next = self.samples.last()?.at + self.period;
+        (next <= now.saturating_sub(self.began)).then_some(next)
     }
 
     /// Takes one last sample, so that the chart ends where the run did.
@@ -87,8 +97,8 @@ impl History {
 mod tests {
     use weir_model::Amount;
 
-    use super::super::Level;
     use super::*;
+    use crate::cluster_state::levels::Level;
 
     fn used(gpus: i64) -> Levels {
         Levels { gpu: Level { used: Amount::new(gpus), ..Level::default() }, ..Levels::default() }

@@ -2,29 +2,50 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster_state::ClusterState;
+use crate::cluster_state::progress::is_of_job;
+
 /// The pods of a Ray cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RayCluster {
-    /// Those that have not ended.
+    /// Pods that have not ended.
     pub(super) pods: usize,
     /// Of them, those that have a node.
     pub(super) running: usize,
     /// Of them, those that wait for admission.
     pub(super) waiting: usize,
-    /// Why one of those that wait does.
+    /// The reason of one of those that wait.
     pub(super) reason: Option<String>,
-    /// Those that had to go and went, over the whole run.
+    /// Pods that had to go and went, over the whole run.
     pub(super) evicted: usize,
 }
 
 /// Ray clusters by name.
 pub(super) type Rays = BTreeMap<String, RayCluster>;
 
-/// What became of the clusters of a RayJob, which are named after it.
-pub(super) fn of_job(rays: &Rays, job: &str) -> RayCluster {
-    let is_of = |name: &str| name.strip_prefix(job).is_some_and(|rest| rest.starts_with('-'));
+/// The Ray clusters as they are, and how many pods of each were `evicted`.
+pub(super) fn rays(cluster: &ClusterState, evicted: &BTreeMap<String, usize>) -> Rays {
+    let with = |(name, &evicted): (&String, &usize)| (name.clone(), RayCluster { evicted, ..RayCluster::default() });
+    let mut rays: Rays = evicted.iter().map(with).collect();
+    for pod in cluster.pods().filter(|pod| !pod.ended) {
+        let Some(name) = &pod.pod.ray_cluster else { continue };
+        let ray = rays.entry(name.clone()).or_default();
+        ray.pods += 1;
+        ray.running += usize::from(!pod.waits());
+        if let Some(gate) = pod.waits_behind() {
+            ray.waiting += 1;
+            ray.reason.clone_from(&gate.reason);
+        }
+    }
+    rays
+}
+
+/// The clusters of a RayJob together.
+fn of_job(rays: &Rays, job: &str) -> RayCluster {
     let mut all = RayCluster::default();
-    for (_, RayCluster { pods, running, waiting, reason, evicted }) in rays.iter().filter(|(name, _)| is_of(name)) {
+    for (_, RayCluster { pods, running, waiting, reason, evicted }) in
+        rays.iter().filter(|(name, _)| is_of_job(name, job))
+    {
         all.pods += pods;
         all.running += running;
         all.waiting += waiting;
@@ -34,18 +55,18 @@ pub(super) fn of_job(rays: &Rays, job: &str) -> RayCluster {
     all
 }
 
-/// That a RayJob runs.
+/// The sentence of a RayJob that runs.
 pub(super) fn runs(rays: &Rays, job: &str) -> String {
     let RayCluster { pods, running, .. } = of_job(rays, job);
     format!("RayJob {job}: {running} of the {pods} pods of its cluster run, its head among them")
 }
 
-/// That a RayJob waits.
+/// The sentence of a RayJob that waits.
 pub(super) fn waits(rays: &Rays, job: &str) -> String {
     format!("RayJob {job}: {}", waiting(&of_job(rays, job)))
 }
 
-/// That a RayJob had to go.
+/// The sentence of a RayJob that had to go.
 pub(super) fn went(rays: &Rays, job: &str) -> String {
     let now = of_job(rays, job);
     let again = waiting(&now);

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use weir_model::Amount;
 use weir_model::dimension::GPU;
 
-use super::admission::{PoolFigures, PoolLevel};
 use super::evictions::{EvictionRow, Evictions};
 use super::rays::{self, Rays};
-use super::{At, Level};
+use crate::At;
+use crate::cluster_state::levels::Level;
+use crate::cluster_state::pool::{PoolLevel, PoolState};
 use crate::format::{grouped, percent};
 
 /// What happens in a step.
@@ -86,7 +87,7 @@ pub(super) struct Moment {
     pub(super) gpu: Level,
     /// GPUs that are not special, by pool.
     pub(super) pools: BTreeMap<String, PoolLevel>,
-    /// Everybody who went.
+    /// All evicted pods.
     pub(super) evictions: Evictions,
     /// Ray clusters.
     pub(super) rays: Rays,
@@ -95,11 +96,11 @@ pub(super) struct Moment {
 impl Moment {
     pub(super) fn of<'a>(
         gpu: Level,
-        pools: impl Iterator<Item = &'a PoolFigures>,
+        pools: impl Iterator<Item = &'a PoolState>,
         evictions: &Evictions,
         rays: Rays,
     ) -> Self {
-        let gpus = |figures: &PoolFigures| Some((figures.name.clone(), *figures.resources.get(GPU)?));
+        let gpus = |pool: &PoolState| Some((pool.name.clone(), *pool.resources.get(GPU)?));
         Self { gpu, pools: pools.filter_map(gpus).collect(), evictions: evictions.clone(), rays }
     }
 
@@ -249,7 +250,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::run_state::Eviction;
+    use crate::cluster_state::eviction::Eviction;
 
     fn at(seconds: u64) -> At {
         Duration::from_secs(seconds)

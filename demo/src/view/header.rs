@@ -1,19 +1,22 @@
-//! The top of the view: what runs, how far it is, and the few numbers that everybody looks for.
+//! The top of the view: what runs, how far it is, and the few numbers that matter most.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{Theme, bar, split};
+use super::pieces::{bar, split};
+use super::theme::Theme;
 use crate::format::{clock, grouped, percent};
-use crate::run_state::{Counts, Phase, RunState, SetupState};
+use crate::run_state::counts::Counts;
+use crate::run_state::setup::SetupState;
+use crate::run_state::{Phase, RunState};
 
 /// Draws the header and says how many rows it took.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: Theme) -> u16 {
     let width = area.width.saturating_sub(2);
     let mut lines = vec![title(run, theme, width), progress(run, theme, width)];
-    if run.phase() != Phase::SettingUp {
+    if run.clock().phase() != Phase::SettingUp {
         lines.extend(wrapped(figures(run, theme), width));
     }
     let height = (lines.len() as u16).min(area.height);
@@ -22,16 +25,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, run: &RunState, theme: The
 }
 
 fn title<'a>(run: &'a RunState, theme: Theme, width: u16) -> Line<'a> {
-    let (phase, time) = match run.phase() {
-        Phase::SettingUp => ("setting up", run.now()),
-        Phase::Replaying => ("replaying", run.replayed()),
-        Phase::Ended => ("ended", run.replayed()),
+    let (phase, time) = match run.clock().phase() {
+        Phase::SettingUp => ("setting up", run.clock().now()),
+        Phase::Replaying => ("replaying", run.clock().replayed()),
+        Phase::Ended => ("ended", run.clock().replayed()),
     };
     let left = vec![
         Span::styled("weir", theme.strong()),
         Span::raw("  "),
         Span::raw(run.plan().title.as_str()),
-        Span::styled(format!("  {} nodes", grouped(run.nodes() as u64)), theme.quiet()),
+        Span::styled(format!("  {} nodes", grouped(run.cluster().nodes().len() as u64)), theme.quiet()),
     ];
     let right = vec![
         Span::styled(phase, theme.strong()),
@@ -43,7 +46,7 @@ fn title<'a>(run: &'a RunState, theme: Theme, width: u16) -> Line<'a> {
 
 /// The bar: steps while setting up, then pods of the trace that were created.
 fn progress(run: &RunState, theme: Theme, width: u16) -> Line<'static> {
-    let (done, all, what) = match run.phase() {
+    let (done, all, what) = match run.clock().phase() {
         Phase::SettingUp => {
             let done = run.setup_steps().iter().filter(|step| matches!(step.state, SetupState::Done { .. })).count();
             (done, run.setup_steps().len(), "steps")
@@ -80,7 +83,7 @@ fn figures(run: &RunState, theme: Theme) -> Vec<Vec<Span<'static>>> {
         figure("placed", number(counts.bound()), format!(" ({} GPU, {} CPU)", number(bound_gpu), number(bound_cpu))),
         figure("waiting", number(waiting), of_waiting),
         violations,
-        figure("pods/s", format!("{:.0}", run.rate()), format!(" (peak {:.0})", run.peak_rate())),
+        figure("pods/s", format!("{:.0}", run.rate().per_second()), format!(" (peak {:.0})", run.rate().peak())),
         figure("running", number(running), String::new()),
         figure("finished", number(finished), String::new()),
     ]

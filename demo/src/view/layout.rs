@@ -107,7 +107,7 @@ fn stack(column: Rect, mut slots: Vec<Slot>, placed: &mut Vec<(Panel, Rect)>) {
     }
     let mut heights: Vec<u16> = slots.iter().map(|slot| slot.least.min(column.height)).collect();
     let mut left = column.height.saturating_sub(heights.iter().sum());
-    // Row by row to whoever is furthest below its weight: a few dozen rows, and no rounding to repair.
+    // Row by row to the panel that is furthest below its weight: a few dozen rows, and no rounding to repair.
     while left > 0 {
         let hungry = (0..slots.len()).filter(|&at| heights[at] < slots[at].most);
         let Some(next) = hungry.min_by_key(|&at| {

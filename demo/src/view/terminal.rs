@@ -12,7 +12,8 @@ use crossterm::execute;
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use ratatui::DefaultTerminal;
 
-use super::{Theme, draw};
+use super::page::draw;
+use super::theme::Theme;
 use crate::run_state::RunState;
 
 /// The live view on the terminal; dropping it gives the terminal back.
@@ -22,7 +23,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Whether somebody looks: standard output is a terminal that can be drawn on.
+    /// Whether standard output is a terminal that can be drawn on.
     #[must_use]
     pub fn possible() -> bool {
         stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

@@ -2,9 +2,10 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 
-use super::*;
+use super::{Theme, draw};
 use crate::example;
-use crate::run_state::{Event, SetupState, SetupStep};
+use crate::run_state::setup::{SetupState, SetupStep};
+use crate::run_state::{Event, RunState};
 
 fn screen(run: &RunState, width: u16, height: u16, theme: Theme) -> TestBackend {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
@@ -108,7 +109,7 @@ fn a_divided_cluster_shows_what_each_pool_uses_of_what_and_who_waits_for_what() 
 
 #[test]
 fn the_story_shows_its_acts_and_what_came_of_each() {
-    let lines = |width, height| lines(&example::acted(), width, height);
+    let lines = |width, height| lines(&example::with_story(), width, height);
     assert_shows(
         &lines(120, 44),
         &[
@@ -131,7 +132,7 @@ fn the_story_shows_its_acts_and_what_came_of_each() {
 #[test]
 fn special_hardware_is_marked_and_it_is_said_who_holds_it() {
     let mut run = example::divided();
-    run.tell(std::time::Duration::from_secs(66), example::node("g2", Some("G3"), 8, 96));
+    run.tell(std::time::Duration::from_secs(66), Event::Cluster(example::host("g2", Some("G3"), 8, 96)));
     assert_shows(&lines(&run, 120, 40), &["G3 ◆        1 / 1       0 / 8", "◆ 8 special: 0 named, 0 general"]);
     let wide = "◆ 8 special: 0 held by pods that name them, 0 by others, 8 free";
     assert_shows(&lines(&run, 300, 60), &[wide]);
@@ -151,7 +152,7 @@ fn a_small_terminal_shows_pools_and_queue_too() {
 
 #[test]
 fn every_size_can_be_drawn() {
-    for run in [RunState::new(), example::run(), example::divided(), example::acted()] {
+    for run in [RunState::new(), example::run(), example::divided(), example::with_story()] {
         for width in [1, 2, 3, 7, 20, 40, 79, 80, 100, 159, 160, 200, 300] {
             for height in [1, 2, 3, 5, 8, 12, 24, 40, 60, 100] {
                 assert_eq!(lines(&run, width, height).len(), usize::from(height));

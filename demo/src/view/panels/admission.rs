@@ -1,4 +1,4 @@
-//! The panels of a divided cluster: the tree of pools, and who waits for admission.
+//! The panels of a divided cluster: the tree of pools, and the pods that wait for admission.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,15 @@ use ratatui::widgets::{Paragraph, Row, Table};
 use weir_model::Amount;
 use weir_model::dimension::{CPU, GPU, SKU_PREFIX};
 
-use super::{framed, right};
+use crate::cluster_state::pool::PoolLevel;
+use crate::cluster_state::pool_tree::PoolRow;
+use crate::cluster_state::queue::{GangRow, WaitReason};
 use crate::format::{clock, fit, fit_end, grouped, rough};
-use crate::run_state::{GangRow, PoolLevel, PoolRow, RunState, WaitReason};
-use crate::view::{Theme, split};
+use crate::run_state::RunState;
+use crate::view::pieces::{framed, right, split};
+use crate::view::theme::Theme;
 
-/// Who waits, counted.
+/// The pods that wait, counted.
 pub(in crate::view) struct Queue {
     pub(in crate::view) reasons: Vec<WaitReason>,
     pub(in crate::view) gangs: Vec<GangRow>,
@@ -128,7 +131,7 @@ pub(in crate::view) fn queue(frame: &mut Frame<'_>, area: Rect, run: &RunState, 
         ]));
     }
     for GangRow { name, created, size, since } in gangs {
-        let time = clock(run.now().saturating_sub(*since));
+        let time = clock(run.clock().now().saturating_sub(*since));
         let right = vec![
             Span::styled(format!(" {created}/{size}"), theme.strong()),
             Span::styled(format!(" {time:>5}"), theme.quiet()),
@@ -138,7 +141,7 @@ pub(in crate::view) fn queue(frame: &mut Frame<'_>, area: Rect, run: &RunState, 
         lines.push(split(vec![Span::raw(format!("gang {}", fit_end(name, room)))], right, inner.width));
     }
     if lines.is_empty() {
-        lines.push(Line::from(Span::styled("nobody waits for admission", theme.quiet())));
+        lines.push(Line::from(Span::styled("no pod waits for admission", theme.quiet())));
     }
     let room = usize::from(inner.height);
     if lines.len() > room && room > 0 {

@@ -5,10 +5,11 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::{framed, spinner};
 use crate::format::{broken, clock};
-use crate::run_state::{RunState, StepRow, StepState};
-use crate::view::Theme;
+use crate::run_state::RunState;
+use crate::run_state::steps::{StepRow, StepState};
+use crate::view::pieces::{framed, spinner};
+use crate::view::theme::Theme;
 
 /// The steps, the latest at the end. Where there is too little room the earlier ones keep their first lines.
 pub(in crate::view) fn steps(frame: &mut Frame<'_>, area: Rect, run: &RunState, rows: &[StepRow], theme: Theme) {
@@ -38,7 +39,7 @@ fn head<'a>(row: &StepRow, run: &RunState, theme: Theme) -> Line<'a> {
         StepState::Done => ('✓', theme.good()),
         StepState::Cut { .. } => ('✗', theme.bad()),
     };
-    let at = run.into_replay(row.began).map(clock).unwrap_or_default();
+    let at = run.clock().into_replay(row.began).map(clock).unwrap_or_default();
     Line::from(vec![
         Span::styled(format!("{mark} "), style),
         Span::styled(row.title, theme.strong()),

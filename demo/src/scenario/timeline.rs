@@ -3,49 +3,49 @@
 //! Three things are done to the trace's time, each said in the plan's summary. *Quiet stretches* are cut: the
 //! first three quarters of the trace hold a twentieth of its pods. What is left is *compressed* by one factor.
 //! And lifetimes are *stretched*: as recorded the median pod lives twelve minutes of five months, so at no
-//! moment did more than 56 of the 8152 pods run, and nobody would see a cluster fill. The longest lives are cut
-//! to the length of the replay: nothing ends sooner by that while pods come, and after that whoever still waits
-//! sees the others end. The order of arrivals is the trace's, and which of two pods lives longer too. Nothing
+//! moment did more than 56 of the 8152 pods run, and no viewer would see a cluster fill. The longest lives are
+//! cut to the length of the replay: nothing ends sooner by that while pods come, and afterwards the pods end one
+//! after the other and give their room to those that still wait. The order of arrivals is the trace's, and which of two pods lives longer too. Nothing
 //! here reads a clock.
 
 use std::time::Duration;
 
 use weir_simulator::openb::TracePod;
 
-use super::pools::{Coming, Member, members};
+use super::members::{Arriving, Member, members};
 
 /// How a trace's time is treated.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Seconds of the trace in one second; `None` chooses so that [`ARRIVALS_PER_SECOND`] pods come on average.
-    pub(super) speed: Option<f64>,
+    pub(crate) speed: Option<f64>,
 }
 
 /// A pod and its time.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Arrival {
+pub(crate) struct Arrival {
     /// Since the replay began.
-    pub(super) at: Duration,
+    pub(crate) at: Duration,
     /// How long it runs once it is bound; `None` runs past the end.
-    pub(super) runs_for: Option<Duration>,
+    pub(crate) runs_for: Option<Duration>,
     /// The pod.
-    pub(super) pod: TracePod,
-    /// Whose it is.
-    pub(super) member: Member,
+    pub(crate) pod: TracePod,
+    /// Its pool and gang.
+    pub(crate) member: Member,
 }
 
 /// A trace with its times.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     /// In the order of their times.
-    pub(super) arrivals: Vec<Arrival>,
+    pub(crate) arrivals: Vec<Arrival>,
     /// Seconds of the trace in one second.
-    pub(super) speed: f64,
+    pub(crate) speed: f64,
     /// By how much lifetimes are stretched against that.
-    pub(super) stretch: f64,
+    pub(crate) stretch: f64,
 }
 
-/// Pods that come in a second on average where nobody says otherwise: what two cores can create, bind, run
+/// Pods that come in a second on average by default: what two cores can create, bind, run
 /// and finish beside everything else.
 const ARRIVALS_PER_SECOND: f64 = 50.0;
 /// A pause between two arrivals that is longer than this many median ones is cut to it.
@@ -57,7 +57,7 @@ impl Timeline {
     /// Gives every pod its time and, by the seed, its pool. Pods without a creation time come first, those
     /// without an end stay.
     #[must_use]
-    pub(super) fn new(mut pods: Vec<TracePod>, pace: Pace, seed: u64) -> Self {
+    pub(crate) fn new(mut pods: Vec<TracePod>, pace: Pace, seed: u64) -> Self {
         pods.sort_by_key(|pod| pod.created);
         let last_end = pods.iter().filter_map(|pod| pod.deleted).max();
         let comes = without_pauses(&pods);
@@ -66,8 +66,8 @@ impl Timeline {
         let speed = pace.speed.filter(|speed| speed.is_finite() && *speed > 0.0).unwrap_or(own).max(f64::MIN_POSITIVE);
         let lives: Vec<Option<f64>> = pods.iter().map(|pod| lifetime(pod, last_end)).collect();
         let stretch = stretch(&lives, length);
-        let coming: Vec<Coming<'_>> =
-            pods.iter().zip(comes).map(|(pod, at)| Coming { at: seconds(at / speed), pod }).collect();
+        let coming: Vec<Arriving<'_>> =
+            pods.iter().zip(comes).map(|(pod, at)| Arriving { at: seconds(at / speed), pod }).collect();
         let members = members(&coming, seed);
         let arrivals = pods.into_iter().zip(members).zip(lives).map(|((pod, member), life)| Arrival {
             at: member.at,
@@ -81,7 +81,7 @@ impl Timeline {
     }
 
     /// What was done to the trace's time, in one sentence.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let Self { arrivals: _, speed, stretch } = self;
         let second = match speed {
             ..120.0 => format!("{speed:.1} s"),

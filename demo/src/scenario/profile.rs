@@ -1,41 +1,43 @@
 //! The scheduler's configuration as a run starts it: what is shipped, and what the run adds to it.
 //!
-//! Two things are added. The plugin that keeps special hardware follows the ConfigMap that the run has applied,
-//! instead of the list that the file repeats. And every module of the folder runs: one that no profile names is
-//! added to the profile that places the pods, under its file's name in capitals (`zone-filter` is `ZoneFilter`),
-//! with the entry of `pluginConfig` that lies beside it as `NAME.yaml`, if one does, and else without settings and
-//! without asking that it was packed. So a plugin that was just begun is tried before anybody decides to ship it, and the shipped profile is changed on purpose only.
+//! Two things are added. The plugin that keeps special hardware follows the ConfigMap that the run has applied, instead
+//! of the list that the file repeats. And every module of the folder runs: a module that no profile names is added to
+//! the profile that places the pods, under its file's name in capitals (`zone-filter` is `ZoneFilter`), with the entry of
+//! `pluginConfig` that lies beside it as `NAME.yaml`, if one does, and else without settings and without asking that it
+//! was packed. So a plugin that was just begun is tried before it is shipped, and the shipped profile is changed on
+//! purpose only.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
+use weir_api::names::SCHEDULER;
 
-use super::objects::{SCHEDULER, SKU_EXCLUSION};
+use super::objects::SKU_EXCLUSION;
 
 /// A plugin that the shipped configuration does not have.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Added {
+pub(crate) struct Added {
     /// The module's file, without `.wasm`.
-    pub(super) module: String,
+    pub(crate) module: String,
     /// Its entry in `pluginConfig`, as it was written.
-    pub(super) entry: Option<Value>,
+    pub(crate) entry: Option<Value>,
 }
 
 /// A configuration that is ready to be started.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Profile {
+pub(crate) struct Profile {
     /// Its text: JSON, which is YAML too.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// The names of the plugins that were added.
-    pub(super) added: Vec<String>,
+    pub(crate) added: Vec<String>,
 }
 
 /// What the modules of a folder say beside themselves; in the order of their names.
 ///
 /// # Errors
 /// When the folder or an entry cannot be read; the error names the file.
-pub(super) fn modules(folder: &Path) -> Result<Vec<Added>> {
+pub(crate) fn modules(folder: &Path) -> Result<Vec<Added>> {
     let files = std::fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
     let mut modules = Vec::new();
     for file in files {
@@ -65,7 +67,7 @@ fn understood(text: &str, file: &Path) -> Result<Value> {
 ///
 /// # Errors
 /// When it is no KubeSchedulerConfiguration with the profile that places the pods; the error names the field.
-pub(super) fn complete(text: &str, special: &str, modules: Vec<Added>) -> Result<Profile> {
+pub(crate) fn complete(text: &str, special: &str, modules: Vec<Added>) -> Result<Profile> {
     let mut config: Value = serde_saphyr::from_str(text).context("understand it as YAML")?;
     for entry in config.pointer_mut("/profiles").and_then(Value::as_array_mut).context("profiles: expected a list")? {
         follow(entry, special);

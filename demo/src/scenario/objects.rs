@@ -1,4 +1,4 @@
-//! Nodes and pods of the trace as Kubernetes objects. Pure: nothing here talks to a cluster.
+//! Nodes and pods of the trace as Kubernetes objects.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,29 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
-use weir_api::names;
+use weir_api::names::{self, GPU_MODEL};
 use weir_local::RUN_FOR_ANNOTATION;
+use weir_model::dimension::GPU;
 use weir_simulator::openb::{TraceNode, TracePod};
 
 use super::timeline::Arrival;
 
-/// The node label that holds the GPU's model.
-pub(super) const MODEL_LABEL: &str = "gpu-node-label-model";
-/// The resource that is GPUs.
-pub(super) const GPU: &str = "nvidia.com/gpu";
-/// The scheduler that places the pods.
-pub(super) const SCHEDULER: &str = "weir-scheduler";
 /// The plugin that keeps special hardware for the pods that name it.
-pub(super) const SKU_EXCLUSION: &str = "SKUExclusionFilter";
+pub(crate) const SKU_EXCLUSION: &str = "SKUExclusionFilter";
 /// The ConfigMap with the list of special hardware, as `namespace/name`.
-pub(super) const SPECIAL_HARDWARE: &str = "weir-system/special-hardware";
+pub(crate) const SPECIAL_HARDWARE: &str = "weir-system/special-hardware";
 /// The namespace of the pods.
-pub(super) const NAMESPACE: &str = "default";
+pub(crate) const NAMESPACE: &str = "default";
 
 /// The taint of a node that is under maintenance, as in the sidecar's configuration.
-pub(super) const MAINTENANCE: &str = "maintenance";
+pub(crate) const MAINTENANCE: &str = "maintenance";
 
-/// How many pods a kubelet runs where nobody says otherwise; the trace does not say.
+/// How many pods a kubelet runs by default; the trace does not say.
 const PODS_PER_NODE: &str = "110";
 
 /// A node of the trace: its size, its model as a label, and ready.
 #[must_use]
-pub(super) fn node(node: &TraceNode) -> Node {
+pub(crate) fn node(node: &TraceNode) -> Node {
     let mut resources = BTreeMap::from([
         ("cpu".to_owned(), Quantity(format!("{}m", node.cpu_milli))),
         ("memory".to_owned(), Quantity(format!("{}Mi", node.memory_mib))),
@@ -55,7 +50,7 @@ pub(super) fn node(node: &TraceNode) -> Node {
         resources.insert(GPU.to_owned(), Quantity(node.gpus.to_string()));
     }
     if let Some(model) = &node.model {
-        labels.insert(MODEL_LABEL.to_owned(), model.clone());
+        labels.insert(GPU_MODEL.to_owned(), model.clone());
     }
     let ready = NodeCondition {
         type_: "Ready".to_owned(),
@@ -78,7 +73,7 @@ pub(super) fn node(node: &TraceNode) -> Node {
 /// A pod of the trace, asking for admission; a fraction of a GPU becomes a whole one, because `nvidia.com/gpu`
 /// counts devices.
 #[must_use]
-pub(super) fn pod(arrival: &Arrival) -> Pod {
+pub(crate) fn pod(arrival: &Arrival) -> Pod {
     let Arrival { at: _, runs_for, pod, member } = arrival;
     let run_for = runs_for.map(|time| (RUN_FOR_ANNOTATION.to_owned(), format!("{}ms", time.as_millis().max(1))));
     let mut made = Pod {
@@ -100,12 +95,12 @@ pub(super) fn pod(arrival: &Arrival) -> Pod {
         }),
         status: None,
     };
-    member.dress(&mut made);
+    member.annotate(&mut made);
     made
 }
 
 /// Takes from what a pod is to run what one before it ran already: its work was saved.
-pub(super) fn shorten(pod: &mut Pod, before: &Pod, now: Timestamp) {
+pub(crate) fn shorten(pod: &mut Pod, before: &Pod, now: Timestamp) {
     let Some(annotation) = pod.annotations_mut().get_mut(RUN_FOR_ANNOTATION) else { return };
     let Some(whole) = annotation.strip_suffix("ms").and_then(|millis| millis.parse::<i64>().ok()) else { return };
     let began = before.status.as_ref().and_then(|status| status.start_time.as_ref());
@@ -133,7 +128,7 @@ fn container(pod: &TracePod) -> Container {
 /// The selector of a pod that may run on one model only.
 fn only_model(pod: &TracePod) -> Option<BTreeMap<String, String>> {
     match pod.models.as_slice() {
-        [model] => Some(BTreeMap::from([(MODEL_LABEL.to_owned(), model.clone())])),
+        [model] => Some(BTreeMap::from([(GPU_MODEL.to_owned(), model.clone())])),
         _ => None,
     }
 }
@@ -144,7 +139,7 @@ fn one_of_models(pod: &TracePod) -> Option<Affinity> {
         return None;
     }
     let requirement = NodeSelectorRequirement {
-        key: MODEL_LABEL.to_owned(),
+        key: GPU_MODEL.to_owned(),
         operator: "In".to_owned(),
         values: Some(pod.models.clone()),
     };
@@ -164,7 +159,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::pools::Member;
+    use crate::scenario::members::Member;
 
     fn member() -> Member {
         Member { at: Duration::ZERO, pool: "vision-research", preemptible: true, gang: None }

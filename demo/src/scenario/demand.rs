@@ -1,11 +1,10 @@
-//! The pods that the demonstration adds to the trace's, and what belongs to them. Pure: nothing here talks to a
-//! cluster.
+//! The pods that the story adds to the trace's, and what belongs to them.
 //!
-//! Research asks for whatever is free, each pod for what one host has left, so that the cluster is full to the
-//! last GPU with about as many pods as it has hosts. They name the model, as many of the trace's do: where a pod
-//! that needs little takes a role of a large host, somebody else would find none. Production asks for whole hosts,
-//! for no more than half of what its pool has left of its reservation. They are marked with labels, so that the watch tells them apart from the
-//! trace's, which alone are counted at the end.
+//! Research asks for whatever is free, each pod for what one host has left, so that the cluster is full to the last GPU
+//! with about as many pods as it has hosts. These pods name the model, as many of the trace's do: where a pod that needs
+//! little takes a part of a large host, another pod would find none. Production asks for whole hosts, for no more than
+//! half of what its pool has left of its reservation. All of them carry labels, so that the watch tells them apart from
+//! the trace's, which alone are counted at the end.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -18,60 +17,28 @@ use kube::ResourceExt as _;
 use kube::api::ObjectMeta;
 use weir_simulator::openb::TracePod;
 
-use super::cluster_state::FreeHost;
+use super::members::{GangPlan, Member};
 use super::objects;
-use super::pools::{Band, Member};
+use super::role::Role;
 use super::timeline::Arrival;
-
-/// The label that says whose a pod of the run is, and its value on the pods of the demonstration.
-const NAME: (&str, &str) = ("app.kubernetes.io/name", "story");
-/// The label that says which role a pod has.
-const ROLE: &str = "app.kubernetes.io/component";
+use crate::cluster_state::free::FreeHost;
 
 /// The pools in which research asks for what is free.
-pub(super) const RESEARCH_POOLS: [&str; 2] = ["vision-research", "speech-research"];
+pub(crate) const RESEARCH_POOLS: [&str; 2] = ["vision-research", "speech-research"];
 /// The pool whose demand arrives.
-pub(super) const PRODUCTION_POOL: &str = "vision-production";
+pub(crate) const PRODUCTION_POOL: &str = "vision-production";
 
 /// How many pods make a gang.
 const GANG: usize = 4;
-/// How many hosts production asks for at most: enough to see, in a time in which somebody watches.
+/// How many hosts production asks for at most: enough to see, in a time in which people watch.
 const MOST_HOSTS: i64 = 48;
 /// CPU and memory for each GPU: less than any host has, so that GPUs are what runs out.
 const CPU_MILLI: i64 = 1000;
 const MEMORY_MIB: i64 = 1024;
 
-/// The role of a pod in the story.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Role {
-    /// May be taken back.
-    Research,
-    /// Is what others are taken back for.
-    Production,
-}
-
-impl Role {
-    const ALL: [Self; 2] = [Self::Research, Self::Production];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Research => "research",
-            Self::Production => "production",
-        }
-    }
-
-    /// The role of a pod; none for a pod of the trace.
-    pub(super) fn of(pod: &Pod) -> Option<Self> {
-        let labels = pod.labels();
-        labels.get(NAME.0).filter(|name| *name == NAME.1)?;
-        let role = labels.get(ROLE)?;
-        Self::ALL.into_iter().find(|known| known.name() == role)
-    }
-}
-
 /// Research that takes these free hosts, after so many pods of it. At first every second bunch of equal pods is a gang;
 /// later ones come alone, because a free host that opens is for one.
-pub(super) fn research(hosts: &[FreeHost], before: usize) -> Vec<Pod> {
+pub(crate) fn research(hosts: &[FreeHost], before: usize) -> Vec<Pod> {
     let mut hosts: Vec<&FreeHost> = hosts.iter().collect();
     // The largest first: they fit fewest hosts.
     hosts.sort_unstable_by_key(|host| (Reverse(host.gpus), host.model.as_deref()));
@@ -82,7 +49,8 @@ pub(super) fn research(hosts: &[FreeHost], before: usize) -> Vec<Pod> {
         // What comes later asks one pool, so that no other pool of research finds itself entitled to what is freed.
         let pool = RESEARCH_POOLS[if before == 0 { number / 2 % RESEARCH_POOLS.len() } else { 0 }];
         let whole = before == 0 && number % 2 == 0 && bunch.len() > 1;
-        let gang = whole.then(|| Band { name: format!("{pool}-story-{number}"), size: bunch.len(), held_up: false });
+        let gang =
+            whole.then(|| GangPlan { name: format!("{pool}-story-{number}"), size: bunch.len(), held_up: false });
         for host in bunch {
             let member = Member { at: Duration::ZERO, pool, preemptible: true, gang: gang.clone() };
             let model = host.model.clone().into_iter().collect();
@@ -93,7 +61,7 @@ pub(super) fn research(hosts: &[FreeHost], before: usize) -> Vec<Pod> {
 }
 
 /// Production: whole hosts of so many GPUs, half of what its pool has left, at least one and at most [`MOST_HOSTS`].
-pub(super) fn production(left: i64, host: i64) -> Vec<Pod> {
+pub(crate) fn production(left: i64, host: i64) -> Vec<Pod> {
     let gpus = host.min(left);
     if gpus <= 0 {
         return Vec::new();
@@ -104,14 +72,16 @@ pub(super) fn production(left: i64, host: i64) -> Vec<Pod> {
 }
 
 /// Of production one pod may be moved at a time.
-pub(super) fn budget(pods: usize) -> PodDisruptionBudget {
-    let labels = [NAME, (ROLE, Role::Production.name())].map(|(key, value)| (key.to_owned(), value.to_owned()));
+pub(crate) fn budget(pods: usize) -> PodDisruptionBudget {
     let others = i32::try_from(pods).unwrap_or(i32::MAX).saturating_sub(1);
     PodDisruptionBudget {
         metadata: ObjectMeta { name: Some(Role::Production.name().to_owned()), ..ObjectMeta::default() },
         spec: Some(PodDisruptionBudgetSpec {
             min_available: Some(IntOrString::Int(others)),
-            selector: Some(LabelSelector { match_labels: Some(labels.into()), ..LabelSelector::default() }),
+            selector: Some(LabelSelector {
+                match_labels: Some(Role::Production.labels().into()),
+                ..LabelSelector::default()
+            }),
             ..PodDisruptionBudgetSpec::default()
         }),
         status: None,
@@ -130,8 +100,7 @@ fn pod(role: Role, number: usize, gpus: i64, models: Vec<String>, member: Member
         deleted: None,
     };
     let mut pod = objects::pod(&Arrival { at: Duration::ZERO, runs_for: None, pod: trace, member });
-    pod.labels_mut().insert(NAME.0.to_owned(), NAME.1.to_owned());
-    pod.labels_mut().insert(ROLE.to_owned(), role.name().to_owned());
+    pod.labels_mut().extend(role.labels());
     pod
 }
 
@@ -196,13 +165,5 @@ mod tests {
         let labels =
             serde_json::json!({ "app.kubernetes.io/name": "story", "app.kubernetes.io/component": "production" });
         assert_eq!(budget, serde_json::json!({ "minAvailable": 2, "selector": { "matchLabels": labels } }));
-    }
-
-    #[test]
-    fn a_pod_of_the_trace_plays_no_part() {
-        let labels =
-            serde_json::json!({ "app.kubernetes.io/name": "openb", "app.kubernetes.io/component": "research" });
-        let pod = serde_json::from_value(serde_json::json!({ "metadata": { "labels": labels } })).unwrap();
-        assert_eq!(Role::of(&pod), None);
     }
 }

@@ -29,7 +29,7 @@ impl Refusal {
     /// Takes a message apart.
     ///
     /// ```
-    /// use weir_demo::run_state::Refusal;
+    /// use weir_demo::cluster_state::refusal::Refusal;
     /// let refusal = Refusal::parse("0/5 nodes are available: 2 Insufficient cpu, 3 node(s) were unschedulable.");
     /// let parts = [(Some(2), "Insufficient cpu".into()), (Some(3), "node(s) were unschedulable".into())];
     /// assert_eq!(refusal.parts, parts);

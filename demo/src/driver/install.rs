@@ -14,10 +14,10 @@ use weir_api::{ResourcePool, names};
 use weir_checker::SpecialModels;
 use weir_local::{Manifest, apply};
 
-use super::objects::SPECIAL_HARDWARE;
+use crate::scenario::objects::SPECIAL_HARDWARE;
 
 /// What is installed.
-pub(super) struct Shipped {
+pub(crate) struct Shipped {
     objects: Vec<DynamicObject>,
     special: SpecialModels,
 }
@@ -31,7 +31,7 @@ impl Shipped {
     ///
     /// # Errors
     /// When a file cannot be read or understood; the error names it.
-    pub(super) fn read(root: &Path) -> Result<Self> {
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let mut objects = Vec::new();
         for file in FILES.map(|file| root.join(file)) {
             objects.extend_from_slice(Manifest::read(&file)?.objects());
@@ -41,7 +41,7 @@ impl Shipped {
     }
 
     /// The special hardware that the list names.
-    pub(super) const fn special(&self) -> &SpecialModels {
+    pub(crate) const fn special(&self) -> &SpecialModels {
         &self.special
     }
 
@@ -49,7 +49,7 @@ impl Shipped {
     ///
     /// # Errors
     /// When the API server refuses an object.
-    pub(super) async fn install(&self, client: &Client, pools: &[ResourcePool]) -> Result<()> {
+    pub(crate) async fn install(&self, client: &Client, pools: &[ResourcePool]) -> Result<()> {
         let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
         let definitions = weir_api::crds();
         for definition in &definitions {

@@ -1,15 +1,15 @@
-//! When a run is over: every pod of the trace came, and nothing that will still happen by itself gives one of
-//! those that wait a node.
+//! When a run is over: every pod of the trace came, and nothing that will still happen by itself gives one of those that
+//! wait a node.
 //!
-//! What will still happen is that pods end. So as long as one runs that will, and one waits that this may help,
-//! the run goes on: a queue drains as lifetimes end. Who waits for good does not hold it up: who asks for more
-//! than there is or may have, and members of a gang that will never be whole, because nobody comes any more.
-//! What runs on and gives nothing back changes nothing either. Then it is over as soon as the sidecar and the
-//! scheduler have looked at everybody once more.
+//! What will still happen is that pods end. So as long as a pod runs that will end, and a pod waits that this may help,
+//! the run goes on: a queue drains as lifetimes end. A pod that waits for good does not hold it up: one that asks for
+//! more than there is or than it may have, and a member of a gang that will never be whole, because no pod comes any
+//! more. What runs on and gives nothing back changes nothing either. Then it is over as soon as the sidecar and the
+//! scheduler have looked at every pod once more.
 
 use std::time::Duration;
 
-use super::run_state::Counts;
+use crate::run_state::counts::Counts;
 
 /// For how long nothing may change before the last verdicts stand: longer than the sidecar's longest pause
 /// between two decisions.
@@ -17,17 +17,17 @@ const QUIET: Duration = Duration::from_secs(3);
 /// How long kube-scheduler lets a refused pod wait at most before it tries again. Pods that finish make it try
 /// for as long as any run, so that waiting for empty queues alone could take that long.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
-/// How long nothing may happen while somebody has no verdict.
+/// How long nothing may happen while a pod has no verdict.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What a look says.
+/// Whether the run is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Something may still change.
     GoOn,
     /// Nothing will.
     Over,
-    /// Somebody has no verdict, and nothing has happened for [`PATIENCE`].
+    /// A pod has no verdict, and nothing has happened for [`PATIENCE`].
     Stuck,
 }
 
@@ -143,7 +143,11 @@ mod tests {
         let silent = Counts { queued: 1, unexplained: 1, refused: 2, ..counts() };
         assert_eq!(verdict_after(silent, 90), Verdict::GoOn);
         assert_eq!(verdict_after(silent, 91), Verdict::Stuck);
-        assert_eq!(verdict_after(Counts { refused: 2, ..counts() }, 91), Verdict::Stuck, "one is in nobody's hands");
+        assert_eq!(
+            verdict_after(Counts { refused: 2, ..counts() }, 91),
+            Verdict::Stuck,
+            "one pod is neither refused nor waiting"
+        );
     }
 
     #[test]

@@ -1,37 +1,37 @@
-//! What is to be run: the part of the trace that was asked for. Read before anything is started, so that a
-//! malformed line costs nobody a cluster.
+//! What is to be run: the part of the trace that was asked for. It is read before anything is started, so that a
+//! malformed line costs no cluster.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use weir_simulator::openb::{self, TraceNode, TracePod, read_nodes, read_pods, sample};
 
-use super::run_state::Plan;
 use super::timeline::{Pace, Timeline};
+use crate::run_state::event::Plan;
 
 /// Which part of which trace.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted {
+pub(crate) struct Wanted {
     /// The node list; `None` is the one that is shipped.
-    pub(super) node_file: Option<PathBuf>,
+    pub(crate) node_file: Option<PathBuf>,
     /// The pod list; `None` is the one that is shipped.
-    pub(super) pod_file: Option<PathBuf>,
-    pub(super) nodes: usize,
-    pub(super) pods: usize,
-    pub(super) seed: u64,
-    pub(super) pace: Pace,
+    pub(crate) pod_file: Option<PathBuf>,
+    pub(crate) nodes: usize,
+    pub(crate) pods: usize,
+    pub(crate) seed: u64,
+    pub(crate) pace: Pace,
 }
 
 /// Nodes, and pods with their times.
 #[derive(Clone, Debug)]
-pub(super) struct Workload {
-    pub(super) title: String,
-    pub(super) nodes: Vec<TraceNode>,
-    pub(super) timeline: Timeline,
+pub(crate) struct Workload {
+    pub(crate) title: String,
+    pub(crate) nodes: Vec<TraceNode>,
+    pub(crate) timeline: Timeline,
 }
 
 impl Workload {
-    pub(super) fn read(wanted: Wanted) -> Result<Self> {
+    pub(crate) fn read(wanted: Wanted) -> Result<Self> {
         let Wanted { node_file, pod_file, nodes, pods, seed, pace } = wanted;
         ensure!(nodes > 0, "--nodes 0: pods need somewhere to run; ask for 1 or more");
         ensure!(pods > 0, "--pods 0: there is nothing to run; ask for 1 or more");
@@ -56,7 +56,7 @@ impl Workload {
         Ok(Self { title, nodes, timeline: Timeline::new(pods, pace, seed) })
     }
 
-    pub(super) fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         let pods = &self.timeline.arrivals;
         Plan {
             title: self.title.clone(),
