@@ -18,7 +18,7 @@ export CARGO_TARGET_DIR
 # The host programs in Rust; weir-scheduler is Go and comes with `weir-demo setup`.
 PROGRAMS := weir kubectl-weir weir-demo weir-admission
 # Modules in Go. local/kwok and local/ray hold a version only.
-GO_MODULES := scheduler local/kube local/etcd
+GO_MODULES := scheduler tests/extension local/kube local/etcd
 
 .PHONY: help
 help: ## Explain every target
@@ -86,6 +86,7 @@ test: build guests ## Run every test: unit, property, doc, golden and end-to-end
 	@$(CARGO_TARGET_DIR)/bin/weir-demo setup --tests
 	@cargo test --workspace --no-fail-fast
 	@cd scheduler && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false -count=1 ./...
+	@cd tests/extension && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false -count=1 ./...
 
 .PHONY: lint
 lint: ready-to-lint ## Check the form: rustfmt, clippy, gofmt, go vet
@@ -124,7 +125,7 @@ bench-call: plugins ## Time one call of a plugin; PEERS=DIR adds other people's 
 .PHONY: bench-schedule
 bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=DIR OPTIONS='-nodes 1000'; ends with one line of JSON
 	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler k8s.io/kubernetes/cmd/kube-scheduler
-	@cd scheduler && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler-wasm \
+	@cd tests/extension && go build -buildvcs=false -o $(abspath $(CARGO_TARGET_DIR))/bin/kube-scheduler-wasm \
 		sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler
 	@cd scheduler && PEERS=$(if $(PEERS),$(abspath $(PEERS))) go run -buildvcs=false ./internal/bench \
 		-bin $(abspath $(CARGO_TARGET_DIR))/bin -plugins $(abspath $(CARGO_TARGET_DIR)/plugins/packed) $(OPTIONS)

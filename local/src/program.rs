@@ -23,7 +23,7 @@ pub enum Program {
     ControllerManager,
     /// The fake kubelets.
     Kwok,
-    /// Weir's scheduler: upstream's command with the wasm extension and what hosts it.
+    /// Weir's scheduler: upstream's command with a host for plugins that are WebAssembly modules.
     Scheduler,
     /// The unmodified scheduler of kube-scheduler-wasm-extension, for comparison.
     ExtensionScheduler,
@@ -37,9 +37,7 @@ const KUBE: Module = Module {
     what: "kube-apiserver and kube-controller-manager 1.37.2",
     expected: Duration::from_secs(290),
     packages: &["./cmd/kube-apiserver", "./cmd/kube-controller-manager"],
-    // Without these the binaries call themselves v0.0.0, which clients refuse to compare.
-    linker: "-X k8s.io/component-base/version.gitVersion=v1.37.2 \
-             -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37",
+    linker: KUBE_1_37,
 };
 const ETCD: Module = Module {
     folder: "local/etcd",
@@ -60,12 +58,12 @@ const SCHEDULER: Module = Module {
     what: "weir-scheduler",
     expected: Duration::from_secs(230),
     packages: &["./cmd/weir-scheduler"],
-    linker: KUBE_1_32,
+    linker: KUBE_1_37,
 };
 const EXTENSION: Module = Module {
-    folder: "scheduler",
+    folder: "tests/extension",
     what: "the unmodified kube-scheduler-wasm-extension",
-    expected: Duration::from_secs(30),
+    expected: Duration::from_secs(230),
     packages: &["sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/cmd/scheduler"],
     linker: KUBE_1_32,
 };
@@ -76,6 +74,9 @@ const RAY: Module = Module {
     packages: &["github.com/ray-project/kuberay/ray-operator"],
     linker: "",
 };
+// Without these the binaries call themselves v0.0.0, which clients refuse to compare.
+const KUBE_1_37: &str = "-X k8s.io/component-base/version.gitVersion=v1.37.2 \
+                         -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37";
 const KUBE_1_32: &str = "-X k8s.io/component-base/version.gitVersion=v1.32.13 \
                          -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=32";
 

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/klog/v2"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kube-scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 )
 
@@ -25,7 +25,7 @@ const Name = "RecordingBinder"
 const Annotation = "weir.dev/placed-by"
 
 // PlacedBy says which versions answered in a cycle, by the plugins' names.
-type PlacedBy func(cycle *framework.CycleState) map[string]string
+type PlacedBy func(cycle framework.CycleState) map[string]string
 
 // Factory makes the plugin for a profile.
 func Factory(placedBy PlacedBy) frameworkruntime.PluginFactory {
@@ -43,7 +43,7 @@ type binder struct {
 func (*binder) Name() string { return Name }
 
 // Bind implements framework.BindPlugin.
-func (b *binder) Bind(ctx context.Context, cycle *framework.CycleState, pod *v1.Pod, node string) *framework.Status {
+func (b *binder) Bind(ctx context.Context, cycle framework.CycleState, pod *v1.Pod, node string) *framework.Status {
 	klog.FromContext(ctx).V(3).Info("Attempting to bind pod to node", "pod", klog.KObj(pod), "node", klog.KRef("", node))
 	binding := &v1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
@@ -56,5 +56,19 @@ func (b *binder) Bind(ctx context.Context, cycle *framework.CycleState, pod *v1.
 		}
 		binding.Annotations = map[string]string{Annotation: string(text)}
 	}
-	return framework.AsStatus(b.handle.ClientSet().CoreV1().Pods(pod.Namespace).Bind(ctx, binding, metav1.CreateOptions{}))
+	return framework.AsStatus(b.send(ctx, binding))
+}
+
+// send goes through the scheduler's dispatcher of API calls where it has one, which must see every binding to put calls
+// about one pod in order.
+func (b *binder) send(ctx context.Context, binding *v1.Binding) error {
+	cacher := b.handle.APICacher()
+	if cacher == nil {
+		return b.handle.ClientSet().CoreV1().Pods(binding.Namespace).Bind(ctx, binding, metav1.CreateOptions{})
+	}
+	finished, err := cacher.BindPod(binding)
+	if err != nil {
+		return err
+	}
+	return cacher.WaitOnFinish(ctx, finished)
 }

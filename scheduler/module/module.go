@@ -1,6 +1,6 @@
 // Package module reads a WebAssembly module and says what is in it, before any of its code runs.
 //
-// It decides whether bytes are a module that the extension can load, never whether a plugin may use it.
+// It decides whether bytes are a module that can be loaded, never whether a plugin may use it.
 package module
 
 import (
@@ -8,10 +8,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/tetratelabs/wazero"
@@ -41,8 +39,14 @@ type Module struct {
 	Pure bool
 
 	// Inline says that a pure module takes the node of a call where its name would be, in one call of its host instead of
-	// two. See guestview.View.Inline.
+	// two. See nodeview.View.Inline.
 	Inline bool
+
+	// Declares says that the module says of itself what our SDK writes: it was built with it.
+	Declares bool
+
+	// Signature is what lay beside the module; empty if nothing was asked for.
+	Signature []byte
 
 	bytes []byte
 
@@ -172,6 +176,7 @@ func (m *Module) readAbout(sections []api.CustomSection) error {
 			return fmt.Errorf("%s was built for version %d of %s and this scheduler knows version %d; build it with the SDK of the same release",
 				m.Source, says.ABI, aboutSection, knownABI)
 		}
+		m.Declares = true
 		m.Pure, m.Inline, m.Version = says.Pure, says.Pure && says.Inline, says.Version
 	}
 	for _, imported := range m.Imports {
@@ -188,17 +193,5 @@ func (m *Module) ShortDigest() string { return Short(m.Digest) }
 // Short is the beginning of a digest.
 func Short(digest string) string { return digest[:len("sha256:")+12] }
 
-// WithFile calls use with a file:// URL of the module's bytes. The extension loads from a URL only; it gets a private
-// copy, so that what runs is what was digested even if the file at Source is being replaced.
-func (m *Module) WithFile(use func(url string) error) (err error) {
-	dir, err := os.MkdirTemp("", "weir-module-")
-	if err != nil {
-		return fmt.Errorf("keeping a copy of %s: %w", m.Source, err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	path := filepath.Join(dir, "module.wasm")
-	if err := os.WriteFile(path, m.bytes, 0o400); err != nil {
-		return fmt.Errorf("keeping a copy of %s: %w", m.Source, err)
-	}
-	return use("file://" + path)
-}
+// Bytes are the module's own; nobody may write to them.
+func (m *Module) Bytes() []byte { return m.bytes }

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/component-base/featuregate"
+	"k8s.io/apiserver/pkg/util/compatibility"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app"
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 	"k8s.io/kubernetes/pkg/scheduler"
@@ -20,7 +20,7 @@ import (
 
 	"weir.dev/scheduler/binder"
 	"weir.dev/scheduler/internal/wasmtest"
-	"weir.dev/scheduler/slot"
+	"weir.dev/scheduler/pluginhost"
 	"weir.dev/scheduler/startup"
 )
 
@@ -37,12 +37,12 @@ current-context: none
 // setUp does what the command does before it runs: it reads the configuration, loads the guests, builds the profiles.
 func setUp(t testing.TB, configPath string) (*scheduler.Scheduler, error) {
 	t.Helper()
-	return setUpWith(t, configPath, slot.NewHost(clock.RealClock{}, 1))
+	return setUpWith(t, configPath, pluginhost.NewHost(clock.RealClock{}, 1))
 }
 
-func setUpWith(t testing.TB, configPath string, host *slot.Host) (*scheduler.Scheduler, error) {
+func setUpWith(t testing.TB, configPath string, host *pluginhost.Host) (*scheduler.Scheduler, error) {
 	t.Helper()
-	featuregate.DefaultComponentGlobalsRegistry.Reset()
+	compatibility.DefaultComponentGlobalsRegistry.Reset()
 	opts := options.NewOptions()
 	opts.ConfigFile = configPath
 	opts.SecureServing.BindPort = 0
@@ -133,14 +133,14 @@ func TestTheShippedConfigurationHasThisEffectiveTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := strings.TrimPrefix(`
-preFilter  NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity GPUFilter SKUExclusionFilter BinPackScore LoadAwareScore
-filter     NodeUnschedulable NodeName TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity GPUFilter SKUExclusionFilter
-postFilter
-preScore   TaintToleration NodeAffinity NodeResourcesFit VolumeBinding PodTopologySpread InterPodAffinity BinPackScore LoadAwareScore
-score      TaintToleration=3 NodeAffinity=2 NodeResourcesFit=1 VolumeBinding=1 PodTopologySpread=2 InterPodAffinity=2 BinPackScore=100 LoadAwareScore=10
-reserve    VolumeBinding
+preFilter  NodeName NodeUnschedulable TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity DynamicResources NodeDeclaredFeatures GPUFilter SKUExclusionFilter BinPackScore LoadAwareScore
+filter     NodeName NodeUnschedulable TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity DynamicResources NodeDeclaredFeatures GPUFilter SKUExclusionFilter
+postFilter DynamicResources
+preScore   TaintToleration NodeAffinity VolumeBinding PodTopologySpread InterPodAffinity BinPackScore LoadAwareScore
+score      TaintToleration=3 NodeAffinity=2 VolumeBinding=1 PodTopologySpread=2 InterPodAffinity=2 DynamicResources=2 BinPackScore=100 LoadAwareScore=10
+reserve    VolumeBinding DynamicResources
 permit    
-preBind    VolumeBinding
+preBind    VolumeBinding DynamicResources
 bind       RecordingBinder
 postBind  
 `, "\n")

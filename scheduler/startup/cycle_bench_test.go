@@ -15,13 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/pkg/scheduler"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
+	upstream "k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/yaml"
 
 	"weir.dev/scheduler/binder"
 	"weir.dev/scheduler/internal/workload"
-	"weir.dev/scheduler/slot"
+	"weir.dev/scheduler/pluginhost"
 )
 
 // BenchmarkCycle times what `make bench-schedule` cannot take apart: one scheduling cycle, from the pod to the node,
@@ -34,7 +34,7 @@ func BenchmarkCycle(b *testing.B) {
 	}
 	for _, nodes := range []int{1000, 5000} {
 		for name, path := range map[string]string{"weir": shippedAs(b, plugins, nil), "upstream": shippedAs(b, plugins, withoutGuests)} {
-			made, err := setUpWith(b, path, slot.NewHost(clock.RealClock{}, slot.RecheckOneIn))
+			made, err := setUpWith(b, path, pluginhost.NewHost(clock.RealClock{}, pluginhost.RecheckOneIn))
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -61,7 +61,12 @@ func cycles(b *testing.B, on *scheduler.Scheduler) {
 				Name: "main", Resources: v1.ResourceRequirements{Requests: amounts, Limits: amounts},
 			}}},
 		}
-		found, err := on.SchedulePod(context.Background(), profile, framework.NewCycleState(), pod)
+		info, err := upstream.NewPodInfo(pod)
+		if err != nil {
+			b.Fatal(err)
+		}
+		queued := &upstream.QueuedPodInfo{PodInfo: info}
+		found, err := on.SchedulePod(context.Background(), profile, upstream.NewCycleState(), queued)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,5 +1,5 @@
 //! A plugin at every extension point, which asks the host everything there is to ask and answers with what it
-//! was told. `scheduler/internal/guesttest` runs it in the unmodified extension: what this file says and what
+//! was told. `tests/extension/guesttest` runs it in the unmodified extension: what this file says and what
 //! the Go test expects of it is the ABI.
 //!
 //! At each point it refuses pods whose label `refuse` names the point, and the reason is what it saw there.

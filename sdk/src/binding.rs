@@ -9,7 +9,7 @@
 //! | [`Permit`] | takes the instance out of scheduling and, without a PostBind that gives it back, leaks one for each pod |
 //! | [`PreBind`], [`Bind`], [`PostBind`] | panic the whole scheduler ("unexpected podUID") when two pods without Permit are bound back to back |
 //!
-//! `scheduler/internal/guesttest` runs each of them once, alone, where it works, and sees the panic happen.
+//! `tests/extension/guesttest` runs each of them once, alone, where it works, and sees the panic happen.
 //! They are here because the ABI has them and hosts get better. weir-scheduler refuses a module that exports
 //! one unless its configuration names the point. Whatever an instance remembers between calls is not there
 //! when another instance takes over.

@@ -1,6 +1,6 @@
 //! What the first pages show is what the examples are, the examples are as short as promised, and half of what
 //! is public is shown in some example. That the examples run in the extension is shown by
-//! `scheduler/internal/guesttest`, that those in the documentation run at all by `cargo test --doc`.
+//! `tests/extension/guesttest`, that those in the documentation run at all by `cargo test --doc`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 

@@ -1,6 +1,6 @@
 //! GPUFilter as kube-scheduler calls it, natively against a fake host.
 //!
-//! The same cases run through the .wasm in the unmodified extension: `scheduler/internal/guesttest`.
+//! The same cases run through the .wasm in the unmodified extension: `tests/extension/guesttest`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 

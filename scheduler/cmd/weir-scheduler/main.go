@@ -15,7 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"weir.dev/scheduler/binder"
-	"weir.dev/scheduler/slot"
+	"weir.dev/scheduler/pluginhost"
 	"weir.dev/scheduler/startup"
 )
 
@@ -24,7 +24,8 @@ import (
 const recheckVariable = "WEIR_RECHECK_ONE_IN"
 
 func main() {
-	host := slot.NewHost(clock.RealClock{}, recheckOneIn())
+	startup.BoundMemory()
+	host := pluginhost.NewHost(clock.RealClock{}, recheckOneIn())
 	host.ReportAs(startup.Identity(os.Args[1:], hostname()))
 	reach := new(startup.Reach)
 	plugins := []app.Option{app.WithPlugin(binder.Name, binder.Factory(host.PlacedBy))}
@@ -46,7 +47,7 @@ func hostname() string {
 func recheckOneIn() uint64 {
 	text, set := os.LookupEnv(recheckVariable)
 	if !set {
-		return slot.RecheckOneIn
+		return pluginhost.RecheckOneIn
 	}
 	number, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

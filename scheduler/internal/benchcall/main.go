@@ -2,7 +2,8 @@
 //
 // Each row is a module, the host that runs it and an extension point. All get the same pod and the same 64 nodes of real
 // size. "weir" is the scheduler's own host, asked each time; "weir, packed" the same with the module that is loaded in
-// production, which counts what it executes; "weir, remembered" the same when it remembers; "extension" is the plain one.
+// production, which counts what it executes; "weir, remembered" the same when it remembers. The peers are other people's
+// modules on the same host; what they take in the unmodified extension, tests/extension measures.
 // Beside the rows stands how long it takes to put another module in force.
 //
 // Its last line is one JSON document. How it is measured is in measure.go.
@@ -19,14 +20,15 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
+	"k8s.io/kube-scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/backend/cache"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 	frameworkruntime "k8s.io/kubernetes/pkg/scheduler/framework/runtime"
 	realclock "k8s.io/utils/clock"
-	wasm "sigs.k8s.io/kube-scheduler-wasm-extension/scheduler/plugin"
 
 	"weir.dev/scheduler/internal/workload"
-	"weir.dev/scheduler/slot"
+	"weir.dev/scheduler/pluginhost"
 )
 
 func main() {
@@ -94,6 +96,9 @@ type silent struct{}
 // Eventf implements events.EventRecorder.
 func (silent) Eventf(_, _ apiruntime.Object, _, _, _, _ string, _ ...any) {}
 
+// WithLogger implements events.EventRecorderLogger.
+func (s silent) WithLogger(klog.Logger) events.EventRecorderLogger { return s }
+
 // errorsOnly keeps the lines that one of the peers logs at each call out of the log and out of the times.
 const errorsOnly = 2
 
@@ -106,8 +111,8 @@ const (
 // rowsOf loads every module on every host that it is measured on.
 func rowsOf(ctx context.Context, plugins, others string, handle framework.Handle) ([]*row, error) {
 	var rows []*row
-	asked := slot.NewHost(realclock.RealClock{}, 1)
-	trusting := slot.NewHost(realclock.RealClock{}, 0)
+	asked := pluginhost.NewHost(realclock.RealClock{}, 1)
+	trusting := pluginhost.NewHost(realclock.RealClock{}, 0)
 	for _, guest := range []struct{ name, point string }{
 		{"gpu-filter", "filter"}, {"sku-exclusion-filter", "filter"}, {"binpack-score", "score"}, {"loadaware-score", "score"},
 	} {
@@ -115,32 +120,30 @@ func rowsOf(ctx context.Context, plugins, others string, handle framework.Handle
 		if err != nil {
 			return nil, fmt.Errorf("%w; `make plugins` builds it", err)
 		}
-		called, err1 := asked.New(ctx, guest.name, slot.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
-		remembered, err2 := trusting.New(ctx, guest.name, slot.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
-		plain, err3 := wasm.NewFromConfig(ctx, guest.name, wasm.PluginConfig{GuestURL: url, LogSeverity: errorsOnly}, handle)
-		url, err4 := fileURL(filepath.Join(plugins, "packed"), guest.name)
-		metered, err5 := asked.New(ctx, guest.name, slot.Args{GuestURL: url, LogSeverity: errorsOnly}, handle)
-		if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+		called, err1 := asked.New(ctx, guest.name, pluginhost.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
+		remembered, err2 := trusting.New(ctx, guest.name, pluginhost.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
+		url, err3 := fileURL(filepath.Join(plugins, "packed"), guest.name)
+		metered, err4 := asked.New(ctx, guest.name, pluginhost.Args{GuestURL: url, LogSeverity: errorsOnly}, handle)
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
 			return nil, err
 		}
 		rows = append(rows, newRow(guest.name, remembering, guest.point, "nothing", remembered),
 			newRow(guest.name, weir, guest.point, podAndNode, called),
-			newRow(guest.name, packed, guest.point, podAndNode, metered),
-			newRow(guest.name, extension, guest.point, podAndNode, plain))
+			newRow(guest.name, packed, guest.point, podAndNode, metered))
 	}
-	return append(rows, peerRows(ctx, others, handle)...), nil
+	return append(rows, peerRows(ctx, others, asked, handle)...), nil
 }
 
 // peerRows are the modules in TinyGo that the extension ships. Without arguments its filter evaluates the spec of the
 // pod and of the node and lets every pod pass: it decodes both, the pod once in a cycle, as its SDK does it, and each
 // node at the first call about it. With arguments it would not look at the node of a pod without nodeName. Its two
 // scores look at the name of the node alone, so there is no peer for a score that reads nodes.
-func peerRows(ctx context.Context, folder string, handle framework.Handle) []*row {
+func peerRows(ctx context.Context, folder string, host *pluginhost.Host, handle framework.Handle) []*row {
 	var rows []*row
 	for _, guest := range []struct{ name, point, reads string }{
 		{"filter", "filter", podAndNode}, {"nodenumber", "score", podAndName}, {"score", "score", podAndName},
 	} {
-		each := newRow(peers+guest.name, extension, guest.point, guest.reads, nil)
+		each := newRow(peers+guest.name, weir, guest.point, guest.reads, nil)
 		rows = append(rows, each)
 		if folder == "" {
 			each.NotRun = "PEERS names no folder"
@@ -148,7 +151,7 @@ func peerRows(ctx context.Context, folder string, handle framework.Handle) []*ro
 		}
 		url, err := fileURL(folder, guest.name)
 		if err == nil {
-			each.plugin, err = wasm.NewFromConfig(ctx, guest.name, wasm.PluginConfig{GuestURL: url, LogSeverity: errorsOnly}, handle)
+			each.plugin, err = host.New(ctx, guest.name, pluginhost.Args{AllowUnmetered: true, GuestURL: url, LogSeverity: errorsOnly}, handle)
 		}
 		if err != nil {
 			each.NotRun = err.Error()

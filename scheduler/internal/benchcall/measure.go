@@ -11,7 +11,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kube-scheduler/framework"
+	upstream "k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
 // A round is two scheduling cycles of every row in turn, of which the second counts: its beginning, which is not timed,
@@ -28,7 +29,6 @@ const (
 	weir        = "weir"
 	packed      = "weir, packed"
 	remembering = "weir, remembered"
-	extension   = "extension"
 )
 
 // peers is how the names of other people's modules begin.
@@ -45,7 +45,7 @@ type row struct {
 	UsPerCall *spread `json:"us_per_call,omitempty"`
 	NotRun    string  `json:"not_run,omitempty"`
 
-	call   func(framework.Plugin, *framework.CycleState, *v1.Pod, *framework.NodeInfo) *framework.Status
+	call   func(framework.Plugin, framework.CycleState, *v1.Pod, framework.NodeInfo) *framework.Status
 	plugin framework.Plugin
 	pod    *v1.Pod
 	took   []float64 // by round
@@ -65,17 +65,17 @@ func newRow(guest, host, point, reads string, plugin framework.Plugin) *row {
 	return made
 }
 
-func filter(plugin framework.Plugin, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {
+func filter(plugin framework.Plugin, state framework.CycleState, pod *v1.Pod, node framework.NodeInfo) *framework.Status {
 	return plugin.(framework.FilterPlugin).Filter(context.Background(), state, pod, node)
 }
 
-func score(plugin framework.Plugin, state *framework.CycleState, pod *v1.Pod, node *framework.NodeInfo) *framework.Status {
-	_, status := plugin.(framework.ScorePlugin).Score(context.Background(), state, pod, node.Node().Name)
+func score(plugin framework.Plugin, state framework.CycleState, pod *v1.Pod, node framework.NodeInfo) *framework.Status {
+	_, status := plugin.(framework.ScorePlugin).Score(context.Background(), state, pod, node)
 	return status
 }
 
 // measure fills in the rows. The first round is not counted: modules grow their buffers and memos fill.
-func measure(rows []*row, infos []*framework.NodeInfo, rounds int) error {
+func measure(rows []*row, infos []framework.NodeInfo, rounds int) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	run := slices.DeleteFunc(slices.Clone(rows), func(r *row) bool { return r.NotRun != "" })
@@ -100,8 +100,8 @@ func measure(rows []*row, infos []*framework.NodeInfo, rounds int) error {
 }
 
 // cycle is the time of one call in a new cycle, on average over the nodes.
-func (r *row) cycle(infos []*framework.NodeInfo) (float64, error) {
-	state := framework.NewCycleState()
+func (r *row) cycle(infos []framework.NodeInfo) (float64, error) {
+	state := upstream.NewCycleState()
 	if err := r.begin(state, infos); err != nil {
 		return 0, err
 	}
@@ -119,9 +119,9 @@ func (r *row) cycle(infos []*framework.NodeInfo) (float64, error) {
 	return took, nil
 }
 
-func (r *row) begin(state *framework.CycleState, infos []*framework.NodeInfo) error {
+func (r *row) begin(state framework.CycleState, infos []framework.NodeInfo) error {
 	if first, ok := r.plugin.(framework.PreFilterPlugin); ok {
-		if _, status := first.PreFilter(context.Background(), state, r.pod); status.Code() == framework.Error {
+		if _, status := first.PreFilter(context.Background(), state, r.pod, infos); status.Code() == framework.Error {
 			return status.AsError()
 		}
 	}

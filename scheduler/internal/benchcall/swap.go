@@ -11,11 +11,12 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
+	"k8s.io/kube-scheduler/framework"
+	upstream "k8s.io/kubernetes/pkg/scheduler/framework"
 	realclock "k8s.io/utils/clock"
 
 	"weir.dev/scheduler/module"
-	"weir.dev/scheduler/slot"
+	"weir.dev/scheduler/pluginhost"
 )
 
 // swaps is how long it takes from the replacement of a module's file to the first cycle that begins with the new one, by
@@ -44,8 +45,8 @@ func measureSwaps(ctx context.Context, plugins, guest string, handle framework.H
 	if err := os.WriteFile(path, packed, 0o600); err != nil {
 		return swaps{}, err
 	}
-	host := slot.NewHost(realclock.RealClock{}, 0)
-	plugin, err := host.New(ctx, guest, slot.Args{GuestURL: "file://" + path, LogSeverity: errorsOnly}, handle)
+	host := pluginhost.NewHost(realclock.RealClock{}, 0)
+	plugin, err := host.New(ctx, guest, pluginhost.Args{GuestURL: "file://" + path, LogSeverity: errorsOnly}, handle)
 	if err != nil {
 		return swaps{}, err
 	}
@@ -70,7 +71,7 @@ func measureSwaps(ctx context.Context, plugins, guest string, handle framework.H
 }
 
 // awaitInForce begins one cycle after the other until one begins with this version.
-func awaitInForce(ctx context.Context, host *slot.Host, plugin framework.Plugin, digest string) error {
+func awaitInForce(ctx context.Context, host *pluginhost.Host, plugin framework.Plugin, digest string) error {
 	pod := podFor(plugin.Name())
 	for limit := time.After(time.Minute); ; {
 		if strings.HasPrefix(versionOf(ctx, host, plugin, pod), digest) {
@@ -84,9 +85,9 @@ func awaitInForce(ctx context.Context, host *slot.Host, plugin framework.Plugin,
 	}
 }
 
-func versionOf(ctx context.Context, host *slot.Host, plugin framework.Plugin, pod *v1.Pod) string {
-	state := framework.NewCycleState()
-	plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, pod)
+func versionOf(ctx context.Context, host *pluginhost.Host, plugin framework.Plugin, pod *v1.Pod) string {
+	state := upstream.NewCycleState()
+	plugin.(framework.PreFilterPlugin).PreFilter(ctx, state, pod, nil)
 	return host.PlacedBy(state)[plugin.Name()]
 }
 

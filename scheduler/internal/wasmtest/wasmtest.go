@@ -87,6 +87,7 @@ var (
 	Drop      = Code{0x1a}
 	Equal     = Code{0x46}
 	Add       = Code{0x6a}
+	And       = Code{0x71}
 	SetLocal  = Code{0x21, 0x00}
 	Local     = Code{0x20, 0x00}
 	SetGlobal = Code{0x24, 0x00}
@@ -100,6 +101,9 @@ var Load8 = Code{0x2d, 0x00, 0x00}
 func Store8(address, value int32) Code {
 	return slices.Concat(Const(address), Const(value), Code{0x3a, 0x00, 0x00})
 }
+
+// Upper takes an i32 and pushes it as the upper half of an i64, where a score stands.
+var Upper = Code{0xad, 0x42, 0x20, 0x86}
 
 // GrowMemory takes a number of pages and pushes the old size, or -1.
 var GrowMemory = Code{0x40, 0x00}

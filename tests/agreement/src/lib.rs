@@ -1,6 +1,6 @@
 //! A host for one plugin in an interpreter: as much of the ABI (sdk/ABI.md) as a pure module imports.
 //!
-//! It is no model of kube-scheduler-wasm-extension, which `scheduler/internal/guesttest` runs for real; it is
+//! It is no model of kube-scheduler-wasm-extension, which `tests/extension/guesttest` runs for real; it is
 //! quick, so that a thousand random pods and nodes can be put to a module and to the same code compiled
 //! natively.
 

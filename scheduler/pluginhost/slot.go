@@ -1,0 +1,158 @@
+// Package pluginhost runs a plugin that is a WebAssembly module inside kube-scheduler.
+//
+// A slot is one plugin name in one profile. It loads the module through kube-scheduler-wasm-extension, which it wraps
+// and does not change; it decides what guests are told (package guestview), that each call sees the node it is
+// about, which answers need not be asked for again, and that nothing a guest does ends the process. What a guest
+// answers it passes on.
+package pluginhost
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"k8s.io/klog/v2"
+	"k8s.io/kube-scheduler/framework"
+
+	"weir.dev/scheduler/guest"
+)
+
+// slot is one plugin name in one profile.
+type slot struct {
+	host   *Host
+	name   string
+	args   Args
+	handle framework.Handle
+
+	// shadowOnly slots answer as if there were no plugin: args.mode is Shadow.
+	shadowOnly bool
+
+	// current is the version that the next cycle will use.
+	current atomic.Pointer[version]
+
+	// key is the slot's own in a CycleState; last is the cycle that asked last. starting is held while a cycle's first
+	// call looks the rest up.
+	key      framework.StateKey
+	last     atomic.Pointer[cycle]
+	starting sync.Mutex
+
+	// sources is where module and configuration come from. following ends when the slot is closed.
+	sources   *sources
+	following context.Context
+	stop      context.CancelFunc
+
+	// reloading is held while sources are read and a candidate is tried, for as long as that takes.
+	reloading sync.Mutex
+
+	// state is held for moments, by a rollback too. All that follows belongs to it. previous is what was in force before
+	// the current version, rolledBack the digest of a module that lies at its source and is not taken again, revision that
+	// of the ConfigMap whose content is in force, shadowed the version that the shadow is compared with. refused is what was
+	// tried in vain; refusal and shadowRefusal are the last words about it, and mark the content of the module's source then.
+	state         sync.Mutex
+	previous      *version
+	mark          string
+	rolledBack    string
+	revision      string
+	shadowed      *version
+	refused       refusals
+	refusal       refusal
+	shadowRefusal refusal
+
+	// outgoing are versions that were replaced and may still have calls in flight; it belongs to starting.
+	outgoing []*version
+
+	history history
+
+	// keeper keeps the version in force for the next start.
+	keeper *keeper
+
+	// shadow is the candidate that is compared with the current version; nil if there is none.
+	shadow atomic.Pointer[shadow]
+}
+
+// newSlot loads what the args name and follows it until the context ends or the slot is closed.
+func (h *Host) newSlot(ctx context.Context, name string, args Args, handle framework.Handle) (*slot, error) {
+	s := &slot{
+		host: h, name: name, args: args, handle: handle, shadowOnly: args.Mode == ModeShadow,
+		key: framework.StateKey(fmt.Sprintf("weir.dev/slot-%d", h.slots.Add(1))),
+	}
+	s.following, s.stop = context.WithCancel(ctx)
+	if err := s.load(); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// load puts in force what is at the sources, and follows them.
+func (s *slot) load() (err error) {
+	if s.sources, err = newSources(s.args, s.handle); err != nil {
+		return err
+	}
+	s.keeper = newKeeper(s.profile(), s.name)
+	v, err := s.firstVersion(s.following)
+	if err != nil {
+		return err
+	}
+	s.history.loaded(s.host.clock.Now(), v)
+	s.putInForce(s.following, v)
+	s.noteRevision(v.spec.revision)
+	klog.FromContext(s.following).Info("Loaded plugin", "plugin", s.name, "source", v.module.Source, "digest", v.module.Digest, "pure", v.module.Pure)
+	err = s.sources.follow(s.following, func() bool { return s.reload(s.following) })
+	if err == nil {
+		err = s.host.enter(s.following, s)
+	}
+	if err != nil {
+		v.pool.retire()
+	}
+	return err
+}
+
+// guestsHandle is what the slot's modules get of the scheduler.
+func (s *slot) guestsHandle() framework.Handle {
+	if s.shadowOnly {
+		return silentHandle{s.handle}
+	}
+	return s.handle
+}
+
+// Name is the plugin's name in the scheduler's configuration.
+func (s *slot) Name() string { return s.name }
+
+// Close frees the module. Calls in flight end as they would have.
+func (s *slot) Close() error {
+	s.stop()
+	s.keeper.pending.Wait()
+	s.reloading.Lock() // what it reads ends with following
+	defer s.reloading.Unlock()
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.host.leave(s)
+	s.endShadow(context.Background())
+	v := s.current.Load()
+	v.pool.retire()
+	v.forgetInfo(s.mode())
+	s.noteRevision("")
+	return nil
+}
+
+// EventsToRegister asks the module which events can make a rejected pod schedulable. kube-scheduler asks once, at start.
+func (s *slot) EventsToRegister(context.Context) ([]framework.ClusterEventWithHint, error) {
+	return s.current.Load().events()
+}
+
+// events are all for a module that names none: nothing is known of what it goes by.
+func (v *version) events() ([]framework.ClusterEventWithHint, error) {
+	if !v.points.enqueue {
+		return everyEvent(), nil
+	}
+	answer, status, _ := v.call(guest.Enqueue, v.outsideCycle(), nobody, nil)
+	if err := status.AsError(); err != nil {
+		return nil, err
+	}
+	if len(answer.Events) == 0 {
+		return everyEvent(), nil
+	}
+	return clusterEvents(answer.Events)
+}
