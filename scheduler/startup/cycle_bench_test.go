@@ -124,7 +124,10 @@ func withoutGuests(profile map[string]any) {
 		}
 		return guest
 	})
-	multi := profile["plugins"].(map[string]any)["multiPoint"].(map[string]any)
+	plugins := profile["plugins"].(map[string]any)
+	delete(plugins, "preScore") // without BinPackScore, NodeResourcesFit's score is the packing
+	delete(plugins, "score")
+	multi := plugins["multiPoint"].(map[string]any)
 	for set, gone := range map[string][]string{"enabled": guests, "disabled": {"DefaultBinder"}} {
 		multi[set] = slices.DeleteFunc(multi[set].([]any), func(entry any) bool {
 			return slices.Contains(gone, entry.(map[string]any)["name"].(string))

@@ -145,6 +145,15 @@ func (p profile) withoutGuests() {
 	isGuest := func(entry any) bool { return slices.Contains(guests, entry.(map[string]any)["name"].(string)) }
 	p["pluginConfig"] = slices.DeleteFunc(p["pluginConfig"].([]any), isGuest)
 	p.multiPoint()["enabled"] = slices.DeleteFunc(p.multiPoint()["enabled"].([]any), isGuest)
+	p.upstreamsScore()
+}
+
+// upstreamsScore puts the score of NodeResourcesFit on again, which ours leaves to BinPackScore: without BinPackScore it is
+// the packing.
+func (p profile) upstreamsScore() {
+	plugins := p["plugins"].(map[string]any)
+	delete(plugins, "preScore")
+	delete(plugins, "score")
 }
 
 func (p profile) withGuest(name, module string) {
