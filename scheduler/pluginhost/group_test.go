@@ -94,6 +94,16 @@ func TestPodsOfWhichTheSameIsToldHaveTheSameSignature(t *testing.T) {
 	}
 }
 
+// A CPU node would keep the score that it had before the last pod came.
+func TestAPluginThatScoresSignsNoPod(t *testing.T) {
+	handle := cluster(t, []*v1.Node{node("a")})
+	scores := wasmtest.New().Func("score", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Pure()
+	s := remembering(t, scores, handle, 0)
+	if _, status := s.SignPod(t.Context(), podOn("p", "", "cpu", "1")); status.Code() != framework.Unschedulable {
+		t.Errorf("it is signed, so another pod's scores would be taken for its own: %v", status)
+	}
+}
+
 func TestASwapChangesTheSignature(t *testing.T) {
 	s := startSwapping(t, answering("old"), Args{})
 	sign := func() any {

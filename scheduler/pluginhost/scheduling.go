@@ -239,7 +239,9 @@ func (s *slot) NormalizeScore(_ context.Context, state framework.CycleState, pod
 }
 
 // SignPod implements framework.SignPlugin: pods with the same signature are placed alike, so kube-scheduler may place one
-// where it has just placed another. That holds for a pure module, of pods of which it is told the same.
+// where it has just placed another. That holds for a pure filter, of pods of which it is told the same. It does not hold
+// for a score: kube-scheduler then takes the scores of the pod before for most nodes, and ours follow what is placed and
+// measured there.
 func (s *slot) SignPod(_ context.Context, pod *v1.Pod) ([]framework.SignFragment, *framework.Status) {
 	if s.shadowOnly {
 		return nil, nil
@@ -247,6 +249,9 @@ func (s *slot) SignPod(_ context.Context, pod *v1.Pod) ([]framework.SignFragment
 	v := s.current.Load()
 	if v.memo == nil || v.memo.off.Load() {
 		return nil, framework.NewStatus(framework.Unschedulable, "cannot be signed: the module of plugin "+s.name+" is not pure")
+	}
+	if v.points.score {
+		return nil, framework.NewStatus(framework.Unschedulable, "cannot be signed: the scores of plugin "+s.name+" follow what is placed")
 	}
 	view := s.host.purePod(pod)
 	if view.message == "" {
