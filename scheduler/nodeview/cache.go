@@ -118,8 +118,8 @@ const (
 func (v *View) Message() string { return v.inline[len(anotherPod+inlineNode):] }
 
 // Inline is what a module that takes its node inline is told as the name of the node of a call: a mark if the pod is
-// another one than that of the call before, a mark for what follows, and the message of the Node. Both texts are parts of
-// one, so that none is made for a call.
+// another one than that of the call before that told a node so, a mark for what follows, and the message of the Node. Both
+// texts are parts of one, so that none is made for a call.
 func (v *View) Inline(samePod bool) string {
 	if samePod {
 		return v.inline[len(anotherPod):]

@@ -251,6 +251,9 @@ type recorder struct {
 	loaded map[[2]string]*version
 	all    []recordedCall
 	handle *recordedHandle
+
+	// viewed is the pod of the call before as the module is told of it: kube-scheduler calls several points about one pod.
+	viewed *podView
 }
 
 // given is a call as a test describes it.
@@ -297,7 +300,7 @@ func (r *recorder) make(call given) {
 		Codes: call.codes, Scores: call.scores, Waiting: map[string][]byte{},
 	}
 	if call.pod != nil {
-		noted.Pod = []byte(v.viewed(call.pod).message)
+		noted.Pod = []byte(r.view(v, call.pod).message)
 	}
 	if call.target != nil {
 		noted.Target = []byte(written(call.target, call.target))
@@ -317,6 +320,13 @@ func (r *recorder) make(call given) {
 	r.all = append(r.all, recordedCall{noted, ours, call.echo})
 }
 
+func (r *recorder) view(v *version, pod *v1.Pod) *podView {
+	if r.viewed == nil || r.viewed.of != pod {
+		r.viewed = v.viewed(pod)
+	}
+	return r.viewed
+}
+
 func (r *recorder) ask(v *version, call *given) (ours reply) {
 	scope := callScope{snapshot: r.handle, views: v.views.ByContent()}
 	for _, node := range call.nodes {
@@ -326,7 +336,7 @@ func (r *recorder) ask(v *version, call *given) (ours reply) {
 	}
 	pod := nobody
 	if call.pod != nil {
-		pod = v.viewed(call.pod)
+		pod = r.view(v, call.pod)
 	}
 	if r.fault.stalePod && r.handle.before != nil {
 		pod = v.viewed(r.handle.before)

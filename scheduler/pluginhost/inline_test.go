@@ -58,6 +58,36 @@ func TestAModuleThatTakesItsNodeInlineIsToldItInPlaceOfItsNameAndWhetherThePodIs
 	}
 }
 
+// A module keeps the pod of its calls about nodes; what it reads at another point it has forgotten by then.
+func TestAPodThatAModuleReadAtAnotherPointIsAnotherOneAtTheNextNode(t *testing.T) {
+	m, host := wasmtest.WithHost()
+	m.Func("prescore", i32, wasmtest.Const(0)).Func("prefilter", i32, wasmtest.Const(0)).Func("filter", i32, host.ReadNodeName(), host.Answer(2))
+	m.Func("score", []wasmtest.ValueType{wasmtest.I64}, host.ReadNodeName(), wasmtest.Drop, wasmtest.Const(1024), wasmtest.Load8, wasmtest.Upper)
+	handle := cluster(t, []*v1.Node{node("a")})
+	plugin := start(t, m.Inline(), handle)
+	before, pod := podOn("before", "", "cpu", "1"), podOn("p", "", "cpu", "2")
+	filterWith(plugin, before, info(t, handle, "a"))
+	for name, ask := range map[string]func(framework.CycleState) *framework.Status{
+		"prefilter": func(state framework.CycleState) *framework.Status {
+			_, status := plugin.(framework.PreFilterPlugin).PreFilter(t.Context(), state, pod, nil)
+			return status
+		},
+		"prescore": func(state framework.CycleState) *framework.Status {
+			return plugin.(framework.PreScorePlugin).PreScore(t.Context(), state, pod, nil)
+		},
+	} {
+		state := upstream.NewCycleState()
+		if status := ask(state); !status.IsSuccess() {
+			t.Fatalf("%s answers %v", name, status)
+		}
+		score, status := plugin.(framework.ScorePlugin).Score(t.Context(), state, pod, info(t, handle, "a"))
+		if !status.IsSuccess() || score != 1 {
+			t.Errorf("after %s it is told something that begins with %d (%v), want the mark of another pod", name, score, status)
+		}
+		filterWith(plugin, before, info(t, handle, "a"))
+	}
+}
+
 func TestAnInstanceThatTakesThePlaceOfATrappedOneIsToldThatItDoesNotKnowThePod(t *testing.T) {
 	m, host := wasmtest.WithHost()
 	// The second call of an instance about a pod traps.

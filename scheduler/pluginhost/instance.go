@@ -20,8 +20,10 @@ type instance struct {
 	// inline says that the module takes its node in place of the node's name.
 	inline bool
 
-	// pod is the one that the module was asked about last.
-	pod *podView
+	// pod is the one that the module was asked about last, and inlinePod what it was told of one when it last took a node
+	// inline: a module keeps its pod from one such call to the next, and at all other points reads it for that call alone.
+	pod       *podView
+	inlinePod *podContent
 
 	// forgets says that the module keeps the pod of a cycle until the next prefilter, as TinyGo's SDK does.
 	forgets bool
@@ -98,7 +100,9 @@ func (i *instance) named(at guest.Point, view *nodeview.View, pod *podView) stri
 		return ""
 	case i.inline && (at == guest.Filter || at == guest.Score):
 		// The same pointer is the same content, which never changes; as long as it is held here, no other gets its address.
-		return view.Inline(i.pod != nil && i.pod.podContent == pod.podContent)
+		same := i.inlinePod == pod.podContent
+		i.inlinePod = pod.podContent
+		return view.Inline(same)
 	default:
 		return view.Name
 	}
