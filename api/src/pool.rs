@@ -192,6 +192,10 @@ pub struct Preemption {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::duration")]
     pub notice: Option<Duration>,
+    /// The longest grace period of an evicted pod; its own counts where that is shorter. 10 minutes when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::duration")]
+    pub max_grace_period: Option<Duration>,
     /// Whether a waiting pod may take the place of preemptible ones of this same pool.
     #[serde(default)]
     pub within_pool: WithinPool,

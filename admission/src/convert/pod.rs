@@ -6,13 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod as Written, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use weir_api::pod::{Grounds as Recorded, PodInfo};
 use weir_api::pool::ResourcePool;
 use weir_api::{condition, names};
-use weir_queue::{Admitted, BackOff, GangKey, Grounds, Membership, Obstacle, Phase, Pod, PodShape, Time, Uid};
+use weir_queue::{
+    Admitted, BackOff, GangKey, Grounds, Membership, Obstacle, Phase, Pod, PodShape, Terminating, Time, Uid,
+};
 
 use super::hosts::{ModelLabel, Rules};
 use super::interner::Interner;
@@ -171,8 +174,17 @@ fn admitted(info: PodInfo<'_>, interner: &mut Interner) -> Admitted {
         grounds,
         node: info.node().map(|node| interner.name(node)),
         started: status.and_then(|status| status.start_time.as_ref().map(time)),
-        terminating: info.is_terminating(),
+        terminating: terminating(&info.object().metadata),
     }
+}
+
+/// The deletion of a pod: its timestamp is the moment at which the grace period ends.
+fn terminating(meta: &ObjectMeta) -> Option<Terminating> {
+    let ends = meta.deletion_timestamp.as_ref().map(time)?;
+    let grace = u64::try_from(meta.deletion_grace_period_seconds.unwrap_or(0)).unwrap_or(0);
+    let grace = Duration::from_secs(grace);
+    let since = Time::from_millis(ends.since(Time::ZERO.after(grace)).as_millis().try_into().unwrap_or(0));
+    Some(Terminating { since, grace })
 }
 
 fn created(meta: &ObjectMeta) -> Time {

@@ -42,7 +42,7 @@ pub fn pool(object: &ResourcePool) -> Result<PoolConfig, String> {
         namespace_selector: _,
     } = &object.spec;
     let Queueing { strategy, patience } = queueing.clone().unwrap_or_default();
-    let Preemption { min_runtime, notice, within_pool } = preemption.clone().unwrap_or_default();
+    let Preemption { min_runtime, notice, max_grace_period, within_pool } = preemption.clone().unwrap_or_default();
     let fallback = PoolSettings::default();
     let resources: Result<Vec<_>, _> = resources.iter().map(resource).collect();
     Ok(PoolConfig {
@@ -64,6 +64,7 @@ pub fn pool(object: &ResourcePool) -> Result<PoolConfig, String> {
             patience: patience.map_or(fallback.patience, Duration::from),
             min_runtime: min_runtime.map_or(fallback.min_runtime, Duration::from),
             notice: notice.map_or(fallback.notice, Duration::from),
+            max_grace: max_grace_period.map_or(fallback.max_grace, Duration::from),
             within_pool: match within_pool {
                 api::WithinPool::Never => WithinPool::Never,
                 api::WithinPool::LowerPriority => WithinPool::LowerPriority,

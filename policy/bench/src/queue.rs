@@ -264,7 +264,7 @@ fn pod(at: u64, pool: &str, shape: &Arc<PodShape>, node: Option<u64>) -> Pod {
             grounds: Grounds::WithinEntitlement,
             node,
             started: Some(started),
-            terminating: false,
+            terminating: None,
         })
     };
     Pod {

@@ -47,6 +47,7 @@
 //! | B7 placement timeout | `timeouts` |
 //! | B9 loans | `loans` |
 //! | C1, C2 which pods a plan takes, and for which claimant; C3 budgets | `reclaim`, `preemption` |
+//! | C3 pods that do not end | `overdue` |
 //! | C5 claims, so that no pod is evicted twice for one demand | `claims` |
 //! | C6 priorities within a pool | `preemption::draft` |
 //!
@@ -118,7 +119,7 @@ pub use contract::selector::{Effect, Operator, Requirement, Taint, Term, Tolerat
 pub use contract::settings::*;
 pub use contract::time::Time;
 
-use round::{Round, explain};
+use round::{Round, explain, overdue};
 use state::State;
 use state::clocks::Clocks;
 use state::queues::LeafQueue;
@@ -245,6 +246,21 @@ impl Queue {
     #[must_use]
     pub fn unmanaged_use(&self, dim: Dim) -> Amount {
         self.state.nodes.unmanaged(dim)
+    }
+
+    /// The pods that are being deleted and do not end: no plan waits for them any more (C3).
+    ///
+    /// ```
+    /// # use weir_placement::{Filters, gpu::GpuNames};
+    /// use weir_queue::{Config, FilterHosts, Queue};
+    /// # let gpu = GpuNames::new(vec!["nvidia.com/gpu".into()], vec![])?;
+    /// # let hosts = FilterHosts { filters: Filters::default(), gpu };
+    /// assert!(Queue::new(Box::new(hosts), Config::default()).stuck().is_empty());
+    /// # Ok::<(), weir_placement::gpu::GpuNamesError>(())
+    /// ```
+    #[must_use]
+    pub fn stuck(&self) -> Vec<Stuck> {
+        overdue::stuck(&self.state)
     }
 
     /// How many pods are known, waiting and admitted.

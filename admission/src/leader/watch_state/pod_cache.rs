@@ -80,7 +80,9 @@ impl Stage {
     fn of(phase: &Phase) -> Self {
         match phase {
             Phase::Waiting => Self::Waiting,
-            Phase::Admitted(admitted) if admitted.terminating => Self::Terminating { placed: admitted.node.is_some() },
+            Phase::Admitted(admitted) if admitted.terminating.is_some() => {
+                Self::Terminating { placed: admitted.node.is_some() }
+            }
             Phase::Admitted(admitted) if admitted.node.is_some() => Self::Placed,
             Phase::Admitted(_) => Self::Admitted,
         }

@@ -255,6 +255,25 @@ pub struct Claimed {
     pub victims: Vec<Uid>,
 }
 
+/// A pod that is being deleted and does not end within its grace period and some slack.
+///
+/// ```
+/// use weir_queue::{Stuck, Time, Uid};
+/// let stuck = Stuck { uid: Uid::new(1), pool: "research".into(), node: Some("node-0".into()), since: Time::ZERO };
+/// assert!(stuck.since < Time::MAX);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// The pod.
+    pub uid: Uid,
+    /// Its pool.
+    pub pool: String,
+    /// Its node.
+    pub node: Option<Arc<str>>,
+    /// When its deletion began.
+    pub since: Time,
+}
+
 /// A claim that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Released {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use weir_model::Amount;
 pub use weir_model::reason::Grounds;
@@ -218,7 +219,7 @@ pub enum Phase {
 /// use weir_queue::{Admitted, Grounds, Phase, Time};
 /// let node = Some("node-0".into());
 /// let at = Time::from_millis(60_000);
-/// let running = Admitted { at, grounds: Grounds::OnLoan, node, started: Some(at), terminating: false };
+/// let running = Admitted { at, grounds: Grounds::OnLoan, node, started: Some(at), terminating: None };
 /// assert_ne!(Phase::Admitted(running), Phase::Waiting);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,8 +232,24 @@ pub struct Admitted {
     pub node: Option<Arc<str>>,
     /// When the pod's containers started: what it would lose, and what the pool's minimum run time is counted from.
     pub started: Option<Time>,
-    /// Whether the pod is being deleted.
-    pub terminating: bool,
+    /// The deletion of the pod, while it is being deleted.
+    pub terminating: Option<Terminating>,
+}
+
+/// The deletion of a pod that takes its time to end.
+///
+/// ```
+/// use std::time::Duration;
+/// use weir_queue::{Terminating, Time};
+/// let deletion = Terminating { since: Time::ZERO, grace: Duration::from_secs(30) };
+/// assert_eq!(deletion.since.after(deletion.grace), Time::from_millis(30_000));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terminating {
+    /// When the deletion began: `metadata.deletionTimestamp` less the grace period.
+    pub since: Time,
+    /// `metadata.deletionGracePeriodSeconds`.
+    pub grace: Duration,
 }
 
 /// What the reader of a pod found to be in its way.

@@ -130,6 +130,8 @@ pub struct PoolSettings {
     pub min_runtime: Duration,
     /// How long before an eviction a pod is warned.
     pub notice: Duration,
+    /// The longest grace period of an evicted pod: its own counts where that is shorter.
+    pub max_grace: Duration,
     /// Whether a pod of higher priority may take the place of preemptible ones of lower priority.
     pub within_pool: WithinPool,
     /// The largest pod or gang that the pool takes, by dimension; where nothing is listed, there is no bound.
@@ -144,6 +146,7 @@ impl Default for PoolSettings {
             patience: Duration::from_secs(600),
             min_runtime: Duration::ZERO,
             notice: Duration::ZERO,
+            max_grace: Duration::from_secs(600),
             within_pool: WithinPool::Never,
             max_workload: Vec::new(),
         }

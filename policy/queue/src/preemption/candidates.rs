@@ -1,11 +1,12 @@
 //! What may be taken, and in which order (C1, C2).
 //!
 //! A victim is a pod or a whole gang; of a gang with parts, what it does not need goes by itself and goes first,
-//! and the rest takes along what of that is left. A victim may be taken only if all of it is preemptible, none of
-//! it is going already, on an excluded node, younger than its pool's minimum run time or under a budget that does
-//! not allow it, and only while every pool between it and the claimant's common ancestor is above its entitlement
-//! in a dimension that both ask for. Loans go first, then the lowest priority, then what a gang does not need,
-//! then what loses the least work.
+//! and the rest takes along what of that is left. What of it already leaves is left out: one member that hangs would
+//! keep the gang for ever. A victim may be taken only if all of it is preemptible, none of it is on an excluded node
+//! or under a budget that does not allow it, and it has run for its pool's minimum run time, a gang since it began:
+//! a member that is replaced again and again keeps no gang young. It is taken only while every pool between it and
+//! the claimant's common ancestor is above its entitlement in a dimension that the claimant has too little of. Loans
+//! go first, then the lowest priority, then what a gang does not need, then what loses the least work.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,6 +18,7 @@ use crate::contract::pod::Uid;
 use crate::state::fit::Placement;
 use crate::state::gang_members::Divided;
 use crate::state::ids::{GangId, PodId};
+use crate::state::pods::Running;
 use crate::state::queues::Workload;
 
 /// Pods that may be taken in one piece.
@@ -61,7 +63,7 @@ pub(crate) fn victims_in(view: View<'_>, leaves: impl Iterator<Item = PoolId>) -
             match state.gang_of(Workload::Pod(pod)) {
                 Some(gang) if seen.insert(gang) => victims_of(view, leaf, gang, &left, &mut victims),
                 Some(_) => {}
-                None => victims.extend(victim(view, leaf, vec![pod], None, &left)),
+                None => victims.extend(single(view, leaf, pod, &left)),
             }
         }
     }
@@ -79,18 +81,38 @@ pub(crate) fn victims_in(view: View<'_>, leaves: impl Iterator<Item = PoolId>) -
 
 /// What of a gang may be taken: what it does not need bit by bit, and all of it if all of it may go.
 fn victims_of(view: View<'_>, leaf: PoolId, gang: GangId, left: &[u32], victims: &mut Vec<Victim>) {
-    let Divided { elastic, needed } = Divided::of(&view.state.gangs[gang], &view.state.pods);
-    let (before, count) = (victims.len(), elastic.len());
-    for pods in elastic {
-        let victim = victim(view, leaf, pods, None, left);
-        victims.extend(victim.map(|victim| Victim { loss: Loss { needed: false, ..victim.loss }, ..victim }));
+    let View { state, now, .. } = view;
+    let Divided { elastic, mut needed } = Divided::of(&state.gangs[gang], &state.pods);
+    let stays = |pod: &PodId| state.pods.running(*pod).is_some_and(|running| !running.is_terminating());
+    let min_runtime = state.pools.settings(leaf).min_runtime;
+    let mut whole = true;
+    for mut pods in elastic {
+        pods.retain(stays);
+        let began = pods.iter().filter_map(|&pod| state.pods.running(pod)).map(Running::since).min();
+        if began.is_some_and(|began| now.since(began) < min_runtime) {
+            // Too young to go by itself; when the gang goes, it goes with it.
+            needed.append(&mut pods);
+        } else if !pods.is_empty() {
+            let victim = victim(view, leaf, pods, None, left);
+            whole &= victim.is_some();
+            victims.extend(victim.map(|victim| Victim { loss: Loss { needed: false, ..victim.loss }, ..victim }));
+        }
     }
-    if victims.len() - before == count {
+    needed.retain(stays);
+    let began = state.gangs[gang].began.unwrap_or(now);
+    if whole && now.since(began) >= min_runtime {
         victims.extend(victim(view, leaf, needed, Some(gang), left));
     }
 }
 
-/// These pods as one victim, if all of them may be taken.
+/// A pod that is in no gang as a victim, if it may be taken.
+fn single(view: View<'_>, leaf: PoolId, pod: PodId, left: &[u32]) -> Option<Victim> {
+    let since = view.state.pods.running(pod).filter(|running| !running.is_terminating())?.since();
+    let ripe = view.now.since(since) >= view.state.pools.settings(leaf).min_runtime;
+    if ripe { victim(view, leaf, vec![pod], None, left) } else { None }
+}
+
+/// These pods, none of which leaves already, as one victim, if all of them may be taken.
 fn victim(
     View { state, now, .. }: View<'_>,
     leaf: PoolId,
@@ -101,15 +123,14 @@ fn victim(
     let first = state.pods.record(*pods.first()?)?.uid;
     let mut loss = Loss { own: false, priority: i32::MIN, needed: true, work: 0, uid: first };
     let (mut amounts, mut nodes, mut budgets) = (ResourceVec::new(), Placement::new(), Vec::new());
-    let min_runtime = state.pools.settings(leaf).min_runtime;
     for record in pods.iter().map(|&pod| state.pods.record(pod)) {
         let record = record?;
         let running = record.running()?;
         let node = running.node.filter(|&node| state.nodes.usable(node))?;
-        let ran = now.since(running.started.unwrap_or(running.at));
+        let ran = now.since(running.since());
         let elsewhere = state.leaf_of(record) != Some(leaf);
         let spared = running.spared_until > now;
-        if !record.preemptible || running.is_terminating() || ran < min_runtime || elsewhere || spared {
+        if !record.preemptible || elsewhere || spared {
             return None;
         }
         need_budget(state.budgets.of(record.uid), &mut budgets, left)?;

@@ -14,8 +14,10 @@ use super::view::View;
 use crate::contract::settings::WithinPool;
 use crate::state::fit::Placement;
 use crate::state::ids::{GangId, NodeId, ShapeId};
+use crate::state::pools::Pools;
 use crate::state::queues::{Candidate, Workload};
 use crate::state::row::Row;
+use crate::state::shapes::Shape;
 
 /// Whether a pool may be taken from in a dimension: above its entitlement for long enough.
 pub(crate) type Ripe<'q> = &'q dyn Fn(PoolId, Dim) -> bool;
@@ -26,8 +28,42 @@ pub(crate) struct Served {
     pub(crate) candidate: Candidate,
     pub(crate) workload: Workload,
     pub(crate) nodes: Placement,
+    /// Where admitted pods go that have no room, and would take the workload's.
+    pub(crate) besides: Placement,
     /// Positions among all victims.
     pub(crate) victims: Vec<usize>,
+}
+
+/// Something that a claimant has too little of: on a node, or in the quota of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lack {
+    /// The dimension in which it counts, where it counts at all.
+    dim: Option<Dim>,
+    /// The dimension that it follows where it does not count for either side: on GPU hosts the pod's GPUs.
+    main: Option<Dim>,
+}
+
+impl Lack {
+    /// Too little quota in a dimension.
+    const fn of_quota(dim: Dim) -> Self {
+        Self { dim: Some(dim), main: None }
+    }
+
+    /// What a pod of this shape has too little of in what is free on a node.
+    pub(super) fn on_node(shape: &Shape, free: &Row) -> Vec<Self> {
+        let main = shape.needs.iter().position(|&(resource, _)| resource == shape.main);
+        let main = main.and_then(|at| shape.counts_in[at]);
+        let short = shape.needs.iter().zip(&shape.counts_in).filter(|&(&(at, amount), _)| free.at(at) < amount);
+        short.map(|(_, &dim)| Self { dim, main }).collect()
+    }
+
+    /// The dimension in which a pool has to be above its entitlement to give what is lacking here: one that is
+    /// checked for it.
+    fn counts_in(self, pools: &Pools, claimant: PoolId, victim: PoolId) -> Option<Dim> {
+        let checked = |leaf: PoolId| self.dim.filter(|&dim| pools.checks(leaf, dim));
+        let follows = || self.main.filter(|_| checked(claimant).is_none());
+        checked(victim).or_else(follows)
+    }
 }
 
 /// What a plan has changed so far.
@@ -93,7 +129,8 @@ impl<'q> Draft<'q> {
 
     /// Takes back all that was done for a claimant.
     pub(super) fn undo(&mut self, served: &Served) {
-        served.nodes.iter().for_each(|&(shape, node)| self.free(shape, node, 1));
+        let all = served.nodes.iter().chain(&served.besides);
+        all.for_each(|&(shape, node)| self.free(shape, node, 1));
         served.victims.iter().for_each(|&victim| self.restore(victim));
         self.simulation.admit(served.candidate, -1);
     }
@@ -126,24 +163,25 @@ impl<'q> Draft<'q> {
 
     /// Whether a pool is above its entitlement in a dimension and may be taken from there.
     pub(super) fn gives(&self, pool: PoolId, dim: Dim) -> bool {
-        self.simulation.over(pool, dim) > 0 && (self.ripe)(pool, dim)
+        self.view.state.pools.checks(pool, dim) && self.simulation.over(pool, dim) > 0 && (self.ripe)(pool, dim)
     }
 
-    /// Whether a victim may be taken for a claimant, as things stand in the plan.
-    pub(super) fn may_take(&self, candidate: Candidate, victim: usize) -> bool {
+    /// Whether a victim may be taken for a claimant that is short of this, as things stand in the plan.
+    pub(super) fn may_take(&self, candidate: Candidate, victim: usize, short: &[Lack]) -> bool {
         let Victim { leaf, amounts, loss, gang, .. } = &self.victims[victim];
         if !self.budgets_allow(victim) || gang.is_some_and(|gang| self.growing.contains(&gang)) {
             return false;
         }
-        let asked = &self.view.state.shapes.request_of(candidate.request).amounts;
-        let mut shared = amounts.iter().map(|(dim, _)| dim).filter(|&dim| !asked.amount(dim).is_zero());
+        let pools = &self.view.state.pools;
+        let mut helps = short.iter().filter_map(|lack| lack.counts_in(pools, candidate.leaf, *leaf));
+        let mut helps = helps.by_ref().filter(|&dim| !amounts.amount(dim).is_zero());
         if *leaf == candidate.leaf {
             return self.takes_within(candidate)
                 && candidate.priority.is_some_and(|priority| loss.priority < priority)
-                && shared.next().is_some();
+                && helps.next().is_some();
         }
-        let tree = &self.view.state.pools.tree;
-        shared.any(|dim| {
+        let tree = &pools.tree;
+        helps.any(|dim| {
             let mut between =
                 tree.path(*leaf).take_while(|pool| !tree.path(candidate.leaf).any(|above| above == *pool));
             between.all(|pool| self.gives(pool, dim))
@@ -177,13 +215,14 @@ impl<'q> Draft<'q> {
         let amounts = &state.shapes.request_of(candidate.request).amounts;
         for pool in state.pools.tree.path(candidate.leaf) {
             while let Some(dim) = self.simulation.short_of(pool, amounts) {
+                let short = [Lack::of_quota(dim)];
                 let under = |victim: &Victim| state.pools.tree.path(victim.leaf).any(|above| above == pool);
                 let helps = |&at: &usize| {
                     let victim = &self.victims[at];
                     !self.gone[at]
                         && !victim.amounts.amount(dim).is_zero()
                         && under(victim)
-                        && self.may_take(candidate, at)
+                        && self.may_take(candidate, at, &short)
                 };
                 let Some(cheapest) = (0..self.victims.len()).find(helps) else { return false };
                 served.victims.extend(self.take_all(cheapest));

@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BinaryHeap};
 use weir_model::PoolId;
 
 use super::candidates::Victim;
-use super::draft::{Draft, Served};
+use super::draft::{Draft, Lack, Served};
 use crate::state::ids::{NodeId, RequestId, ShapeId};
 use crate::state::queues::Candidate;
 use crate::state::row::Row;
+use crate::state::shapes::Shape;
 
 /// For each shape the nodes that admit it: 1 or 0 for each.
 pub(crate) type Admits = BTreeMap<ShapeId, Vec<u32>>;
@@ -148,6 +149,25 @@ impl Open<'_> {
     }
 }
 
+/// The node on which the least is lost for one pod of a shape, with the victims there.
+pub(super) fn cheapest(
+    draft: &mut Draft<'_>,
+    candidate: Candidate,
+    shape: ShapeId,
+    admits: &[u32],
+) -> Option<(NodeId, Vec<usize>)> {
+    let mut best: Option<(Cost, NodeId, Vec<usize>)> = None;
+    for at in (0..admits.len()).filter(|&at| admits[at] > 0) {
+        let node = NodeId::at(at);
+        if let Some((cost, victims)) = look(draft, candidate, shape, node)
+            && best.as_ref().is_none_or(|(least, ..)| cost < *least)
+        {
+            best = Some((cost, node, victims));
+        }
+    }
+    best.map(|(_, node, victims)| (node, victims))
+}
+
 /// The victims that would have to go for one more pod on a node, and what is lost with them.
 fn look(draft: &mut Draft<'_>, candidate: Candidate, shape: ShapeId, node: NodeId) -> Option<(Cost, Vec<usize>)> {
     let state = draft.view.state;
@@ -162,7 +182,7 @@ fn look(draft: &mut Draft<'_>, candidate: Candidate, shape: ShapeId, node: NodeI
         return None;
     }
     let mut row = draft.rows[node.index()].clone();
-    let mut chosen = enough_of(draft, candidate, &shape.needs, node, &mut row)?;
+    let mut chosen = enough_of(draft, candidate, shape, node, &mut row)?;
     for at in (0..chosen.len()).rev() {
         part(draft, chosen[at], node, -1, &mut row);
         if row.fits(&shape.needs) {
@@ -183,17 +203,18 @@ fn look(draft: &mut Draft<'_>, candidate: Candidate, shape: ShapeId, node: NodeI
 fn enough_of(
     draft: &mut Draft<'_>,
     candidate: Candidate,
-    needs: &[(usize, i64)],
+    shape: &Shape,
     node: NodeId,
     row: &mut Row,
 ) -> Option<Vec<usize>> {
+    let (needs, short) = (&shape.needs, Lack::on_node(shape, row));
     let mut chosen: Vec<usize> = Vec::new();
     for at in 0..draft.on[node.index()].len() {
         let victim = draft.on[node.index()][at];
         if row.fits(needs) {
             break;
         }
-        if !draft.gone[victim] && draft.may_take(candidate, victim) {
+        if !draft.gone[victim] && draft.may_take(candidate, victim, &short) {
             part(draft, victim, node, 1, row);
             draft.count(victim, -1);
             chosen.push(victim);

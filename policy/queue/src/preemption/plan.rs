@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use weir_model::{Dim, PoolId};
 
 use super::candidates::{Victim, victims_in};
+use super::displaced::{self, Displaced};
 use super::draft::{Draft, Ripe, Served};
 use super::node_costs::{Admits, NodeCosts, Viewpoint};
 use super::view::View;
@@ -45,7 +46,8 @@ pub(crate) fn giving_leaves(View { state, .. }: View<'_>, claimants: &[Candidate
         leaves.extend(within.then_some(candidate.leaf));
     }
     let tree = &state.pools.tree;
-    let over = |pool: &PoolId| dims.iter().any(|&dim| state.usage.over(&state.pools, *pool, dim) > 0);
+    let above = |pool, dim| state.pools.checks(pool, dim) && state.usage.over(&state.pools, pool, dim) > 0;
+    let over = |&pool: &PoolId| dims.iter().any(|&dim| above(pool, dim));
     leaves.extend(tree.iter().filter(|&pool| tree.is_leaf(pool)).filter(over));
     leaves
 }
@@ -55,10 +57,13 @@ pub(crate) fn plan(
     view: View<'_>,
     claimants: &[Candidate],
     leaves: BTreeSet<PoolId>,
+    displaced: &[Displaced],
     admits: &Admits,
     ripe: Ripe<'_>,
 ) -> Planned {
-    let mut plan = Plan::new(Draft::new(view, victims_in(view, leaves.into_iter()), ripe), admits);
+    let mut draft = Draft::new(view, victims_in(view, leaves.into_iter()), ripe);
+    let displaced = displaced::settle(&mut draft, displaced, admits);
+    let mut plan = Plan::new(draft, displaced, admits);
     claimants.iter().for_each(|&candidate| plan.serve(candidate));
     Planned { victims: plan.draft.victims, served: plan.served }
 }
@@ -66,6 +71,8 @@ pub(crate) fn plan(
 /// A plan in the making.
 struct Plan<'q> {
     draft: Draft<'q>,
+    /// The admitted pods that have no room yet; the first claimant that would lose its room to them makes some.
+    displaced: Vec<Displaced>,
     /// The nodes that admit the claimants' shapes, whatever is free.
     admits: &'q Admits,
     /// The nodes as claimants see them, kept from one to the next.
@@ -79,9 +86,17 @@ struct Plan<'q> {
 }
 
 impl<'q> Plan<'q> {
-    fn new(draft: Draft<'q>, admits: &'q Admits) -> Self {
+    fn new(draft: Draft<'q>, displaced: Vec<Displaced>, admits: &'q Admits) -> Self {
         let giving = giving(&draft);
-        Self { draft, admits, node_costs: HashMap::new(), served: Vec::new(), giving, hopeless: HashSet::new() }
+        Self {
+            draft,
+            displaced,
+            admits,
+            node_costs: HashMap::new(),
+            served: Vec::new(),
+            giving,
+            hopeless: HashSet::new(),
+        }
     }
 
     /// Serves as many of the workloads that wait with one request as it can, in their order.
@@ -136,8 +151,9 @@ impl<'q> Plan<'q> {
 
     fn serve_one(&mut self, candidate: Candidate, workload: Workload, node_costs: &mut NodeCosts<'_>) -> bool {
         let draft = &mut self.draft;
-        let mut served = Served { candidate, workload, nodes: Vec::new(), victims: Vec::new() };
+        let mut served = Served { candidate, workload, nodes: Vec::new(), besides: Vec::new(), victims: Vec::new() };
         draft.begin(candidate);
+        displaced::place(draft, candidate, &self.displaced, self.admits, &mut served);
         if !node_costs.place_all(draft, &mut served) || !draft.free_quota(candidate, &mut served) {
             draft.undo(&served);
             return false;
@@ -149,6 +165,10 @@ impl<'q> Plan<'q> {
             return false;
         }
         draft.finish(workload);
+        for &(shape, _) in &served.besides {
+            let at = self.displaced.iter().position(|one| one.shape == shape);
+            at.map(|at| self.displaced.remove(at));
+        }
         self.served.push(served);
         true
     }

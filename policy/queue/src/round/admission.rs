@@ -40,7 +40,7 @@ pub(super) fn admit(
         Workload::Pod(pod) => round.state.dequeue_pod(pod),
         Workload::Gang(gang) => {
             round.state.dequeue_gang(gang);
-            round.state.gangs[gang].admitted_whole();
+            round.state.gangs[gang].admitted_whole(round.now);
         }
         Workload::Group(gang, first) => round.state.dequeue_group(gang, first),
     }
@@ -78,7 +78,8 @@ pub(super) fn become_admitted(round: &mut Round<'_>, pod: PodId, node: Option<No
         at: round.now,
         grounds,
         started: None,
-        deleting: false,
+        deleting: None,
+        overdue: false,
         evicting: false,
         node,
         bound: false,

@@ -102,7 +102,8 @@ fn still_helps(state: &State, claim: &Claim, refusal: Refusal) -> bool {
         Refusal::Quota { .. } | Refusal::Entitlement { .. } | Refusal::Reserved { .. } | Refusal::Placement(_)
     );
     let reserved = state.position(claim.workload).is_some_and(|at| reservation_allows(state, at.leaf, at.request));
-    usable && short && reserved && (claim.is_patient() || state.victims_left(claim) > 0)
+    let comes = || state.victims_left(claim) > 0 && !state.waits_in_vain(claim);
+    usable && short && reserved && (claim.is_patient() || comes())
 }
 
 /// B2: makes a claim for the head of a queue, which has waited long enough; from now on what is freed is kept.
@@ -196,7 +197,8 @@ enum Begun {
 fn release(round: &mut Round<'_>, claim: Claim, begun: Begun) {
     let pods = &round.state.pods;
     let running = |uid: &Uid| pods.running(pods.find(*uid)?);
-    let whole = |group: &&Vec<Uid>| group.iter().all(|uid| running(uid).is_some_and(|running| !running.deleting));
+    let whole =
+        |group: &&Vec<Uid>| group.iter().all(|uid| running(uid).is_some_and(|running| running.deleting.is_none()));
     let stay = claim.victim_groups.iter().filter(|group| begun == Begun::Stays || whole(group)).flatten();
     let marked = |uid: &&Uid| running(uid).is_some_and(Running::is_marked);
     let spared: Vec<Uid> = stay.filter(marked).copied().collect();

@@ -38,7 +38,7 @@ fn admit_one(round: &mut Round<'_>, pod: PodId, would_have: Option<Explanation>)
     let nodes = find_nodes(round, request).unwrap_or_default();
     round.state.dequeue(pod);
     if let Some(gang) = gang {
-        round.state.gangs[gang].admitted_whole();
+        round.state.gangs[gang].admitted_whole(round.now);
     }
     if let Some(leaf) = leaf {
         let candidate = Candidate::new(leaf, request);

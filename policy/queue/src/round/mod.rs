@@ -21,6 +21,7 @@ mod gangs;
 mod intake;
 mod leaves;
 mod loans;
+pub(crate) mod overdue;
 mod reclaim;
 mod timeouts;
 
@@ -42,6 +43,7 @@ fn decide(round: &mut Round<'_>) {
     gangs::forget_gangs(round);
     gangs::requeue_gangs(round);
     round.state.pools.learn(&round.state.shapes.dims);
+    overdue::give_up(round);
     assumed::assume_nodes(round);
     assumed::reassume(round);
     eligibility::judge_eligibility(round.state);

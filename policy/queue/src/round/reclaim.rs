@@ -17,7 +17,7 @@ use crate::contract::pod::Uid;
 use crate::contract::settings::WithinPool;
 use crate::contract::time::Time;
 use crate::preemption::candidates::Victim;
-use crate::preemption::{Admits, Planned, Served, giving_leaves, plan};
+use crate::preemption::{Admits, Planned, Served, displaced, giving_leaves, plan};
 use crate::state::State;
 use crate::state::claims::Claim;
 use crate::state::queues::{Candidate, Workload};
@@ -105,14 +105,14 @@ fn plan_for(round: &mut Round<'_>, claimants: &[Candidate], ripe: &dyn Fn(PoolId
     if leaves.is_empty() {
         return Planned::default();
     }
+    let displaced = displaced(round.state);
     let State { fit, nodes, shapes, .. } = &mut *round.state;
     let mut admits = Admits::new();
-    for candidate in claimants {
-        for &(id, _) in &shapes.request_of(candidate.request).members {
-            admits.entry(id).or_insert_with(|| fit.admits(id, shapes.shape_of(id), nodes).to_vec());
-        }
+    let members = |candidate: &Candidate| shapes.request_of(candidate.request).members.iter().map(|&(shape, _)| shape);
+    for id in claimants.iter().flat_map(members).chain(displaced.iter().map(|one| one.shape)) {
+        admits.entry(id).or_insert_with(|| fit.admits(id, shapes.shape_of(id), nodes).to_vec());
     }
-    plan(round.view(), claimants, leaves, &admits, ripe)
+    plan(round.view(), claimants, leaves, &displaced, &admits, ripe)
 }
 
 /// The dimensions that these claimants ask for.
@@ -127,7 +127,8 @@ fn keep_clocks(round: &mut Round<'_>, wanted: &[Dim], any_claimant: bool) {
     let State { pools, usage, shapes, .. } = &*round.state;
     let mut running = BTreeMap::new();
     for pool in pools.tree.iter().filter(|&pool| pool != PoolId::ROOT) {
-        for &dim in wanted.iter().filter(|&&dim| any_claimant && usage.over(pools, pool, dim) > 0) {
+        let above = |dim| pools.checks(pool, dim) && usage.over(pools, pool, dim) > 0;
+        for &dim in wanted.iter().filter(|&&dim| any_claimant && above(dim)) {
             let key = (pools.tree.name(pool).to_owned(), dim);
             let since = round.clocks.over_since.get(&key).copied().unwrap_or(round.now);
             running.insert(key, since);

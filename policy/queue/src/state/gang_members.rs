@@ -63,6 +63,8 @@ impl GangMembers {
             members.size = record.gang.map_or(1, |seat| seat.size as usize);
             match record.running() {
                 None => members.waiting.push(pod),
+                // A member that does not end is of no gang any more, or its gang would wait for it for ever.
+                Some(running) if running.overdue => {}
                 Some(running) if running.is_terminating() => members.terminating += 1,
                 Some(_) => members.staying += 1,
             }

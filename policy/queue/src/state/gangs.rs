@@ -27,6 +27,8 @@ pub(crate) struct Gang {
     pub(crate) ran_whole: bool,
     /// The most needed members that the gang has had at once since it was admitted.
     pub(crate) most_needed: u32,
+    /// Since when the gang runs, whichever of its members were replaced since.
+    pub(crate) began: Option<Time>,
     /// Whether all of the gang is being evicted.
     pub(crate) evicting: bool,
     /// Since when the gang has no live pod.
@@ -65,6 +67,7 @@ impl Gang {
             whole: false,
             ran_whole: false,
             most_needed: 0,
+            began: None,
             evicting: false,
             empty_since: None,
             since: None,
@@ -75,8 +78,9 @@ impl Gang {
     }
 
     /// Notes that all of the gang was admitted in one piece.
-    pub(crate) const fn admitted_whole(&mut self) {
+    pub(crate) fn admitted_whole(&mut self, now: Time) {
         (self.whole, self.since) = (true, None);
+        self.began.get_or_insert(now);
     }
 
     /// The admitted members.
@@ -103,6 +107,7 @@ impl Gang {
     /// Forgets that the gang ran: a gang of which no pod is left was never there.
     pub(crate) const fn begin_anew(&mut self) {
         (self.evicting, self.whole, self.ran_whole, self.most_needed) = (false, false, false, 0);
+        self.began = None;
     }
 }
 

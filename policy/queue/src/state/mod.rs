@@ -35,7 +35,7 @@ use fit::FitIndex;
 use gangs::{Gangs, QueuePosition};
 use ids::{GangId, NodeId, PodId, ShapeId};
 use nodes::{Holder, Nodes};
-use pods::{PodRecord, Pods};
+use pods::{PodRecord, Pods, Running};
 use pools::Pools;
 use queues::{LeafQueues, Position, QueuedWorkload, Workload};
 use shapes::Shapes;
@@ -106,7 +106,7 @@ impl State {
 
     fn count(&mut self, pod: PodId, times: i8) {
         let Some(record) = self.pods.record(pod) else { return };
-        let (leaf, sign) = (self.pools.leaf(&record.pool), i128::from(times));
+        let (mut leaf, sign) = (self.pools.leaf(&record.pool), i128::from(times));
         let (tree, shape) = (&self.pools.tree, record.shape);
         self.demand.stale.extend(leaf);
         let Some(running) = record.running() else {
@@ -115,19 +115,24 @@ impl State {
             }
             return;
         };
-        let terminating = running.is_terminating();
+        // A pod that does not end on a node that is away holds the node's room, and no quota.
+        leaf = leaf.filter(|_| !self.is_stranded(running));
+        let ends_soon = running.ends_soon();
         if let Some(leaf) = leaf {
             self.usage.admitted.change(tree, leaf, &running.counted, sign);
             if !record.preemptible {
                 self.usage.non_preemptible.change(tree, leaf, &running.counted, sign);
             }
-            if terminating {
+            if ends_soon {
                 self.usage.terminating.change(tree, leaf, &running.counted, sign);
             }
             let admitted = &mut self.queues[leaf].admitted;
             let _ = if times > 0 { admitted.insert(pod) } else { admitted.remove(&pod) };
         }
-        let (node, bound) = (running.node, running.bound);
+        let (node, bound, deleting) = (running.node, running.bound, running.deleting.is_some());
+        if deleting {
+            let _ = if times > 0 { self.pods.deleting.insert(pod) } else { self.pods.deleting.remove(&pod) };
+        }
         if !bound {
             let _ = if times > 0 { self.pods.unbound.insert(pod) } else { self.pods.unbound.remove(&pod) };
         }
@@ -137,13 +142,34 @@ impl State {
         };
         // A pod whose pool is unknown is no pool's; what it holds cannot be divided.
         let holder = if leaf.is_some() { Holder::Admitted(pod) } else { Holder::Unmanaged };
-        if terminating {
+        if ends_soon {
             self.nodes.change_terminating(node, self.shapes.shape_of(shape), i64::from(times));
         }
         match times > 0 {
             true => self.nodes.take(node, shape, holder, &mut self.shapes),
             false => self.nodes.release(node, shape, holder, &mut self.shapes),
         }
+    }
+
+    /// Whether a pod is past its grace period on a node that is excluded: it may be there for as long as the node is.
+    fn is_stranded(&self, running: &Running) -> bool {
+        running.overdue && running.node.is_some_and(|node| !self.nodes.usable(node))
+    }
+
+    /// Notes that a pod is past its grace period, or that it is not.
+    pub(crate) fn set_overdue(&mut self, pod: PodId, overdue: bool) {
+        self.withdraw(pod);
+        if let Some(running) = self.pods.running_mut(pod) {
+            running.overdue = overdue;
+        }
+        self.enter(pod);
+    }
+
+    /// The pods on a node that are past their grace period.
+    pub(crate) fn overdue_on(&self, node: NodeId) -> Vec<PodId> {
+        let overdue =
+            |pod: &PodId| self.pods.running(*pod).is_some_and(|running| running.overdue && running.node == Some(node));
+        self.pods.deleting.iter().copied().filter(overdue).collect()
     }
 
     /// What a pod of this shape counts for on a node: in the node's class, or in its own before that is known.
@@ -192,6 +218,14 @@ impl State {
                 *self.usage.claimed.cell(*pool, dim) += times * i128::from(amount.units());
             }
         }
+    }
+
+    /// Whether a claim waits for a victim that does not end.
+    pub(crate) fn waits_in_vain(&self, claim: &Claim) -> bool {
+        let overdue = |&uid: &Uid| {
+            self.pods.find(uid).and_then(|pod| self.pods.running(pod)).is_some_and(|running| running.overdue)
+        };
+        claim.victims.iter().any(overdue)
     }
 
     /// How many victims of a claim are still there.

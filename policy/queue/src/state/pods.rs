@@ -9,7 +9,7 @@ use weir_model::reason::{Grounds, Waiting};
 
 use super::ids::{GangId, NodeId, PodId, RequestId, ShapeId};
 use super::queues::{QueueKey, Rank};
-use crate::contract::pod::{BackOff, Obstacle, Part, Uid};
+use crate::contract::pod::{BackOff, Obstacle, Part, Terminating, Uid};
 use crate::contract::time::Time;
 
 /// What is remembered of a pod; small, because there are a hundred thousand of them.
@@ -58,8 +58,10 @@ pub(crate) struct Running {
     pub(crate) at: Time,
     pub(crate) grounds: Grounds,
     pub(crate) started: Option<Time>,
-    /// Whether the pod is being deleted.
-    pub(crate) deleting: bool,
+    /// The deletion of the pod, while it is being deleted.
+    pub(crate) deleting: Option<Terminating>,
+    /// Whether the pod is past its grace period, so that nobody waits for its end any more.
+    pub(crate) overdue: bool,
     /// Whether an eviction of the pod was decided.
     pub(crate) evicting: bool,
     /// The node that the pod is bound to, or is assumed on until then.
@@ -74,14 +76,24 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Since when the pod does its work.
+    pub(crate) fn since(&self) -> Time {
+        self.started.unwrap_or(self.at)
+    }
+
     /// Whether the pod is on its way out.
     pub(crate) const fn is_terminating(&self) -> bool {
-        self.deleting || self.evicting
+        self.deleting.is_some() || self.evicting
+    }
+
+    /// Whether the pod is on its way out and will soon be gone: what it holds is as good as free.
+    pub(crate) const fn ends_soon(&self) -> bool {
+        self.is_terminating() && !self.overdue
     }
 
     /// Whether an eviction of the pod was decided and has not begun.
     pub(crate) const fn is_marked(&self) -> bool {
-        self.evicting && !self.deleting
+        self.evicting && self.deleting.is_none()
     }
 }
 
@@ -123,6 +135,8 @@ pub(crate) struct Pods {
     unused: Vec<PodId>,
     /// Admitted pods that are not bound.
     pub(crate) unbound: BTreeSet<PodId>,
+    /// Admitted pods that are being deleted.
+    pub(crate) deleting: BTreeSet<PodId>,
     /// Admitted pods for which no node is assumed.
     pub(crate) unplaced: BTreeSet<PodId>,
     /// When pods that back off may be looked at again.

@@ -26,6 +26,8 @@ pub(crate) struct Shape {
     pub(crate) class: Result<Class, Obstacle>,
     /// What the pod takes of a node, by position of the resource name; the first is the pod itself.
     pub(crate) needs: Vec<(usize, i64)>,
+    /// The dimension in which each of the needs counts in the pod's class, where it counts at all.
+    pub(crate) counts_in: Vec<Option<Dim>>,
     /// What the pod counts for in its class, by dimension.
     pub(crate) amounts: ResourceVec,
     /// The resource by which the pod is packed and its work is weighed: a GPU name if it asks for GPUs, else CPU.
@@ -96,8 +98,13 @@ impl Shapes {
                 (main, weight, gpu) = (at, amount.units(), is_gpu);
             }
         }
+        let counts_in = needs.iter().map(|&(resource, _)| {
+            let class = class.as_ref().ok()?;
+            (resource != self.resource(PODS)).then(|| self.dim_on(class, resource))
+        });
+        let counts_in = counts_in.collect();
         let id = ShapeId::at(self.shapes.len());
-        self.shapes.push(Shape { spec: Arc::clone(spec), class, needs, amounts, main, weight });
+        self.shapes.push(Shape { spec: Arc::clone(spec), class, needs, counts_in, amounts, main, weight });
         self.by_spec.insert(Arc::clone(spec), id);
         id
     }

@@ -134,6 +134,8 @@ pub(crate) struct Cluster {
     pub(crate) events: Vec<Event>,
     pub(crate) evicted: BTreeSet<Uid>,
     pub(crate) recreate: bool,
+    /// Pods that do not end when they are evicted.
+    pub(crate) stubborn: BTreeSet<Uid>,
     next: u128,
 }
 
@@ -158,6 +160,7 @@ impl Cluster {
             events,
             evicted: BTreeSet::new(),
             recreate: true,
+            stubborn: BTreeSet::new(),
             next: 1,
         }
     }
@@ -210,6 +213,26 @@ impl Cluster {
         }
     }
 
+    /// A pod is being deleted and takes its time, at most so much by its own word.
+    pub(crate) fn begin_deletion(&mut self, uid: Uid, grace: Duration) {
+        let mut pod = self.pods[&uid].clone();
+        if let Phase::Admitted(running) = &mut pod.phase {
+            running.terminating = Some(Terminating { since: self.now, grace });
+        }
+        self.change(pod);
+    }
+
+    /// The scheduler has not bound the pods of a job yet.
+    pub(crate) fn unbind(&mut self, name: &str) {
+        for uid in self.jobs[name].clone() {
+            let mut pod = self.pods[&uid].clone();
+            if let Phase::Admitted(running) = &mut pod.phase {
+                running.node = None;
+            }
+            self.change(pod);
+        }
+    }
+
     pub(crate) fn delete(&mut self, uid: Uid) {
         self.pods.remove(&uid);
         self.waits.remove(&uid);
@@ -253,7 +276,7 @@ impl Cluster {
                     let mut pod = self.pods[uid].clone();
                     assert_eq!(pod.phase, Phase::Waiting, "{uid} is admitted twice");
                     let (at, grounds) = (self.now, admission.grounds);
-                    let running = Admitted { at, grounds, node: node.clone(), started: Some(at), terminating: false };
+                    let running = Admitted { at, grounds, node: node.clone(), started: Some(at), terminating: None };
                     pod.phase = Phase::Admitted(running);
                     self.waits.remove(uid);
                     self.change(pod);
@@ -266,7 +289,10 @@ impl Cluster {
                 self.evictions.push(eviction.clone());
                 for victim in &eviction.victims {
                     assert!(self.evicted.insert(victim.uid), "{} is evicted twice", victim.uid);
-                    self.replace(victim.uid);
+                    match self.stubborn.contains(&victim.uid) {
+                        true => self.begin_deletion(victim.uid, Duration::from_secs(365 * 86_400)),
+                        false => self.replace(victim.uid),
+                    }
                 }
             }
             Decision::Over { pool, dim, since } => {

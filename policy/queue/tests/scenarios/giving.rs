@@ -245,7 +245,7 @@ fn a_new_leader_kills_what_was_not_placed_for_25_minutes_under_the_one_before() 
     cluster.submit("late", job("a", asks(&[(GPU, 8)])));
     let mut pod = cluster.pods[&cluster.jobs["late"][0]].clone();
     let (at, grounds) = (cluster.now, Grounds::WithinEntitlement);
-    pod.phase = Phase::Admitted(Admitted { at, grounds, node: None, started: None, terminating: false });
+    pod.phase = Phase::Admitted(Admitted { at, grounds, node: None, started: None, terminating: None });
     cluster.change(pod);
     let minute = |minute: u64| Time::from_millis(1_000_000 + minute * 60_000);
     cluster.now = minute(26);

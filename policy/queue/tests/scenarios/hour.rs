@@ -89,7 +89,7 @@ fn admit(cluster: &mut Cluster, name: &str) {
     for uid in cluster.jobs[name].clone() {
         let mut pod = cluster.pods[&uid].clone();
         let (at, grounds) = (cluster.now, Grounds::WithinEntitlement);
-        pod.phase = Phase::Admitted(Admitted { at, grounds, node: None, started: None, terminating: false });
+        pod.phase = Phase::Admitted(Admitted { at, grounds, node: None, started: None, terminating: None });
         cluster.change(pod);
     }
 }

@@ -13,3 +13,4 @@ mod hour;
 mod order;
 mod properties;
 mod taking;
+mod victims;

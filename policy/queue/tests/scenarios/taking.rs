@@ -130,11 +130,7 @@ fn what_terminates_already_is_subtracted_first() {
     cluster.submit("run", job("research", asks(&[(GPU, 8)])).times(4));
     cluster.settle(1);
     cluster.submit("prod", job("production", asks(&[(GPU, 8)])));
-    let mut ending = cluster.pods[&cluster.jobs["run"][0]].clone();
-    if let Phase::Admitted(running) = &mut ending.phase {
-        running.terminating = true;
-    }
-    cluster.change(ending);
+    cluster.begin_deletion(cluster.jobs["run"][0], Duration::from_secs(86_400));
     cluster.settle(300);
     assert_eq!(cluster.evictions.len(), 0);
     assert_eq!(cluster.running("prod"), 0, "a terminating pod counts until it is gone");
@@ -272,7 +268,7 @@ fn unplaced(bare: BarePods) -> Cluster {
             grounds: weir_queue::Grounds::WithinEntitlement,
             node: None,
             started: None,
-            terminating: false,
+            terminating: None,
         });
         pod.controlled = bare == BarePods::Kill;
         cluster.change(pod);

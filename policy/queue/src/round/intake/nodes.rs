@@ -12,7 +12,10 @@ pub(super) fn changed(state: &mut State, name: &str, spec: Option<Node>) {
     let id = state.nodes.named(name);
     let class = state.nodes.host(id).class.clone();
     let gone = spec.is_none();
+    let overdue = state.overdue_on(id);
+    overdue.iter().for_each(|&pod| state.withdraw(pod));
     state.nodes.describe(id, spec, &mut state.shapes);
+    overdue.into_iter().for_each(|pod| state.enter(pod));
     if !gone && class == state.nodes.host(id).class {
         return;
     }

@@ -30,6 +30,10 @@ pub(super) fn changed(round: &mut Round<'_>, pod: Pod) {
         let gang = &mut state.gangs[gang];
         gang.members.insert(id);
         gang.empty_since = None;
+        if let Some(running) = state.pods.running(id).filter(|running| !running.is_terminating()) {
+            let since = running.since();
+            gang.began = Some(gang.began.map_or(since, |began| began.min(since)));
+        }
     }
     state.enter(id);
     seat.into_iter().for_each(|seat| note_bound(state, seat));
@@ -115,6 +119,7 @@ fn state_of(state: &mut State, pod: &Pod, shape: ShapeId, before: Option<Running
         grounds,
         started,
         deleting: terminating,
+        overdue: terminating.is_some() && before.as_ref().is_some_and(|running| running.overdue),
         evicting: before.as_ref().is_some_and(|running| running.evicting),
         node,
         bound: bound.is_some(),
