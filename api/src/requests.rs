@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use weir_model::dimension::GPU;
-use weir_model::requests::{ContainerShape, PodShape, RequestError, Resources};
+use weir_model::requests::{ContainerShape, PodRequestsError, PodShape, Resources};
 use weir_model::{Amount, Class};
 
 use crate::names;
@@ -29,11 +29,22 @@ pub type Amounts = BTreeMap<String, Amount>;
 /// ```
 ///
 /// # Errors
-/// A quantity that does not parse, with the container and the resource; the API server lets none through.
-pub fn of(pod: &Pod) -> Result<Vec<(String, Amount)>, RequestError> {
+/// A quantity that does not parse, with the container and the resource; the API server lets none through. Or more
+/// resources than a pod may list.
+pub fn of(pod: &Pod) -> Result<Vec<(String, Amount)>, PodRequestsError> {
     let nothing = PodSpec::default();
     let typed = Typed { spec: pod.spec.as_ref().unwrap_or(&nothing), status: pod.status.as_ref() };
     weir_model::requests::pod_requests(&typed)
+}
+
+/// The same of these names alone, whatever else the pod lists.
+///
+/// # Errors
+/// As [`of`].
+pub fn of_names(pod: &Pod, names: &[&str]) -> Result<Vec<(String, Amount)>, PodRequestsError> {
+    let nothing = PodSpec::default();
+    let typed = Typed { spec: pod.spec.as_ref().unwrap_or(&nothing), status: pod.status.as_ref() };
+    weir_model::requests::pod_requests_of(&typed, |name| names.contains(&name))
 }
 
 /// What a pod asks for by dimension; `special` holds the GPU models that have dimensions of their own. A request that

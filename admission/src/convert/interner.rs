@@ -1,36 +1,63 @@
-//! Equal shapes and names are kept once: a hundred thousand pods have a handful of them.
+//! Equal shapes and names are kept once: a hundred thousand pods have a handful of them. What no pod has any more is
+//! given back (G2).
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use weir_queue::PodShape;
 
-/// Shapes and names that are kept once, for as long as a term lasts.
+/// Shapes and names that are kept once, for as long as a pod has them.
 #[derive(Debug, Default)]
 pub struct Interner {
-    shapes: HashSet<Arc<PodShape>>,
-    names: HashSet<Arc<str>>,
+    shapes: Kept<PodShape>,
+    names: Kept<str>,
+}
+
+/// So many unused items are worth no search for them.
+const FEW: usize = 1024;
+
+/// Items of one kind.
+#[derive(Debug)]
+struct Kept<T: ?Sized> {
+    items: HashSet<Arc<T>>,
+    /// How many the last search for unused ones left.
+    left: usize,
+}
+
+impl<T: ?Sized> Default for Kept<T> {
+    fn default() -> Self {
+        Self { items: HashSet::new(), left: 0 }
+    }
+}
+
+impl<T: ?Sized + Hash + Eq> Kept<T> {
+    fn insert(&mut self, item: Arc<T>) -> Arc<T> {
+        if self.items.len() > 2 * self.left + FEW {
+            self.items.retain(|item| Arc::strong_count(item) > 1);
+            self.items.shrink_to(2 * self.items.len());
+            self.left = self.items.len();
+        }
+        self.items.insert(Arc::clone(&item));
+        item
+    }
 }
 
 impl Interner {
     /// A shape, kept once.
     pub fn shape(&mut self, shape: PodShape) -> Arc<PodShape> {
-        if let Some(known) = self.shapes.get(&shape) {
-            return Arc::clone(known);
+        match self.shapes.items.get(&shape) {
+            Some(known) => Arc::clone(known),
+            None => self.shapes.insert(Arc::new(shape)),
         }
-        let shape = Arc::new(shape);
-        self.shapes.insert(Arc::clone(&shape));
-        shape
     }
 
     /// A name, kept once.
     pub fn name(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.names.get(name) {
-            return Arc::clone(known);
+        match self.names.items.get(name) {
+            Some(known) => Arc::clone(known),
+            None => self.names.insert(name.into()),
         }
-        let name: Arc<str> = name.into();
-        self.names.insert(Arc::clone(&name));
-        name
     }
 }
 
@@ -45,5 +72,14 @@ mod tests {
         assert!(Arc::ptr_eq(&names[0], &names[1]));
         let shapes = [interner.shape(PodShape::default()), interner.shape(PodShape::default())];
         assert!(Arc::ptr_eq(&shapes[0], &shapes[1]));
+    }
+
+    #[test]
+    fn what_no_pod_has_any_more_is_given_back() {
+        let mut interner = Interner::default();
+        let held: Vec<_> = (0..100).map(|at| interner.name(&format!("held-{at}"))).collect();
+        (0..100_000).for_each(|at| drop(interner.name(&format!("gone-{at}"))));
+        assert!(interner.names.items.len() < 3_000);
+        assert!(Arc::ptr_eq(&held[7], &interner.name("held-7")));
     }
 }

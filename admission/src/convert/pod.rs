@@ -83,7 +83,9 @@ pub fn pod(written: &Written, context: &Context<'_>, interner: &mut Interner) ->
     }
     Some(match info.node() {
         Some(node) => {
-            let (shape, _) = shape(written, spec);
+            let (PodShape { requests, ports, .. }, _) = shape(written, spec, &context.config.placement.gpu_resources);
+            // What nobody manages is amounts and ports: each pod of a DaemonSet has an affinity of its own.
+            let shape = PodShape { requests, ports, ..PodShape::default() };
             PodClass::Unmanaged { uid, node: interner.name(node), shape: interner.shape(shape) }
         }
         None => PodClass::Nothing(uid),
@@ -125,7 +127,7 @@ fn managed_pod(uid: Uid, info: PodInfo<'_>, spec: &PodSpec, context: &Context<'_
     let gang_by = defaults.and_then(|defaults| defaults.gang_by.as_deref());
     let gang = metadata::gang(meta, GangHints { gang_by, group: context.group });
     let preemptible = metadata::preemptible(meta);
-    let (shape, unreadable) = shape(info.object(), spec);
+    let (shape, unreadable) = shape(info.object(), spec, &context.config.placement.gpu_resources);
     let contradiction =
         [named.err(), preemptible.clone().err(), gang.clone().err(), unreadable].into_iter().flatten().next();
     let gated = info.is_gated();
@@ -307,6 +309,34 @@ mod tests {
         assert_eq!(closed.obstacle, Some(Obstacle::PoolNotAllowed("team".to_owned())));
         let gate = json!({ "schedulingGates": [{ "name": "weir.dev/admission" }, { "name": "a/b" }] });
         assert_eq!(managed_pod(gated(json!({}), gate)).obstacle, Some(Obstacle::OtherGate("a/b".to_owned())));
+    }
+
+    #[test]
+    fn a_pod_with_more_names_than_it_may_list_says_so_and_still_counts_its_gpus() {
+        let mut requests = json!({ "cpu": "2", "nvidia.com/gpu": "8" });
+        (0..10_000).for_each(|at| requests[format!("example.com/r{at}")] = "1".into());
+        let containers = json!({ "containers": [{ "name": "c", "resources": { "requests": requests } }] });
+        assert!(sentence(gated(json!({}), containers.clone())).contains("more than 64 resources are listed"));
+        let mut bound = containers;
+        bound["nodeName"] = "n1".into();
+        let PodClass::Unmanaged { shape, .. } = seen(json!({ "metadata": {}, "spec": bound })) else { panic!("it is") };
+        let amounts: Vec<i64> = shape.requests.values().map(|amount| amount.units()).collect();
+        assert_eq!(amounts, [2000, 8]);
+    }
+
+    #[test]
+    fn an_unmanaged_pod_is_amounts_and_ports() {
+        let on_node = |node: &str| {
+            json!({ "metadata": {}, "spec": { "nodeName": node, "nodeSelector": { "a": node },
+                "tolerations": [{ "operator": "Exists" }],
+                "containers": [{ "name": "c", "ports": [{ "containerPort": 1, "hostPort": 1 }] }] } })
+        };
+        let shapes = ["n1", "n2"].map(|node| match seen(on_node(node)) {
+            PodClass::Unmanaged { shape, .. } => shape,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(shapes[0], shapes[1]);
+        assert_eq!(shapes[0].ports.len(), 1);
     }
 
     #[test]

@@ -3,14 +3,20 @@
 use k8s_openapi::api::core::v1::{
     NodeSelectorRequirement, NodeSelectorTerm, Pod as Written, PodSpec, Toleration as WrittenToleration,
 };
+use weir_model::dimension;
 use weir_queue::{HostPort, Operator, PodShape, Requirement, Term, Toleration};
 
 use super::node::effect_of;
 
-/// What a pod asks for and where it may run, and a sentence about what of it cannot be read.
-pub(super) fn shape(written: &Written, spec: &PodSpec) -> (PodShape, Option<String>) {
+/// What a pod asks for and where it may run, and a sentence about what of it cannot be read. Of such a pod only what
+/// every cluster has and GPUs count: it may hold them, whatever else is written in it.
+pub(super) fn shape(written: &Written, spec: &PodSpec, gpus: &[String]) -> (PodShape, Option<String>) {
     let requests = weir_api::requests::of(written);
     let unreadable = requests.as_ref().err().map(ToString::to_string);
+    let requests = requests.or_else(|_| {
+        let known = [dimension::CPU, dimension::MEMORY, dimension::EPHEMERAL_STORAGE].into_iter();
+        weir_api::requests::of_names(written, &known.chain(gpus.iter().map(String::as_str)).collect::<Vec<_>>())
+    });
     let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
     let required = affinity.and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
     let ports = spec.containers.iter().flat_map(|container| container.ports.iter().flatten());

@@ -126,6 +126,7 @@ fn what_to_do(reason: Waiting, explained: &Explained) -> String {
              or an entry to the list of special hardware"
                 .to_owned()
         }
+        Waiting::UnknownResource => "correct the resource's name, which needs a new pod; or add nodes that have it".to_owned(),
         Waiting::Misconfigured => {
             "correct what the sentence names; labels and annotations of a waiting pod can be changed, \
              anything else needs a new pod"

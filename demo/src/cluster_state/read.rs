@@ -134,6 +134,7 @@ fn gate(info: PodInfo<'_>) -> Gate {
             | Waiting::PoolHeld
             | Waiting::PoolNotAllowed
             | Waiting::UnknownModel
+            | Waiting::UnknownResource
             | Waiting::Misconfigured,
         )) => Outlook::ForGood,
         _ => Outlook::MayPass,

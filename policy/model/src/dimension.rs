@@ -14,6 +14,7 @@
 //! | `gpu-hosts.weir.dev/cpu`, `…/memory`, `…/ephemeral-storage` | general GPU hosts | what stands behind the slash |
 //! | `sku.weir.dev/MODEL` | the SKU | its GPUs |
 //! | `sku-cpu.weir.dev/MODEL`, `sku-memory.weir.dev/MODEL`, `sku-ephemeral-storage.weir.dev/MODEL` | the SKU | cpu, memory, disk |
+//! | `pods` | all | the pods themselves; a dimension only where a pool lists it |
 //! | any other | all | itself |
 
 use alloc::borrow::ToOwned;
@@ -39,6 +40,8 @@ pub const CPU: &str = "cpu";
 pub const MEMORY: &str = "memory";
 /// The resource name `ephemeral-storage`, counted in bytes.
 pub const EPHEMERAL_STORAGE: &str = "ephemeral-storage";
+/// The resource name `pods`: how many pods a node takes, and how many a pool may have.
+pub const PODS: &str = "pods";
 /// The dimension of general GPUs, and the usual resource name of a GPU.
 pub const GPU: &str = "nvidia.com/gpu";
 
@@ -232,7 +235,7 @@ impl Dimensions {
     }
 
     /// Whether the dimension is only checked where the pool or one of its ancestors lists it: CPU, memory
-    /// and disk of GPU hosts, which few administrators divide.
+    /// and disk of GPU hosts, and the number of pods, which few administrators divide.
     ///
     /// ```
     /// use weir_model::Dimensions;
@@ -243,9 +246,8 @@ impl Dimensions {
     #[must_use]
     pub fn only_where_listed(&self, dim: Dim) -> bool {
         let name = self.name(dim);
-        [GPU_HOSTS_PREFIX, SKU_CPU_PREFIX, SKU_MEMORY_PREFIX, SKU_DISK_PREFIX]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+        let of_gpu_hosts = [GPU_HOSTS_PREFIX, SKU_CPU_PREFIX, SKU_MEMORY_PREFIX, SKU_DISK_PREFIX];
+        name == PODS || of_gpu_hosts.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 

@@ -97,6 +97,8 @@ reasons! {
         PlacementTimeout,
         /// The owner's pods were killed repeatedly, and the next attempt is delayed.
         BackingOff,
+        /// The pod asks for a resource that no node has and no pool lists.
+        UnknownResource,
     }
 }
 
@@ -230,7 +232,7 @@ mod tests {
             waiting.join(" "),
             "WaitingForQuota WaitingForGang WaitingForPlacement WaitingForPreemption ExceedsEntitlement \
              ExceedsMaxQuota ExceedsReservation PoolNotFound PoolNotLeaf PoolHeld PoolNotAllowed UnknownModel \
-             Misconfigured PlacementTimeout BackingOff"
+             Misconfigured PlacementTimeout BackingOff UnknownResource"
         );
         let grounds: Vec<_> = Grounds::ALL.iter().map(|grounds| grounds.as_str()).collect();
         assert_eq!(grounds.join(" "), "WithinEntitlement OnLoan Replacement Adopted NotEnforced Released");

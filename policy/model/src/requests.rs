@@ -98,6 +98,48 @@ pub struct RequestError {
     pub source: QuantityError,
 }
 
+/// The most resource names that a pod may list: a node has a handful.
+pub const MOST_NAMES: usize = 64;
+
+/// The error for a pod of which it cannot be said what it asks for.
+///
+/// ```
+/// use weir_model::requests::PodRequestsError;
+/// assert_eq!(
+///     PodRequestsError::TooManyNames.to_string(),
+///     "spec.containers[].resources.requests: more than 64 resources are listed; ask for those that the pod needs",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodRequestsError {
+    /// A quantity cannot be read.
+    Unreadable(RequestError),
+    /// The pod lists more than [`MOST_NAMES`] resources; no more than those were read.
+    TooManyNames,
+}
+
+impl fmt::Display for PodRequestsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(source) => source.fmt(f),
+            Self::TooManyNames => write!(
+                f,
+                "spec.containers[].resources.requests: more than {MOST_NAMES} resources are listed; \
+                 ask for those that the pod needs"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for PodRequestsError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Unreadable(source) => source.source(),
+            Self::TooManyNames => None,
+        }
+    }
+}
+
 /// A place in a pod where resources are listed.
 ///
 /// ```
@@ -173,7 +215,7 @@ impl core::error::Error for RequestError {
 ///
 /// let pod = Pod(Container(&[("cpu", "500m"), ("nvidia.com/gpu", "1")]), Container(&[("cpu", "2")]));
 /// assert_eq!(pod_request(&pod, "cpu")?.units(), 2000, "the larger of the two");
-/// assert_eq!(pod_requests(&pod)?.len(), 2);
+/// assert_eq!(pod_requests(&pod).unwrap().len(), 2);
 /// assert!(asks_for(&pod, |resource| resource.ends_with("/gpu"))?);
 ///
 /// let wrong = pod_request(&Pod(Container(&[("cpu", "one")]), Container(&[])), "cpu").unwrap_err();
@@ -215,15 +257,26 @@ pub fn pod_request(pod: &impl PodShape, resource: &str) -> Result<Amount, Reques
 /// let requests = weir_model::requests::pod_requests(&Pod)?;
 /// let names: Vec<&str> = requests.iter().map(|(name, _)| name.as_str()).collect();
 /// assert_eq!(names, ["cpu", "memory"]);
-/// # Ok::<(), weir_model::RequestError>(())
+/// # Ok::<(), weir_model::requests::PodRequestsError>(())
 /// ```
 ///
 /// # Errors
-/// As [`pod_request`].
-pub fn pod_requests(pod: &impl PodShape) -> Result<Vec<(String, Amount)>, RequestError> {
+/// As [`pod_request`], and when the pod lists more than [`MOST_NAMES`] resources.
+pub fn pod_requests(pod: &impl PodShape) -> Result<Vec<(String, Amount)>, PodRequestsError> {
+    pod_requests_of(pod, |_| true)
+}
+
+/// The same of the names that `wanted` accepts. The others do not count towards those that a pod may list.
+///
+/// # Errors
+/// As [`pod_requests`].
+pub fn pod_requests_of(
+    pod: &impl PodShape,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Amount)>, PodRequestsError> {
     let mut requests = Vec::new();
-    for name in resource_names(pod) {
-        let amount = pod_request(pod, &name)?;
+    for name in resource_names(pod, wanted).ok_or(PodRequestsError::TooManyNames)? {
+        let amount = pod_request(pod, &name).map_err(PodRequestsError::Unreadable)?;
         if !amount.is_zero() {
             requests.push((name, amount));
         }
@@ -322,20 +375,21 @@ fn parse(name: &str, text: &str, place: Place) -> Result<Quantity, RequestError>
     Quantity::parse(text).map_err(|source| RequestError { place, resource: name.to_string(), source })
 }
 
-fn resource_names(pod: &impl PodShape) -> BTreeSet<String> {
+/// The names of the wanted resources that a pod lists; `None` for more than [`MOST_NAMES`].
+fn resource_names(pod: &impl PodShape, wanted: impl Fn(&str) -> bool) -> Option<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     let mut add = |name: &str| {
-        if !names.contains(name) {
+        if wanted(name) && !names.contains(name) {
             names.insert(name.to_string());
         }
+        (names.len() <= MOST_NAMES).then_some(())
     };
     for container in pod.containers() {
-        container.requests().for_each(|(name, _)| add(name));
-        container.allocated().for_each(|(name, _)| add(name));
+        container.requests().chain(container.allocated()).try_for_each(|(name, _)| add(name))?;
     }
     for container in pod.init_containers() {
-        container.requests().for_each(|(name, _)| add(name));
+        container.requests().try_for_each(|(name, _)| add(name))?;
     }
-    pod.overhead().chain(pod.pod_level()).for_each(|(name, _)| add(name));
-    names
+    pod.overhead().chain(pod.pod_level()).try_for_each(|(name, _)| add(name))?;
+    Some(names)
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use weir_model::requests::{Place, asks_for, pod_request, pod_requests};
+use weir_model::requests::{Place, PodRequestsError, asks_for, pod_request, pod_requests};
 use weir_model::{Amount, ContainerShape, PodShape, QuantityError, RequestError, Resources};
 
 type List = BTreeMap<String, String>;
@@ -142,4 +142,14 @@ fn a_quantity_that_does_not_parse_is_named_with_its_place() {
         "spec.containers[1].resources.requests[memory]: a quantity has an unexpected character at byte 2"
     );
     assert_eq!(pod_request(&pod, "cpu"), Ok(Amount::ZERO), "other resources are not touched by it");
+}
+
+#[test]
+fn of_more_names_than_a_pod_may_list_no_more_are_read() {
+    let listing = |count: usize| {
+        let names: Vec<String> = (0..count).map(|at| format!(r#""example.com/r{at}": "1""#)).collect();
+        pod(&format!(r#"{{"containers": [{{"resources": {{"requests": {{{}}}}}}}]}}"#, names.join(", ")))
+    };
+    assert_eq!(pod_requests(&listing(64)).unwrap().len(), 64);
+    assert_eq!(pod_requests(&listing(10_000)), Err(PodRequestsError::TooManyNames));
 }

@@ -275,7 +275,7 @@ impl Queue {
         self.len() == 0
     }
 
-    /// How many different shapes and requests were ever seen; they are kept for as long as the queue is.
+    /// How many different shapes and requests are kept: at most about twice as many as pods have, and a thousand.
     #[must_use]
     pub fn interned(&self) -> usize {
         self.state.shapes.len()

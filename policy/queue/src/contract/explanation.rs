@@ -199,6 +199,11 @@ pub enum Explanation {
         /// The model.
         model: String,
     },
+    /// The pod asks for a resource that no node has and no pool lists.
+    UnknownResource {
+        /// The name.
+        resource: String,
+    },
     /// The pod or its gang contradicts itself; the sentence names the field.
     Misconfigured {
         /// The sentence.
@@ -238,6 +243,7 @@ impl Explanation {
             Self::PoolHeld { .. } => Waiting::PoolHeld,
             Self::PoolNotAllowed { .. } => Waiting::PoolNotAllowed,
             Self::UnknownModel { .. } => Waiting::UnknownModel,
+            Self::UnknownResource { .. } => Waiting::UnknownResource,
             Self::Misconfigured { .. } => Waiting::Misconfigured,
             Self::BackingOff { times: 0 | 1, .. } => Waiting::PlacementTimeout,
             Self::BackingOff { .. } => Waiting::BackingOff,
@@ -296,6 +302,9 @@ impl fmt::Display for Explanation {
             }
             Self::UnknownModel { model } => {
                 write!(f, "GPU model {model:?} is neither in the special-hardware list nor on a node")
+            }
+            Self::UnknownResource { resource } => {
+                write!(f, "asks for {resource:?}, which no node has and no pool lists")
             }
             Self::Misconfigured { what } => f.write_str(what),
             Self::BackingOff { seconds, times: 0 | 1 } => {

@@ -19,7 +19,7 @@ use crate::state::row::Row;
 use crate::state::shapes::Shape;
 
 /// For each shape the nodes that admit it: 1 or 0 for each.
-pub(crate) type Admits = BTreeMap<ShapeId, Vec<u32>>;
+pub(crate) type Admits = BTreeMap<ShapeId, Vec<u16>>;
 
 /// What is lost on a node; the smallest is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,7 @@ struct Open<'q> {
     /// How many pods of the shape the request has.
     count: u32,
     /// Which nodes admit the shape, whatever is free: 1 or 0 for each.
-    admits: &'q [u32],
+    admits: &'q [u16],
     heap: BinaryHeap<Reverse<Entry>>,
 }
 
@@ -154,7 +154,7 @@ pub(super) fn cheapest(
     draft: &mut Draft<'_>,
     candidate: Candidate,
     shape: ShapeId,
-    admits: &[u32],
+    admits: &[u16],
 ) -> Option<(NodeId, Vec<usize>)> {
     let mut best: Option<(Cost, NodeId, Vec<usize>)> = None;
     for at in (0..admits.len()).filter(|&at| admits[at] > 0) {

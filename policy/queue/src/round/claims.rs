@@ -71,13 +71,16 @@ fn eligible_position(state: &State, claim: &Claim) -> Option<Position> {
     state.position(claim.workload).filter(stands)
 }
 
-/// Whether a claim is still that of the pod it was made for: numbers of pods are used again.
+/// Whether a claim is still that of the pods it was made for: numbers of pods and gangs are used again.
 fn is_claimant(state: &State, claim: &Claim) -> bool {
     match claim.workload {
         Workload::Pod(pod) | Workload::Group(_, pod) => {
             state.pods.record(pod).is_some_and(|record| claim.claimant.contains(&record.uid))
         }
-        Workload::Gang(_) => true,
+        Workload::Gang(gang) => {
+            let mut members = state.pods.records(state.gangs[gang].members.iter().copied());
+            members.any(|record| claim.claimant.contains(&record.uid))
+        }
     }
 }
 
@@ -141,7 +144,7 @@ fn nodes_to_wait_for(state: &mut State, request: RequestId) -> Placement {
         }
         open.sort_unstable();
         let now = open.iter().flat_map(|&(_, _, node)| (0..slots[node.index()]).map(move |_| node));
-        let most = |node: NodeId| nodes.slots_when_empty(node, shape).saturating_sub(slots[node.index()]);
+        let most = |node: NodeId| nodes.slots_when_empty(node, shape).saturating_sub(u32::from(slots[node.index()]));
         let later = open.iter().flat_map(|&(_, _, node)| (0..most(node)).map(move |_| node));
         placement.extend(now.chain(later).take(count as usize).map(|node| (id, node)));
     }

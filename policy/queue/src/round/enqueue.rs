@@ -77,8 +77,10 @@ pub(super) fn obstacle(state: &State, now: Time, record: &PodRecord) -> Option<E
         let seconds = until.since(now).as_millis().div_ceil(1000) as u64;
         return Some(Explanation::BackingOff { seconds, times });
     }
-    let unplaceable = state.shapes.shape_of(record.shape).class.as_ref().err();
-    record.obstacle.as_deref().or(unplaceable).map(explain)
+    let shape = state.shapes.shape_of(record.shape);
+    let unplaceable = shape.class.as_ref().err();
+    let unknown = || shape.unknown.as_ref().map(|name| Explanation::UnknownResource { resource: name.to_string() });
+    record.obstacle.as_deref().or(unplaceable).map(explain).or_else(unknown)
 }
 
 fn explain(obstacle: &Obstacle) -> Explanation {

@@ -47,6 +47,7 @@ fn decide(round: &mut Round<'_>) {
     assumed::assume_nodes(round);
     assumed::reassume(round);
     eligibility::judge_eligibility(round.state);
+    round.state.sweep();
     entitle::entitle(round.state);
     let refused = admit::admit_all(round);
     let wanted = reclaim::reclaim(round, &refused);

@@ -25,10 +25,11 @@ pub(crate) struct Shortfall {
     pub(crate) of: u32,
 }
 
-/// How many pods of one shape fit on each node.
+/// How many pods of one shape fit on each node; two bytes for each, because there are hundreds of shapes and thousands
+/// of nodes. No kubelet takes as many pods as two bytes can count.
 #[derive(Debug, Default)]
 struct ShapeFit {
-    slots: Vec<u32>,
+    slots: Vec<u16>,
     total: u64,
     /// Up to where the log of changes was read.
     read: u64,
@@ -40,7 +41,7 @@ impl ShapeFit {
         let known = self.slots.len();
         self.slots.resize(nodes.len(), 0);
         let mut look = |node: NodeId| {
-            let now = slots(node);
+            let now = u16::try_from(slots(node)).unwrap_or(u16::MAX);
             let before = std::mem::replace(&mut self.slots[node.index()], now);
             self.total = self.total + u64::from(now) - u64::from(before);
         };
@@ -54,21 +55,52 @@ impl ShapeFit {
     /// The nodes with room, each with how many pods fit there.
     fn open(&self) -> impl Iterator<Item = (NodeId, u32)> + '_ {
         let open = self.slots.iter().enumerate().filter(|&(_, &slots)| slots > 0);
-        open.map(|(at, &slots)| (NodeId::at(at), slots))
+        open.map(|(at, &slots)| (NodeId::at(at), u32::from(slots)))
     }
 }
+
+/// The most answers that are kept, of one shape for one node each: 32 MiB. A cluster has some hundred shapes; with
+/// more than that the oldest answers are found out again.
+const MOST_SLOTS: usize = 16 << 20;
 
 /// What was found out about shapes and requests, kept until a node changes.
 #[derive(Debug, Default)]
 pub(crate) struct FitIndex {
-    admits: Vec<ShapeFit>,
+    /// On what is free now.
     free: Vec<ShapeFit>,
+    /// On nodes that admit the shape, with only unmanaged pods on them.
     empty: Vec<ShapeFit>,
     /// Of gangs with several shapes: the answer for an empty cluster, and the layout that it holds for.
     mixed: HashMap<RequestId, (u64, Result<(), Shortfall>)>,
+    /// How many shapes were asked about since answers were last dropped.
+    asked: usize,
 }
 
 impl FitIndex {
+    /// Drops what was found out about shapes and requests that are given back.
+    pub(crate) fn forget(&mut self, shapes: &[ShapeId], requests: &[RequestId]) {
+        for fits in [&mut self.free, &mut self.empty] {
+            for id in shapes {
+                fits.get_mut(id.index()).into_iter().for_each(|fit| *fit = ShapeFit::default());
+            }
+        }
+        for request in requests {
+            self.mixed.remove(request);
+        }
+    }
+
+    /// Drops all answers where they would become more than are kept.
+    fn make_room(&mut self, id: ShapeId, nodes: &Nodes) {
+        let known = self.empty.get(id.index()).is_some_and(|fit| !fit.slots.is_empty());
+        if known {
+            return;
+        }
+        self.asked += 1;
+        if 2 * self.asked * nodes.len() > MOST_SLOTS {
+            *self = Self { asked: 1, ..Self::default() };
+        }
+    }
+
     /// The nodes that a request would get of what is free now, in the order of its shapes.
     pub(crate) fn find(
         &mut self,
@@ -102,6 +134,7 @@ impl FitIndex {
 
     /// Adds up to `count` nodes for one shape, most allocated first.
     fn fill(&mut self, id: ShapeId, shape: &Shape, count: u32, nodes: &Nodes, found: &mut Placement) {
+        self.make_room(id, nodes);
         let fit = self.free(id, shape, nodes);
         let key = |node: NodeId| (nodes.host(node).free.at(shape.main), &nodes.host(node).name);
         let many = |(node, slots): (NodeId, u32)| (0..slots).map(move |_| (id, node));
@@ -121,6 +154,7 @@ impl FitIndex {
     /// Whether all pods of a request fit on the usable nodes when only unmanaged pods are there.
     pub(crate) fn fits_empty(&mut self, id: RequestId, nodes: &Nodes, shapes: &Shapes) -> Result<(), Shortfall> {
         let request = shapes.request_of(id);
+        request.members.iter().for_each(|&(shape, _)| self.make_room(shape, nodes));
         if let [(shape, count)] = request.members[..] {
             let total = self.empty(shape, shapes.shape_of(shape), nodes).total;
             let fit = u32::try_from(total).unwrap_or(u32::MAX);
@@ -157,30 +191,28 @@ impl FitIndex {
     }
 
     /// How many pods of a shape each node has room for now.
-    pub(crate) fn slots(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &[u32] {
+    pub(crate) fn slots(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &[u16] {
+        self.make_room(id, nodes);
         &self.free(id, shape, nodes).slots
     }
 
-    /// Which nodes admit a shape, whatever is free: 1 or 0 for each.
-    pub(crate) fn admits(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &[u32] {
-        let fit = of_shape(&mut self.admits, id);
-        fit.sync(nodes, &nodes.layout, |node| u32::from(nodes.admits(node, shape)));
-        &fit.slots
+    /// Which nodes admit a shape, and have room for it when only unmanaged pods are there: none where it is 0.
+    pub(crate) fn admits(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &[u16] {
+        self.make_room(id, nodes);
+        &self.empty(id, shape, nodes).slots
     }
 
     fn free(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &ShapeFit {
-        self.admits(id, shape, nodes);
-        let admits = &self.admits[id.index()].slots;
+        self.empty(id, shape, nodes);
+        let admits = &self.empty[id.index()].slots;
         let fit = of_shape(&mut self.free, id);
         fit.sync(nodes, &nodes.changes, |node| if admits[node.index()] > 0 { nodes.slots(node, shape) } else { 0 });
         fit
     }
 
     fn empty(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &ShapeFit {
-        self.admits(id, shape, nodes);
-        let admits = &self.admits[id.index()].slots;
         let fit = of_shape(&mut self.empty, id);
-        let slots = |node: NodeId| if admits[node.index()] > 0 { nodes.slots_when_empty(node, shape) } else { 0 };
+        let slots = |node| if nodes.admits(node, shape) { nodes.slots_when_empty(node, shape) } else { 0 };
         fit.sync(nodes, &nodes.layout, slots);
         fit
     }

@@ -146,15 +146,25 @@ impl Gangs {
         id
     }
 
-    /// Notes that the last pod of a gang is gone.
+    /// Notes that the last pod of a gang is gone. A gang that was not admitted whole is forgotten at once: there is
+    /// nothing to know of it.
     pub(crate) fn emptied(&mut self, id: GangId, now: Time) {
-        self.empty.insert((now, id));
         let gang = &mut self[id];
-        gang.empty_since = Some(now);
         // Without an owner nothing tells a second gang of the name from the first.
         if gang.evicting || gang.key.owner.is_none() {
             gang.begin_anew();
         }
+        if !gang.whole {
+            return self.forget(id);
+        }
+        gang.empty_since = Some(now);
+        self.empty.insert((now, id));
+    }
+
+    fn forget(&mut self, id: GangId) {
+        self.by_key.remove(&self.gangs[id.index()].key);
+        self.to_requeue.remove(&id);
+        self.unused.push(id);
     }
 
     /// Forgets gangs that have had no pod for long enough, so that their numbers can be used again.
@@ -163,8 +173,7 @@ impl Gangs {
             self.empty.remove(&(since, id));
             let gang = &self.gangs[id.index()];
             if gang.members.is_empty() && gang.empty_since == Some(since) {
-                self.by_key.remove(&gang.key);
-                self.unused.push(id);
+                self.forget(id);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! waits, as usage once it is admitted or its admission is decided, until it is gone. [`State::enter`] and
 //! [`State::withdraw`] are the only two places that do so, and each is the other backwards.
 
+mod arena;
 pub(crate) mod budgets;
 mod change_log;
 pub(crate) mod claims;
@@ -20,9 +21,11 @@ pub(crate) mod pools;
 mod progress;
 pub(crate) mod queues;
 pub(crate) mod refusal;
+mod resource_names;
 pub(crate) mod row;
 pub(crate) mod shapes;
 pub(crate) mod sums;
+mod sweep;
 pub(crate) mod usage;
 pub(crate) mod verdicts;
 
@@ -59,6 +62,8 @@ pub(crate) struct State {
     pub(crate) gangs: Gangs,
     pub(crate) claims: Claims,
     pub(crate) budgets: Budgets,
+    /// How many shapes and requests the last sweep left.
+    after_sweep: usize,
 }
 
 impl State {
@@ -79,6 +84,7 @@ impl State {
             gangs: Gangs::default(),
             claims: Claims::default(),
             budgets: Budgets::default(),
+            after_sweep: 0,
         }
     }
 

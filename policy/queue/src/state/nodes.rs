@@ -15,7 +15,7 @@ use super::row::Row;
 use super::shapes::{Shape, Shapes};
 use super::sums;
 use crate::contract::hosts::Node;
-use crate::contract::pod::{HostPort, Uid};
+use crate::contract::pod::{HostPort, PodShape, Uid};
 
 /// One node. A node that is only known from a pod bound to it is there too, without a specification.
 #[derive(Clone, Debug)]
@@ -36,10 +36,36 @@ pub(crate) struct Host {
     ports: BTreeMap<HostPort, u32>,
     /// The admitted pods that are there.
     pub(crate) pods: BTreeSet<PodId>,
+    /// How many pods and claims hold something there.
+    holders: u32,
     /// What the node adds to the capacity.
+    share: Share,
+}
+
+/// What a node adds to the sums of the cluster.
+#[derive(Clone, Debug, Default)]
+struct Share {
+    /// What it gives to pools.
     gives: ResourceVec,
-    /// What unmanaged pods keep from the capacity.
+    /// What unmanaged pods keep from them.
     kept: ResourceVec,
+}
+
+/// What a pod or a claim takes of a node.
+#[derive(Clone, Copy)]
+struct Taken<'a> {
+    needs: &'a [(usize, i64)],
+    ports: &'a BTreeSet<HostPort>,
+}
+
+/// A pod that Weir does not manage: amounts and ports, whatever else is written in it.
+#[derive(Clone, Debug)]
+struct UnmanagedPod {
+    node: NodeId,
+    needs: Box<[(usize, i64)]>,
+    ports: BTreeSet<HostPort>,
+    /// Kept where the pod asks for names that do not exist: they may yet.
+    unresolved: Option<Arc<PodShape>>,
 }
 
 /// What holds something on a node.
@@ -66,8 +92,8 @@ impl Host {
             admitted: Row::default(),
             ports: BTreeMap::new(),
             pods: BTreeSet::new(),
-            gives: ResourceVec::new(),
-            kept: ResourceVec::new(),
+            holders: 0,
+            share: Share::default(),
         }
     }
 
@@ -86,6 +112,11 @@ impl Host {
         self.ports.retain(|_, count| *count > 0);
     }
 
+    /// Whether the node is gone and nothing is left of it.
+    const fn is_nothing(&self) -> bool {
+        self.spec.is_none() && self.holders == 0
+    }
+
     /// Whether something new may go to the node.
     fn usable(&self) -> bool {
         self.spec.as_ref().is_some_and(|spec| spec.excluded.is_none())
@@ -97,6 +128,10 @@ impl Host {
 pub(crate) struct Nodes {
     hosts: Vec<Host>,
     by_name: HashMap<Arc<str>, NodeId>,
+    /// Numbers that are free.
+    unused: Vec<NodeId>,
+    /// Nodes that may be nothing any more.
+    gone: BTreeSet<NodeId>,
     /// Nodes whose free amounts changed, oldest first.
     pub(crate) changes: ChangeLog,
     /// Nodes whose size, labels or taints changed, oldest first.
@@ -106,7 +141,7 @@ pub(crate) struct Nodes {
     /// What unmanaged pods hold, by dimension.
     unmanaged: Vec<i128>,
     /// Unmanaged pods, with the node that each is on.
-    unmanaged_pods: HashMap<Uid, (NodeId, ShapeId)>,
+    unmanaged_pods: HashMap<Uid, UnmanagedPod>,
 }
 
 impl Nodes {
@@ -116,19 +151,40 @@ impl Nodes {
             return known;
         }
         let name: Arc<str> = name.into();
-        let id = NodeId::at(self.hosts.len());
-        self.by_name.insert(Arc::clone(&name), id);
-        self.hosts.push(Host::new(name));
+        let host = Host::new(Arc::clone(&name));
+        let id = match self.unused.pop() {
+            Some(id) => {
+                self.hosts[id.index()] = host;
+                id
+            }
+            None => {
+                self.hosts.push(host);
+                NodeId::at(self.hosts.len() - 1)
+            }
+        };
+        self.by_name.insert(name, id);
+        self.gone.insert(id);
         id
+    }
+
+    /// Forgets nodes that are gone and hold nothing, so that their numbers can be used again.
+    pub(crate) fn forget_gone(&mut self) {
+        for id in std::mem::take(&mut self.gone) {
+            let host = &self.hosts[id.index()];
+            if host.is_nothing() && self.by_name.remove(&host.name).is_some() {
+                self.unused.push(id);
+            }
+        }
     }
 
     /// Takes over what a node says of itself, or that the node is gone.
     pub(crate) fn describe(&mut self, id: NodeId, spec: Option<Node>, shapes: &mut Shapes) {
         let mut allocatable = Row::default();
         for (name, amount) in spec.iter().flat_map(|spec| &spec.allocatable) {
-            allocatable.change(&[(shapes.resource(name), amount.units())], 1);
+            allocatable.change(&[(shapes.names.position(name), amount.units())], 1);
         }
         let host = &mut self.hosts[id.index()];
+        shapes.learn_node(host.spec.as_ref(), spec.as_ref());
         host.free.add(&allocatable.minus(&host.allocatable));
         host.class = spec.as_ref().map(|spec| shapes.node_class(spec)).or(host.class.take());
         host.allocatable = allocatable;
@@ -148,10 +204,19 @@ impl Nodes {
 
     fn hold(&mut self, id: NodeId, shape: ShapeId, holder: Holder, times: i64, shapes: &mut Shapes) {
         let Shape { needs, spec, .. } = shapes.shape_of(shape);
+        let change = self.count(id, Taken { needs, ports: &spec.ports }, holder, times);
+        self.changed(id, change, shapes);
+    }
+
+    fn count(&mut self, id: NodeId, Taken { needs, ports }: Taken<'_>, holder: Holder, times: i64) -> Change {
         let host = &mut self.hosts[id.index()];
         host.free.change(needs, -times);
-        host.change_ports(&spec.ports, times);
-        let change = match holder {
+        host.change_ports(ports, times);
+        host.holders = if times > 0 { host.holders + 1 } else { host.holders.saturating_sub(1) };
+        if host.is_nothing() {
+            self.gone.insert(id);
+        }
+        match holder {
             Holder::Admitted(pod) => {
                 host.admitted.change(needs, times);
                 let _ = if times > 0 { host.pods.insert(pod) } else { host.pods.remove(&pod) };
@@ -162,24 +227,38 @@ impl Nodes {
                 Change::Layout
             }
             Holder::Claim => Change::Free,
-        };
-        self.changed(id, change, shapes);
+        }
     }
 
     /// Puts an unmanaged pod on a node, wherever it was before.
-    pub(crate) fn put_unmanaged(&mut self, uid: Uid, node: NodeId, shape: ShapeId, shapes: &mut Shapes) {
-        let before = self.unmanaged_pods.insert(uid, (node, shape));
-        if let Some((node, shape)) = before {
-            self.release(node, shape, Holder::Unmanaged, shapes);
-        }
-        self.take(node, shape, Holder::Unmanaged, shapes);
+    pub(crate) fn put_unmanaged(&mut self, uid: Uid, node: NodeId, spec: &Arc<PodShape>, shapes: &mut Shapes) {
+        self.drop_unmanaged(uid, shapes);
+        let needs: Box<[_]> = shapes.needs(spec).into();
+        let asked = spec.requests.values().filter(|amount| !amount.is_zero()).count();
+        let unresolved = (needs.len() <= asked).then(|| Arc::clone(spec));
+        let change = self.count(node, Taken { needs: &needs, ports: &spec.ports }, Holder::Unmanaged, 1);
+        self.changed(node, change, shapes);
+        self.unmanaged_pods.insert(uid, UnmanagedPod { node, needs, ports: spec.ports.clone(), unresolved });
     }
 
     /// Takes an unmanaged pod off its node, if there is one of this UID.
     pub(crate) fn drop_unmanaged(&mut self, uid: Uid, shapes: &mut Shapes) {
-        if let Some((node, shape)) = self.unmanaged_pods.remove(&uid) {
-            self.release(node, shape, Holder::Unmanaged, shapes);
+        if let Some(UnmanagedPod { node, needs, ports, .. }) = self.unmanaged_pods.remove(&uid) {
+            let change = self.count(node, Taken { needs: &needs, ports: &ports }, Holder::Unmanaged, -1);
+            self.changed(node, change, shapes);
         }
+    }
+
+    /// Reads unmanaged pods and all nodes again where other names exist than before.
+    pub(crate) fn reread(&mut self, shapes: &mut Shapes) {
+        let unresolved = self
+            .unmanaged_pods
+            .iter()
+            .filter_map(|(&uid, pod)| Some((uid, pod.node, Arc::clone(pod.unresolved.as_ref()?))));
+        for (uid, node, spec) in unresolved.collect::<Vec<_>>() {
+            self.put_unmanaged(uid, node, &spec, shapes);
+        }
+        self.iter().for_each(|id| self.recount(id, shapes));
     }
 
     /// Notes that an admitted pod on a node is terminating, or (`times` −1) is no longer there.
@@ -205,21 +284,24 @@ impl Nodes {
         let (mut gives, mut kept) = (ResourceVec::new(), ResourceVec::new());
         if let Some(class) = &host.class {
             let lengths = [&host.allocatable, &host.admitted, &host.unmanaged].map(Row::len);
-            for resource in 1..lengths.into_iter().max().unwrap_or(0) {
+            let first = usize::from(!shapes.names.counts_pods());
+            for resource in first..lengths.into_iter().max().unwrap_or(0) {
                 let units = match usable {
                     true => host.allocatable.at(resource).saturating_sub(host.unmanaged.at(resource)),
                     false => host.admitted.at(resource),
                 };
+                if units <= 0 && host.unmanaged.at(resource) == 0 {
+                    continue;
+                }
                 let dim = shapes.dim_on(class, resource);
                 gives.set(dim, gives.amount(dim) + Amount::new(units));
                 kept.set(dim, kept.amount(dim) + Amount::new(host.unmanaged.at(resource)));
             }
         }
-        let before = std::mem::replace(&mut host.gives, gives.clone());
-        let kept_before = std::mem::replace(&mut host.kept, kept.clone());
-        add(&mut self.capacity, &before, -1);
+        let before = std::mem::replace(&mut host.share, Share { gives: gives.clone(), kept: kept.clone() });
+        add(&mut self.capacity, &before.gives, -1);
         add(&mut self.capacity, &gives, 1);
-        add(&mut self.unmanaged, &kept_before, -1);
+        add(&mut self.unmanaged, &before.kept, -1);
         add(&mut self.unmanaged, &kept, 1);
     }
 
@@ -254,7 +336,7 @@ impl Nodes {
     pub(crate) fn admits(&self, id: NodeId, shape: &Shape) -> bool {
         let host = &self.hosts[id.index()];
         let Some(spec) = host.spec.as_ref().filter(|spec| spec.excluded.is_none()) else { return false };
-        shape.class.as_ref().ok() == host.class.as_ref() && spec.admits(&shape.spec)
+        shape.unknown.is_none() && shape.class.as_ref().ok() == host.class.as_ref() && spec.admits(&shape.spec)
     }
 
     /// Whether no port that a shape needs is taken on a node.

@@ -200,6 +200,11 @@ impl Pods {
         used.map(|(at, _)| PodId::at(at)).collect()
     }
 
+    /// The records of all pods.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &PodRecord> {
+        self.records.iter().flatten()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_uid.len()
     }

@@ -148,6 +148,10 @@ impl LeafQueues {
         self.0.get(pool.index())
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &LeafQueue> {
+        self.0.iter()
+    }
+
     pub(crate) const fn len(&self) -> usize {
         self.0.len()
     }

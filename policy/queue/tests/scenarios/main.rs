@@ -4,6 +4,7 @@
 mod admission;
 mod assumed;
 mod borrowing;
+mod bounded;
 mod capacity;
 mod cluster;
 mod elastic;

@@ -1,6 +1,7 @@
 //! Takes in what happened. Nothing is decided here; afterwards every pod is counted and stands where it belongs,
 //! whatever order the events came in.
 
+mod names;
 mod nodes;
 mod pods;
 mod pools;
@@ -14,6 +15,7 @@ use super::context::Round;
 
 /// Takes in one event.
 pub(super) fn take_in(round: &mut Round<'_>, event: Event) {
+    let names = round.state.shapes.names.generation;
     match event {
         Event::Pod(pod) => pods::changed(round, pod),
         Event::PodGone(uid) => pods::gone(round, uid),
@@ -36,4 +38,5 @@ pub(super) fn take_in(round: &mut Round<'_>, event: Event) {
         }
         Event::Tick => {}
     }
+    names::reread(round, names);
 }

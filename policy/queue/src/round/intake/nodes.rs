@@ -27,7 +27,6 @@ pub(super) fn changed(state: &mut State, name: &str, spec: Option<Node>) {
 
 /// Counts an unmanaged pod on its node, wherever it was before.
 pub(super) fn unmanaged(state: &mut State, uid: Uid, node: &str, shape: &Arc<PodShape>) {
-    let shape = state.shapes.shape(shape);
     let node = state.nodes.named(node);
     state.nodes.put_unmanaged(uid, node, shape, &mut state.shapes);
 }

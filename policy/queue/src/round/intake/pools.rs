@@ -17,6 +17,8 @@ use super::super::enqueue::enqueue;
 /// Takes over all pools as they are now. Where the tree changed its form, everything is counted and queued anew.
 pub(super) fn changed(round: &mut Round<'_>, configs: Vec<PoolConfig>) {
     let state = &mut *round.state;
+    let listed = configs.iter().flat_map(|config| config.resources.iter().map(|(dim, _)| dim.clone()));
+    state.shapes.names.list(listed.collect());
     let new = Pools::build(configs, &mut state.shapes.dims).following(&state.pools);
     restart_clocks_of_moved(round.clocks, &state.pools, &new, round.now);
     if new.same_structure(&state.pools) {
