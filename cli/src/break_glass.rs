@@ -1,7 +1,7 @@
 //! `kubectl weir break-glass`: removes every gate by hand, so that a cluster runs on while Weir does not.
 //!
 //! Needs the API server and nothing else: not the sidecar, not the custom resources. The policy that guards
-//! gates lets whoever has the verb `release` on `resourcepools.weir.dev` remove them, and the API server's
+//! gates lets a user with the verb `release` on `resourcepools.weir.dev` remove them, and the API server's
 //! audit log has every removal. `plan` decides what is written, this file writes it.
 
 mod plan;
@@ -27,14 +27,14 @@ use crate::cluster::{Cluster, ClusterArgs, Format, print_json, say};
 use plan::{Release, Selection};
 
 const EXAMPLES: &str = "Examples:
-  kubectl weir break-glass --dry-run                       who would be released
+  kubectl weir break-glass --dry-run                       the pods that would be released
   kubectl weir break-glass --reason 'sidecar down, INC-7'  all of them, after typing the cluster's name
   kubectl weir break-glass -n team --yes                   one namespace, without asking
   kubectl weir break-glass --pool research --yes           one pool
 
 Released pods go to the scheduler at once, whatever their pool is entitled to: each keeps the annotation
-weir.dev/admitted-as: Released, the condition weir.dev/Admitted with the reason Released, and an event that names who
-did it. Pods that are created afterwards wait again as long as the webhook is there; to let them pass too, set
+weir.dev/admitted-as: Released, the condition weir.dev/Admitted with the reason Released, and an event that names the
+user. Pods that are created afterwards wait again as long as the webhook is there; to let them pass too, set
 enforce: false, or delete the MutatingWebhookConfiguration and the ValidatingAdmissionPolicyBinding weir-admission.
 Needs the verb release on resourcepools.weir.dev, and patch on pods and pods/status.";
 
@@ -58,7 +58,7 @@ pub(crate) struct BreakGlassArgs {
     /// Why; it stands on every pod and event
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Say who would be released, and release nobody
+    /// Count the pods that would be released, and release none
     #[arg(long)]
     dry_run: bool,
     /// Do not ask
@@ -79,7 +79,7 @@ struct Outcome {
     /// Pods that waited and were selected.
     selected: usize,
     released: usize,
-    /// Pods that were gone, or released by somebody else, before their turn.
+    /// Pods that were gone, or released otherwise, before their turn.
     gone: usize,
     /// One sentence each.
     failed: Vec<String>,
@@ -100,8 +100,8 @@ pub(crate) async fn run(args: &BreakGlassArgs) -> Result<()> {
     if !args.yes {
         confirm(&cluster.name)?;
     }
-    let who = whoami(&cluster).await?;
-    let release = Release { who, because: args.reason.clone() };
+    let user = whoami(&cluster).await?;
+    let release = Release { user, because: args.reason.clone() };
     let began = Instant::now();
     release_all(&cluster, &pods, &release, &mut outcome).await;
     outcome.seconds = began.elapsed().as_secs_f64();
@@ -120,7 +120,7 @@ async fn gated(cluster: &Cluster, selection: &Selection) -> Result<Vec<Pod>> {
     Ok(pods)
 }
 
-/// Asks before anything is changed, so that nobody is left half way.
+/// Asks the API server before anything is changed, so that a release does not stop half way.
 async fn may_release(cluster: &Cluster) -> Result<()> {
     let attributes = ResourceAttributes {
         group: Some(GROUP.to_owned()),
@@ -147,14 +147,14 @@ async fn may_release(cluster: &Cluster) -> Result<()> {
 
 fn confirm(cluster: &str) -> Result<()> {
     if !io::stdin().is_terminal() {
-        bail!("nobody can be asked here; say --yes to release them without asking, or --dry-run to look");
+        bail!("there is no terminal to ask at; say --yes to release them without asking, or --dry-run to look");
     }
     eprint!("type the name of the cluster ({cluster}) to release them: ");
     io::stderr().flush()?;
     let mut typed = String::new();
     io::stdin().lock().read_line(&mut typed).context("read the answer")?;
     if typed.trim() != cluster {
-        bail!("that is not {cluster}; nobody was released");
+        bail!("that is not {cluster}; no pod was released");
     }
     Ok(())
 }
@@ -163,7 +163,7 @@ async fn whoami(cluster: &Cluster) -> Result<String> {
     let api: Api<SelfSubjectReview> = Api::all(cluster.client.clone());
     let answer = api.create(&PostParams::default(), &SelfSubjectReview::default()).await;
     let answer = answer.map_err(|error| cluster.explain("create", "selfsubjectreviews", &error))?;
-    Ok(answer.status.and_then(|status| status.user_info?.username).unwrap_or_else(|| "somebody".to_owned()))
+    Ok(answer.status.and_then(|status| status.user_info?.username).unwrap_or_else(|| "an unknown user".to_owned()))
 }
 
 async fn release_all(cluster: &Cluster, pods: &[Pod], release: &Release, outcome: &mut Outcome) {

@@ -1,4 +1,4 @@
-//! The way to a cluster: where it is, as whom, and what to do when it does not answer.
+//! The connection to a cluster: its address, the user's credentials, and what to do when it does not answer.
 //!
 //! Everything that can be refused is said in a sentence that ends with what to do. Nothing is shown here.
 
@@ -18,10 +18,10 @@ use weir_api::GROUP;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Cluster")]
 pub(crate) struct ClusterArgs {
-    /// The kubeconfig file; without it, $KUBECONFIG, ~/.kube/config or the pod's own service account
+    /// The kubeconfig file; default: $KUBECONFIG, ~/.kube/config or the pod's own service account
     #[arg(long, value_name = "FILE", global = true)]
     kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig; without it, its current one
+    /// The context of the kubeconfig; default: its current one
     #[arg(long, value_name = "NAME", global = true)]
     context: Option<String>,
 }
@@ -52,7 +52,7 @@ const PAGE: u32 = 500;
 impl Cluster {
     /// Finds out where the cluster is. Nothing is asked of it yet.
     pub(crate) async fn of(args: &ClusterArgs) -> Result<Self> {
-        // Somebody else in this process may have installed it already, which is as good.
+        // Other code in this process may have installed a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let read = match &args.kubeconfig {
             Some(file) => {
@@ -148,7 +148,7 @@ pub(crate) fn print_json(answer: &impl Serialize) -> Result<()> {
     say(&(serde_json::to_string_pretty(answer)? + "\n"))
 }
 
-/// Prints; somebody who has read enough of it is no error.
+/// Prints a text. A reader that closes the pipe early is no error.
 pub(crate) fn say(text: &str) -> Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! `weir entitlement`: who may use how much, of a tree in a file. Needs no cluster.
+//! `weir entitlement`: the entitlements of a tree of pools in a file. Needs no cluster.
 //!
 //! The JSON answer is in `answer`, the drawing in `view`; policy/entitlement reads the document and computes the
 //! numbers.
@@ -53,7 +53,7 @@ pub(crate) struct EntitlementArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// The tree with bars, who borrows from whom, and why nobody has more
+    /// The tree with bars, what each pool borrows from which, and what holds it back
     Tree,
     /// One JSON document with every number
     Json,

@@ -1,11 +1,13 @@
 //! `kubectl weir explain`: everything about one pod or gang: where it stands, why, on what it was decided and
 //! what would have to change.
 //!
-//! What is said is worked out in `facts` from objects alone; `advice` turns a reason into what to do, `view`
-//! draws. Nothing is decided here: the reasons are those that stand on the pod.
+//! `read` takes the `facts` from objects alone, `advice` turns a reason into what to do, `answer` is both, `view`
+//! draws it. Nothing is decided here: the reasons are those in the pod's conditions.
 
 mod advice;
+mod answer;
 mod facts;
+mod read;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -21,7 +23,8 @@ use crate::amounts::special_models;
 use crate::cluster::{Cluster, ClusterArgs, Format, print_json, say};
 use crate::draw::Paint;
 use crate::pools::{self, Tree};
-use facts::{Explained, Seen};
+use answer::Explained;
+use read::Seen;
 
 const EXAMPLES: &str = "Examples:
   kubectl weir explain train-0 -n team         a pod, or a gang of that name
@@ -35,7 +38,7 @@ pub(crate) struct ExplainArgs {
     /// A pod or a gang; pod/NAME and gang/NAME say which
     #[arg(value_name = "POD|GANG")]
     name: String,
-    /// Its namespace; without it, that of the context
+    /// Its namespace; default: that of the context
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
     /// How to answer
@@ -82,7 +85,7 @@ async fn look(cluster: &Cluster, namespace: &str, name: &str) -> Result<Seen> {
         let what = kind.unwrap_or("pod or gang");
         bail!("namespace {namespace} has no {what} {name:?}; name another with -n, or see `kubectl weir queue`");
     }
-    let events = match facts::speaker(&members) {
+    let events = match read::representative(&members) {
         Some(pod) => events_of(cluster, namespace, pod).await?,
         None => Vec::new(),
     };

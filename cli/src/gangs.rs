@@ -1,27 +1,26 @@
-//! Which gang a pod belongs to, and how far that gang has come.
+//! The gangs that pods belong to.
 //!
 //! Members announce their gang by a label and a size. The pods of a RayCluster announce nothing: where the sidecar
 //! made a gang of them, its Gang object has the RayCluster's name.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use kube::runtime::reflector::ObjectRef;
 use weir_api::{Gang, PodInfo};
 
 /// The Gang objects, by namespace and name.
 #[derive(Debug, Default)]
-pub(crate) struct Gangs(BTreeMap<(String, String), Gang>);
+pub(crate) struct Gangs(HashMap<ObjectRef<Gang>, Gang>);
 
 impl Gangs {
     pub(crate) fn of(gangs: impl IntoIterator<Item = Gang>) -> Self {
-        let key = |gang: &Gang| (gang.namespace().unwrap_or_default(), gang.name_any());
-        Self(gangs.into_iter().map(|gang| (key(&gang), gang)).collect())
+        Self(gangs.into_iter().map(|gang| (ObjectRef::from_obj(&gang), gang)).collect())
     }
 
-    /// The object of a gang; none before the sidecar has written it.
+    /// The object of a gang; `None` before the sidecar has written it.
     pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<&Gang> {
-        self.0.get(&(namespace.to_owned(), name.to_owned()))
+        self.0.get(&ObjectRef::new(name).within(namespace))
     }
 
     /// The name of the gang that a pod belongs to.

@@ -36,15 +36,15 @@ struct Cli {
 enum Command {
     /// Show the tree of pools: reserved, entitled, used, demand, borrowed.
     Pools(pools::PoolsArgs),
-    /// Show who waits for admission, in order, and why.
+    /// Show the pods and gangs that wait for admission, in order, and why.
     Queue(queue::QueueArgs),
-    /// Say everything about one pod or gang, and what would have to change.
+    /// Explain why one pod or gang waits or runs, and what would have to change.
     Explain(explain::ExplainArgs),
     /// Release waiting pods by hand, with the sidecar down too.
     BreakGlass(break_glass::BreakGlassArgs),
     /// Show what the scheduler's replicas run, and give them other plugins.
     Plugins(plugins::PluginsArgs),
-    /// Compute who may use how much of a cluster that a file describes.
+    /// Compute the entitlements of the pools that a file describes.
     Entitlement(entitlement::EntitlementArgs),
     /// Make a plugin ready for the scheduler.
     #[command(subcommand)]

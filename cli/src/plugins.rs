@@ -1,12 +1,13 @@
 //! `kubectl weir plugins`: what each replica of the scheduler runs, and giving it something else.
 //!
-//! Everything goes through the API: modules are written into the ConfigMap that a plugin's `guestURL` names, and what
-//! came of it is read from the ConfigMaps in which the replicas report. `report` reads those, `holder` says what is
-//! written, `judge` when it is done; `wait` does both. Whether a module may be used, the scheduler decides.
+//! Everything goes through the API: modules are written into the ConfigMap that a plugin's `guestURL` names, and the
+//! outcome is read from the ConfigMaps in which the replicas report. `reports` lists and watches those, `holder` says
+//! what is written, `judge` when it is done; `wait` does both. The scheduler decides whether a module may be used.
 
 mod holder;
 mod judge;
 mod report;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -18,11 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::Api;
-use kube::api::ListParams;
 use serde_json::json;
-use weir_api::names;
 use weir_packer::Settings;
 
 use crate::cluster::{Cluster, ClusterArgs, Format, print_json, say};
@@ -146,7 +143,7 @@ pub(crate) async fn run(args: &PluginsArgs) -> Result<()> {
 }
 
 async fn list(cluster: &Cluster, output: Format) -> Result<()> {
-    let reports = reports(cluster).await?;
+    let reports = reports::list(cluster).await?;
     match output {
         Format::Json => print_json(&json!({ "replicas": reports })),
         Format::Text => say(&view::table(&reports, Timestamp::now(), Paint::of_stdout())),
@@ -154,7 +151,7 @@ async fn list(cluster: &Cluster, output: Format) -> Result<()> {
 }
 
 async fn log(cluster: &Cluster, plugin: Option<&str>, output: Format) -> Result<()> {
-    let reports = reports(cluster).await?;
+    let reports = reports::list(cluster).await?;
     if let Some(plugin) = plugin {
         known(&reports, plugin)?;
     }
@@ -184,7 +181,7 @@ async fn change(
     patience: Patience,
     output: Format,
 ) -> Result<()> {
-    let reports = reports(cluster).await?;
+    let reports = reports::list(cluster).await?;
     let (source, place) = place_of(&reports, plugin)?;
     let wait = wait::Wait { cluster, place, judge: judge::Judge::new(plugin, &source, &reports) };
     let done = wait.change(change, Duration::from_secs(patience.timeout)).await?;
@@ -195,28 +192,12 @@ async fn change(
     }
 }
 
-/// What all replicas say, by their names.
-async fn reports(cluster: &Cluster) -> Result<Vec<Report>> {
-    let mut reports: Vec<_> =
-        cluster.list(api(cluster), "configmaps", selected()).await?.iter().filter_map(Report::of).collect();
-    reports.sort_by(|a, b| a.replica.cmp(&b.replica));
-    Ok(reports)
-}
-
-fn api(cluster: &Cluster) -> Api<ConfigMap> {
-    Api::namespaced(cluster.client.clone(), names::NAMESPACE)
-}
-
-fn selected() -> ListParams {
-    ListParams::default().labels(names::REPORT_SELECTOR)
-}
-
 fn known(reports: &[Report], plugin: &str) -> Result<()> {
     let mut all: Vec<&str> = reports.iter().flat_map(|report| &report.plugins).map(|row| row.plugin.as_str()).collect();
     all.sort_unstable();
     all.dedup();
     if all.is_empty() {
-        bail!("{}", view::NOBODY.trim_end());
+        bail!("{}", view::NO_REPORT.trim_end());
     }
     if !all.contains(&plugin) {
         bail!("no replica has a plugin {plugin:?}; there are {}", all.join(", "));

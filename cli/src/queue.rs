@@ -1,8 +1,8 @@
-//! `kubectl weir queue`: who waits, in the order in which they are asked, and for what.
+//! `kubectl weir queue`: the pods and gangs that wait for admission, in the queue's order, with what they ask for.
 //!
 //! The order is the sidecar's (priority, then creation, then UID; a gang stands where its first member does),
-//! worked out from the objects, so that it is right while the sidecar is down too. Why somebody waits is what
-//! stands on the pod.
+//! worked out from the objects, so that it is right while the sidecar is down too. The reason for a wait is the one
+//! that the pod's condition gives.
 
 mod rows;
 #[cfg(test)]
@@ -73,14 +73,14 @@ pub(crate) async fn run(args: &QueueArgs) -> Result<()> {
     }
 }
 
-/// The managed pods of some pools, or of all where none is named. Told from others by the label that the
-/// webhook mirrors the pool to.
+/// The managed pods of some pools, or of all where none is named. The label that the webhook mirrors the pool to
+/// tells them from others.
 pub(crate) async fn waiting(cluster: &Cluster, pools: &[String]) -> Result<Vec<Pod>> {
     let selector = match pools {
         [] => names::POOL.to_owned(),
         pools => format!("{} in ({})", names::POOL, pools.join(",")),
     };
-    // What is bound waits for nothing.
+    // A bound pod waits for nothing.
     let params = ListParams::default().labels(&selector).fields("spec.nodeName=");
     cluster.list(Api::all(cluster.client.clone()), "pods", params).await
 }

@@ -1,4 +1,4 @@
-//! Who is released, and what is written to each.
+//! Selects the pods to release, and says what is written to each.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,15 +24,15 @@ pub(super) struct Selection {
 impl Selection {
     /// Whether the pod waits and is meant.
     pub(super) fn takes(&self, pod: &Pod) -> bool {
-        let said = PodInfo::of(pod);
+        let info = PodInfo::of(pod);
         let namespace = self.namespace.as_ref().is_none_or(|wanted| pod.namespace().as_ref() == Some(wanted));
         let pool =
-            self.pools.is_empty() || said.pool().is_some_and(|pool| self.pools.iter().any(|wanted| wanted == pool));
-        said.waits() && namespace && pool
+            self.pools.is_empty() || info.pool().is_some_and(|pool| self.pools.iter().any(|wanted| wanted == pool));
+        info.waits() && namespace && pool
     }
 }
 
-/// What is said before anybody is asked.
+/// The summary that stands above the question.
 pub(super) fn summary(pods: &[Pod], cluster: &str) -> String {
     if pods.is_empty() {
         return format!("no pod waits for admission in cluster {cluster}\n");
@@ -48,11 +48,11 @@ pub(super) fn summary(pods: &[Pod], cluster: &str) -> String {
     text
 }
 
-/// Who releases, and why.
+/// The user who releases, and the reason.
 #[derive(Clone, Debug)]
 pub(super) struct Release {
-    /// As the API server knows them.
-    pub(super) who: String,
+    /// The user's name as the API server knows it.
+    pub(super) user: String,
     pub(super) because: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Release {
         let others = PodInfo::of(pod).gates().filter(|gate| *gate != names::GATE);
         let left: Vec<Value> = others.map(|gate| json!({ "name": gate })).collect();
         let left = if left.is_empty() { Value::Null } else { left.into() };
-        let mut record = json!({ "releasedBy": self.who });
+        let mut record = json!({ "releasedBy": self.user });
         if let Some(because) = &self.because {
             record["because"] = json!(because);
         }
@@ -124,6 +124,6 @@ impl Release {
         // An event's note may have 1024 bytes.
         let because: String = self.because.iter().flat_map(|because| because.chars()).take(200).collect();
         let because = if because.is_empty() { String::new() } else { format!(": {because}") };
-        format!("released by {} with weir break-glass, whatever its pool is entitled to{because}", self.who)
+        format!("released by {} with weir break-glass, whatever its pool is entitled to{because}", self.user)
     }
 }

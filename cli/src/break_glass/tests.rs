@@ -16,7 +16,7 @@ fn pod(namespace: &str, pool: &str, gates: &[&str]) -> Pod {
 const OURS: &str = "weir.dev/admission";
 
 fn release() -> Release {
-    Release { who: "ada".into(), because: Some("sidecar down".into()) }
+    Release { user: "ada".into(), because: Some("sidecar down".into()) }
 }
 
 #[test]

@@ -42,7 +42,7 @@ struct Entry<'a> {
     kind: &'static str,
 }
 
-/// Whose it is; adds up to what is borrowed.
+/// The lenders; their amounts add up to what is borrowed.
 #[derive(Serialize)]
 struct BorrowedFrom<'a> {
     unreserved: i64,

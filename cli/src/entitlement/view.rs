@@ -1,4 +1,4 @@
-//! The tree for people: a bar for each pool, who borrows from whom, and why nobody has more.
+//! The tree for people: a bar for each pool, what it borrows from which pool, and what caps it.
 //!
 //! All bars of a resource have one scale, the cluster's; a bar shows what the entitlement is made of. Only what
 //! says something is said: a pool that neither lends nor lacks anything has a bar and its numbers.
@@ -11,7 +11,7 @@ use weir_model::{Amount, Dim, PoolId, ResourceKind};
 
 use crate::draw::{Line, Paint, Section, bar, branches, listed, quantity};
 
-const LEGEND: &str = "█ guaranteed  ▓ borrowed  ░ spread: nobody asks for it";
+const LEGEND: &str = "█ guaranteed  ▓ borrowed  ░ spread: no pool asks for it";
 
 /// The picture, resource by resource.
 pub(super) fn draw(document: &Document, entitlements: &Entitlements, paint: Paint) -> String {
@@ -77,7 +77,7 @@ impl View<'_> {
         [entitled, uses, asks, reserves]
     }
 
-    /// What each pool lends, and to whom. Only leaves count as borrowers: an inner pool borrows for them.
+    /// What each pool lends, by borrower. Only leaves count as borrowers: an inner pool borrows for them.
     fn lent(&self) -> BTreeMap<PoolId, Vec<(PoolId, Amount)>> {
         let mut lent: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let tree = &self.document.tree;
@@ -118,7 +118,7 @@ impl View<'_> {
         let lenders = self.entitlements.lenders(pool, self.dim).into_iter().map(|borrowing| {
             let amount = self.show(borrowing.amount);
             match borrowing.lender {
-                Lender::Unreserved => format!("{amount} that nobody reserves"),
+                Lender::Unreserved => format!("{amount} that no pool reserves"),
                 Lender::Pool(lender) => format!("{amount} from {}", self.name(lender)),
             }
         });

@@ -1,57 +1,58 @@
-//! What would have to change for somebody who waits, by the reason that stands on the pod.
+//! Says what would have to change for a pod or a gang to go on, by the reason in its condition.
 
-use weir_api::condition::{Admitted, PREEMPTED, Waiting};
+use weir_api::condition::{ADMITTED, Admitted, PREEMPTED, Waiting};
 use weir_model::Amount;
 
-use super::facts::{Explained, GangSeen, Stands};
+use super::facts::{ConditionRow, Facts, GangProgress, Standing};
 use crate::draw::{listed, quantity};
 
 /// Sentences, the most useful first; none where nothing has to change.
-pub(super) fn of(explained: &Explained) -> Vec<String> {
+pub(super) fn of(facts: &Facts) -> Vec<String> {
     let mut said = Vec::new();
-    match &explained.stands {
-        Stands::Waiting => {
-            match explained.told("False").map(|told| told.reason.parse::<Waiting>()) {
+    match &facts.stands {
+        Standing::Waiting => {
+            match admitted(facts, "False").map(|condition| condition.reason.parse::<Waiting>()) {
                 None => said.push(
-                    "nobody has looked at it yet: see that weir-admission runs (kubectl -n weir-system get pods)".into(),
+                    "the sidecar has not seen it yet: check that weir-admission runs (kubectl -n weir-system get pods)"
+                        .into(),
                 ),
                 Some(Ok(reason)) => {
                     if matters(reason) {
-                        said.extend(missing(explained));
+                        said.extend(missing(facts));
                     }
-                    said.push(what_to_do(reason, explained));
+                    said.push(what_to_do(reason, facts));
                 }
                 // A newer sidecar may have reasons that this program does not know; its sentence stands above.
                 Some(Err(_)) => {}
             }
-            if explained.gates.len() > 1 {
-                said.push("somebody else has to remove the other scheduling gates".into());
+            if facts.gates.len() > 1 {
+                said.push("the other scheduling gates have to be removed by their owners".into());
             }
         }
-        Stands::Admitted if explained.kind == "Gang" => said.extend(unplaced(explained)),
-        Stands::Admitted => said.push(
+        Standing::Admitted if facts.kind == "Gang" => said.extend(unplaced(facts)),
+        Standing::Admitted => said.push(
             "it is admitted and has no node yet: see what PodScheduled says; after the placement timeout (25 min unless \
              configured) it is evicted to give its quota back"
                 .into(),
         ),
-        Stands::NotManaged => said.push(format!(
+        Standing::NotManaged => said.push(format!(
             "Weir does not manage it; a pod asks for admission by the annotation {} when it is created",
             weir_api::names::POOL
         )),
-        Stands::Placed { .. } | Stands::Terminating | Stands::Ended { .. } => {}
+        Standing::Placed { .. } | Standing::Terminating | Standing::Ended { .. } => {}
     }
-    if explained.told("True").is_some_and(|told| told.reason == Admitted::OnLoan.as_str()) {
-        said.push("it runs on loan: it is the first to be evicted when somebody entitled asks for what it uses".into());
+    if admitted(facts, "True").is_some_and(|condition| condition.reason == Admitted::OnLoan.as_str()) {
+        said.push("it runs on loan: it is the first to be evicted when an entitled pod asks for what it uses".into());
     }
-    if explained.conditions.iter().any(|condition| condition.type_ == PREEMPTED && condition.status == "True") {
+    if facts.conditions.iter().any(|condition| condition.type_ == PREEMPTED && condition.status == "True") {
         said.push("it is about to be evicted; its controller makes another, which waits in the queue again".into());
     }
     said
 }
 
 /// Which members of a gang have no node yet.
-fn unplaced(explained: &Explained) -> Option<String> {
-    let GangSeen { size, placed, without_node, .. } = explained.gang.as_ref()?;
+fn unplaced(facts: &Facts) -> Option<String> {
+    let GangProgress { size, placed, without_node, .. } = facts.gang.as_ref()?;
     Some(format!(
         "{placed} of {size} placed, no node yet for {}: see what PodScheduled says; after the placement timeout (25 min \
          unless configured) a gang that never ran whole is evicted to give its quota back, otherwise these alone",
@@ -59,13 +60,13 @@ fn unplaced(explained: &Explained) -> Option<String> {
     ))
 }
 
-/// Whether the figures of the pools say what is missing.
+/// Whether the pools' figures say what is missing.
 fn matters(reason: Waiting) -> bool {
     matches!(reason, Waiting::WaitingForQuota | Waiting::ExceedsEntitlement)
 }
 
-fn missing(explained: &Explained) -> Vec<String> {
-    let rows = explained.path.iter().flat_map(|on| on.figures.iter().map(move |room| (&on.pool, room)));
+fn missing(facts: &Facts) -> Vec<String> {
+    let rows = facts.path.iter().flat_map(|on| on.figures.iter().map(move |room| (&on.pool, room)));
     let short = rows.filter(|(_, room)| room.short > 0).map(|(pool, room)| {
         let show = |units| quantity(&room.resource, Amount::new(units));
         format!(
@@ -79,14 +80,14 @@ fn missing(explained: &Explained) -> Vec<String> {
     short.collect()
 }
 
-fn what_to_do(reason: Waiting, explained: &Explained) -> String {
-    let pool = explained.pool.as_deref().unwrap_or("its pool");
+fn what_to_do(reason: Waiting, facts: &Facts) -> String {
+    let pool = facts.pool.as_deref().unwrap_or("its pool");
     match reason {
         Waiting::WaitingForQuota => format!(
             "it goes when others in {pool} end or the entitlement grows; a larger spec.resources[].reservation of {pool} \
              makes it sooner, and so does a higher priority than those before it (kubectl weir queue {pool})"
         ),
-        Waiting::WaitingForGang => match &explained.gang {
+        Waiting::WaitingForGang => match &facts.gang {
             Some(gang) if gang.created < gang.size => format!(
                 "create the missing {} of {} members, or announce a smaller gang (annotation {}) on all of them",
                 gang.size - gang.created,
@@ -138,4 +139,9 @@ fn what_to_do(reason: Waiting, explained: &Explained) -> String {
                 .to_owned()
         }
     }
+}
+
+/// The condition `weir.dev/Admitted` where it has this status.
+fn admitted<'a>(facts: &'a Facts, status: &str) -> Option<&'a ConditionRow> {
+    facts.conditions.iter().find(|condition| condition.type_ == ADMITTED && condition.status == status)
 }

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use weir_api::condition::Waiting;
 use weir_api::{Gang, ResourcePool};
 
-use super::facts::{Explained, Seen};
+use super::answer::Explained;
+use super::read::Seen;
 use super::view::draw;
 use crate::draw::Paint;
 use crate::pools::Tree;
@@ -122,7 +123,7 @@ fn a_gang_counts_together_and_says_how_many_members_are_missing() {
 }
 
 #[test]
-fn a_gang_of_which_some_have_no_node_says_how_many_are_placed_and_who_is_not() {
+fn a_gang_of_which_some_have_no_node_says_how_many_are_placed_and_which_are_not() {
     let gang: Gang = serde_json::from_value(json!({ "apiVersion": "weir.dev/v1alpha1", "kind": "Gang",
         "metadata": { "name": "train" }, "spec": { "size": 8, "pool": "vision" },
         "status": { "created": 8, "admitted": 8, "placed": 7 } }))

@@ -1,11 +1,12 @@
-//! The answer for people.
+//! Draws the answer for people.
 
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use weir_model::Amount;
 
-use super::facts::{Decided, Explained, Figure, GangSeen, OnPath, Said1, Stands};
+use super::answer::Explained;
+use super::facts::{ConditionRow, DecisionRecord, EventRow, Facts, Figure, GangProgress, PathPool, Standing};
 use crate::age::age;
 use crate::amounts::line;
 use crate::digest::short;
@@ -13,26 +14,29 @@ use crate::draw::{Paint, listed, quantity};
 
 /// The page.
 pub(super) fn draw(explained: &Explained, now: Timestamp, paint: Paint) -> String {
-    let Explained {
-        kind,
-        namespace,
-        name,
-        stands,
-        pool,
-        priority,
-        preemptible,
-        gang,
-        asks,
-        path,
-        gates,
-        conditions,
-        admitted_as: _,
-        placed_by,
-        decided_on,
-        events,
-        what_to_do,
-    } = explained;
+    let Explained { facts, what_to_do } = explained;
     let mut page = String::new();
+    heading(&mut page, facts, paint);
+    room(&mut page, &facts.path, paint);
+    conditions(&mut page, &facts.conditions, now, paint);
+    if let Some(decided_on) = &facts.decided_on {
+        decided(&mut page, decided_on, paint);
+    }
+    events(&mut page, &facts.events, now, paint);
+    if !what_to_do.is_empty() {
+        let _ = writeln!(page, "{}", paint.bold("what would have to change"));
+        for sentence in what_to_do {
+            let _ = writeln!(page, "  • {sentence}");
+        }
+    }
+    page
+}
+
+/// What is explained, and its fields below.
+fn heading(page: &mut String, facts: &Facts, paint: Paint) {
+    let Facts {
+        kind, namespace, name, stands, pool, priority, preemptible, gang, asks, path, gates, placed_by, ..
+    } = facts;
     let _ = writeln!(page, "{} {}", paint.bold(&format!("{kind} {namespace}/{name}")), standing(stands, paint));
     let mut field = |name: &str, text: String| {
         let _ = writeln!(page, "  {name:<10} {text}");
@@ -46,7 +50,7 @@ pub(super) fn draw(explained: &Explained, now: Timestamp, paint: Paint) -> Strin
     field("asks for", line(asks));
     let preemptible = if *preemptible { "preemptible" } else { "not preemptible" };
     field("priority", format!("{priority}, {preemptible}"));
-    if let Some(GangSeen { name, size, created, admitted, placed, without_node: _ }) = gang {
+    if let Some(GangProgress { name, size, created, admitted, placed, without_node: _ }) = gang {
         field("gang", format!("{name}: {created}/{size} created, {admitted} admitted, {placed} placed"));
     }
     if !placed_by.is_empty() {
@@ -56,47 +60,25 @@ pub(super) fn draw(explained: &Explained, now: Timestamp, paint: Paint) -> Strin
     if !gates.is_empty() {
         field("gates", gates.join(", "));
     }
-    room(&mut page, path, paint);
-    if !conditions.is_empty() {
-        let _ = writeln!(page, "{}", paint.bold("conditions"));
-        conditions.iter().for_each(|said| condition(&mut page, said, now));
-    }
-    if let Some(decided_on) = decided_on {
-        decided(&mut page, decided_on, paint);
-    }
-    if !events.is_empty() {
-        let _ = writeln!(page, "{}", paint.bold("events"));
-        for event in events {
-            let time = event.time.as_ref().and_then(|time| time.parse().ok()).map_or("-".to_owned(), |at| age(now, at));
-            let _ = writeln!(page, "  {time:>6}  {}  {}  ({})", event.reason, event.message, event.from);
-        }
-    }
-    if !what_to_do.is_empty() {
-        let _ = writeln!(page, "{}", paint.bold("what would have to change"));
-        for sentence in what_to_do {
-            let _ = writeln!(page, "  • {sentence}");
-        }
-    }
-    page
 }
 
-fn standing(stands: &Stands, paint: Paint) -> String {
+fn standing(stands: &Standing, paint: Paint) -> String {
     match stands {
-        Stands::NotManaged => paint.dim("is not managed"),
-        Stands::Waiting => paint.yellow("waits for admission"),
-        Stands::Admitted => paint.yellow("is admitted and waits for a node"),
-        Stands::Placed { nodes } => paint.green(&format!("is placed on {}", listed(nodes.iter().cloned()))),
-        Stands::Terminating => paint.dim("is being deleted"),
-        Stands::Ended { phase } => paint.dim(&format!("has ended: {phase}")),
+        Standing::NotManaged => paint.dim("is not managed"),
+        Standing::Waiting => paint.yellow("waits for admission"),
+        Standing::Admitted => paint.yellow("is admitted and waits for a node"),
+        Standing::Placed { nodes } => paint.green(&format!("is placed on {}", listed(nodes.iter().cloned()))),
+        Standing::Terminating => paint.dim("is being deleted"),
+        Standing::Ended { phase } => paint.dim(&format!("has ended: {phase}")),
     }
 }
 
-fn room(page: &mut String, path: &[OnPath], paint: Paint) {
+fn room(page: &mut String, path: &[PathPool], paint: Paint) {
     if path.iter().all(|on| on.figures.is_empty()) {
         return;
     }
     let _ = writeln!(page, "{}", paint.bold("room"));
-    for OnPath { pool, state: _, figures } in path {
+    for PathPool { pool, state: _, figures } in path {
         for room in figures {
             let show = |units| quantity(&room.resource, Amount::new(units));
             let reserved = room.reservation.map_or(String::new(), |units| format!(", {} reserved", show(units)));
@@ -117,18 +99,37 @@ fn room(page: &mut String, path: &[OnPath], paint: Paint) {
     }
 }
 
-fn condition(page: &mut String, said: &Said1, now: Timestamp) {
-    let Said1 { type_, status, reason, message, since } = said;
-    let since = since.as_ref().and_then(|since| since.parse().ok()).map_or("-".to_owned(), |since| age(now, since));
-    let text = format!("  {since:>6}  {type_}={status}  {reason}  {message}");
-    let _ = writeln!(page, "{}", text.trim_end());
+fn conditions(page: &mut String, rows: &[ConditionRow], now: Timestamp, paint: Paint) {
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "{}", paint.bold("conditions"));
+    for ConditionRow { type_, status, reason, message, since } in rows {
+        let text = format!("  {:>6}  {type_}={status}  {reason}  {message}", ago(since.as_deref(), now));
+        let _ = writeln!(page, "{}", text.trim_end());
+    }
 }
 
-fn decided(page: &mut String, decided: &Decided, paint: Paint) {
-    let Decided { epoch, pods, figures, released_by, because } = decided;
-    if let Some(who) = released_by {
+fn events(page: &mut String, rows: &[EventRow], now: Timestamp, paint: Paint) {
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "{}", paint.bold("events"));
+    for EventRow { time, from, reason, message } in rows {
+        let _ = writeln!(page, "  {:>6}  {reason}  {message}  ({from})", ago(time.as_deref(), now));
+    }
+}
+
+/// How long ago a time was; `-` for one that is missing.
+fn ago(time: Option<&str>, now: Timestamp) -> String {
+    time.and_then(|time| time.parse().ok()).map_or("-".to_owned(), |at| age(now, at))
+}
+
+fn decided(page: &mut String, decided: &DecisionRecord, paint: Paint) {
+    let DecisionRecord { epoch, pods, figures, released_by, because } = decided;
+    if let Some(user) = released_by {
         let why = because.as_ref().map_or(String::new(), |why| format!(": {why}"));
-        let _ = writeln!(page, "{}\n  {who}{why}", paint.bold("released by hand"));
+        let _ = writeln!(page, "{}\n  {user}{why}", paint.bold("released by hand"));
         return;
     }
     let together = if *pods > 1 { format!(", {pods} pods together") } else { String::new() };

@@ -37,7 +37,7 @@ pub(crate) struct PackArgs {
     /// The module that the compiler made
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where the packed module goes; without it, to packed/ beside FILE
+    /// The packed module's path; default: packed/ beside FILE
     #[arg(long, value_name = "FILE")]
     into: Option<PathBuf>,
     /// What each call may cost: about one for each instruction
@@ -118,7 +118,7 @@ fn beside(file: &Path) -> Result<PathBuf> {
     Ok(file.with_file_name("packed").join(name))
 }
 
-/// Puts a file in its place by a rename: who watches it never sees a part.
+/// Puts a file in its place by a rename: a reader never sees a part of it.
 fn replace(place: &Path, content: &[u8]) -> Result<()> {
     let name = place.file_name().with_context(|| format!("{}: that is no file", place.display()))?;
     let failed = || format!("write {}", place.display());

@@ -1,8 +1,8 @@
 //! The ConfigMap that holds a plugin's modules, and how each command changes it.
 //!
 //! Under the key that `guestURL` names stands the module in force, under the same with `.shadow` the one that runs in
-//! its shadow, where the scheduler looks for it; with `.previous` stands the one before, which nobody reads but
-//! `rollback`. Each may have a signature beside it, with `.sig` behind.
+//! its shadow, where the scheduler looks for it; with `.previous` stands the one before, which only
+//! `rollback` reads. Each may have a signature beside it, with `.sig` behind.
 
 use std::collections::BTreeMap;
 
@@ -82,8 +82,8 @@ impl Place {
         Versions { current: module(""), previous: module(PREVIOUS), shadow: module(SHADOW) }
     }
 
-    /// The merge patch that makes the ConfigMap hold these instead; it fails where somebody else has changed the
-    /// ConfigMap meanwhile.
+    /// The merge patch that makes the ConfigMap hold these instead; it fails where the ConfigMap has
+    /// changed meanwhile.
     pub(super) fn patch(&self, holder: &ConfigMap, versions: &Versions) -> Result<Value> {
         let Versions { current, previous, shadow } = versions;
         let mut binary: BTreeMap<String, Option<ByteString>> = BTreeMap::new();

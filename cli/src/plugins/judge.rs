@@ -25,7 +25,7 @@ pub(super) enum Progress {
     Refused(String),
 }
 
-/// A plugin whose module is at one place, and what was said of it before anything was asked for.
+/// A plugin whose module stands in one ConfigMap, and its last swaps before anything was asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Judge {
     pub(super) plugin: String,

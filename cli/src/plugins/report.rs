@@ -136,13 +136,6 @@ impl Report {
     }
 }
 
-impl Plugin {
-    /// All its answers.
-    pub(super) fn calls(&self) -> u64 {
-        self.points.values().map(|point| point.calls).sum()
-    }
-}
-
 /// The reports of the replicas that are there, by their own clocks and not by ours.
 pub(super) fn living(reports: &[Report]) -> impl Iterator<Item = &Report> {
     let newest = reports.iter().map(|report| report.renewed_at.0.as_second()).max().unwrap_or_default();

@@ -55,7 +55,7 @@ b (30s ago)                        module  version    mode  calls  remembered  p
 GPUFilter of weir-scheduler  bbbbbbbbbbbb    0.1.0  Active      0       0.0 %                0   3h0m  refused 1m0s ago: it traps
 ";
     assert_eq!(view::table(&reports, NOW.parse().unwrap(), Paint::Plain), expected);
-    assert_eq!(view::table(&[], NOW.parse().unwrap(), Paint::Plain), view::NOBODY);
+    assert_eq!(view::table(&[], NOW.parse().unwrap(), Paint::Plain), view::NO_REPORT);
 }
 
 #[test]

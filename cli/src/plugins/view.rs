@@ -9,8 +9,8 @@ use crate::age::age;
 use crate::digest::short;
 use crate::draw::{Line, Paint, Section};
 
-/// Where nobody reports.
-pub(super) const NOBODY: &str =
+/// What is shown while no scheduler reports.
+pub(super) const NO_REPORT: &str =
     "no scheduler reports its plugins; is weir-scheduler running, and may it write ConfigMaps in its namespace?\n";
 
 /// How many digits of a share are shown.
@@ -28,7 +28,7 @@ pub(super) fn table(reports: &[Report], now: Timestamp, paint: Paint) -> String 
         let heads = vec!["module", "version", "mode", "calls", "remembered", "p50", "p99", "traps", "since"];
         Section { title, heads, lines }.draw(&mut page, paint);
     }
-    if page.is_empty() { NOBODY.to_owned() } else { page }
+    if page.is_empty() { NO_REPORT.to_owned() } else { page }
 }
 
 fn lines(row: &Plugin, now: Timestamp, paint: Paint) -> Vec<Line> {
@@ -37,7 +37,7 @@ fn lines(row: &Plugin, now: Timestamp, paint: Paint) -> Vec<Line> {
         short(&row.digest).to_owned(),
         or_dash(&row.version),
         row.mode.clone(),
-        row.calls().to_string(),
+        row.points.values().map(|point| point.calls).sum::<u64>().to_string(),
         share(row.memo_hit_rate),
         String::new(),
         String::new(),
@@ -94,7 +94,7 @@ fn of_shadow(candidate: &Candidate, now: Timestamp, paint: Paint) -> Line {
     Line { label: "in its shadow".to_owned(), bar: String::new(), numbers, why }
 }
 
-/// What of a plugin is not as usual.
+/// What deserves attention of a plugin.
 fn attention(row: &Plugin, now: Timestamp, paint: Paint) -> String {
     let mut said = Vec::new();
     if let (Some(map), Some(revision)) = (&row.config_map, &row.config_revision) {

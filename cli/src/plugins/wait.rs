@@ -1,20 +1,18 @@
 //! Writes a change and waits until every replica reports it, or one refuses it.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use futures::StreamExt as _;
-use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::watcher;
-use kube::{Api, ResourceExt as _};
 use weir_api::names;
 
 use super::holder::{Change, Module, Place, Versions};
 use super::judge::{Judge, Progress, Wanted};
 use super::report::Report;
+use super::reports;
 use crate::cluster::Cluster;
 use crate::digest::{digest, short};
 
@@ -29,7 +27,7 @@ pub(super) struct Wait<'a> {
 #[derive(Debug)]
 pub(super) struct Done {
     wanted: Wanted,
-    /// Who reported it; nobody when nobody was waited for.
+    /// The replicas that reported it; empty when the command did not wait.
     pub(super) replicas: Vec<String>,
     pub(super) took: Duration,
 }
@@ -55,7 +53,7 @@ impl Wait<'_> {
         let after = before.clone().after(change).with_context(|| self.judge.plugin.clone())?;
         let wanted = kind.wanted(&after);
         let began = Instant::now();
-        // Of what stands there already nothing new is said.
+        // The replicas report nothing new about a module that stands there already.
         let stands = after == before;
         let (written, judge) = match stands {
             true => (holder, self.judge.clone().without_memory()),
@@ -82,7 +80,7 @@ impl Wait<'_> {
         let mut seen = Vec::new();
         match tokio::time::timeout(patience, self.settled(&mut seen, judge, wanted)).await {
             Ok(outcome) => outcome,
-            // What was refused while somebody else had changed it there too is not refused again.
+            // A replica does not refuse again what it refused for another writer before.
             Err(_) => match judge.clone().without_memory().progress(&seen, wanted) {
                 Progress::Refused(why) => Ok(Err(why)),
                 Progress::Done(replicas) => Ok(Ok(replicas)),
@@ -99,14 +97,14 @@ impl Wait<'_> {
         }
     }
 
-    /// As soon as the reports tell. They are listed and then watched, so it does not matter what came first.
+    /// Returns as soon as the reports tell. They are listed and then watched, so no report is missed.
     async fn settled(
         &self,
         seen: &mut Vec<Report>,
         judge: &Judge,
         wanted: &Wanted,
     ) -> Result<Result<Vec<String>, String>> {
-        let mut reports = reports(self.cluster);
+        let mut reports = reports::watch(self.cluster);
         while let Some(now) = reports.next().await {
             *seen = now;
             match judge.progress(seen, wanted) {
@@ -125,7 +123,7 @@ impl Wait<'_> {
         match self.api().patch(name, &params, &patch).await {
             Ok(written) => Ok(written),
             Err(kube::Error::Api(status)) if status.code == 409 => {
-                bail!("somebody else has changed ConfigMap {namespace}/{name} meanwhile; look, and try again")
+                bail!("ConfigMap {namespace}/{name} has changed meanwhile; look, and try again")
             }
             Err(error) => Err(self.cluster.explain("patch", "configmaps", &error)),
         }
@@ -188,33 +186,5 @@ impl Done {
             true => format!("{plugin}: written; it was not waited until {what}\n"),
             false => format!("{plugin}: {what} in {} after {seconds:.1} s\n", self.replicas.join(", ")),
         }
-    }
-}
-
-/// What the reports are, and again after each change of one of them.
-fn reports(cluster: &Cluster) -> BoxStream<'static, Vec<Report>> {
-    let only = watcher::Config::default().labels(names::REPORT_SELECTOR);
-    let mut seen: BTreeMap<String, Report> = BTreeMap::new();
-    let mut listed = false;
-    let told = watcher(super::api(cluster), only).filter_map(move |event| {
-        // After an error the watch begins again by itself, with a list.
-        if let Ok(event) = event {
-            listed |= matches!(event, watcher::Event::InitDone);
-            take(&mut seen, event);
-        }
-        std::future::ready(listed.then(|| seen.values().cloned().collect()))
-    });
-    told.boxed()
-}
-
-fn take(seen: &mut BTreeMap<String, Report>, event: watcher::Event<ConfigMap>) {
-    match event {
-        watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
-            if let Some(report) = Report::of(&object) {
-                seen.insert(object.name_any(), report);
-            }
-        }
-        watcher::Event::Delete(object) => drop(seen.remove(&object.name_any())),
-        watcher::Event::Init | watcher::Event::InitDone => {}
     }
 }

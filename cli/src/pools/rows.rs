@@ -33,7 +33,7 @@ pub(crate) struct PoolRow {
     pub(crate) pending: i64,
     pub(crate) admitted: i64,
     pub(crate) conditions: Vec<Condition>,
-    /// Nobody has looked at the pool as it is written now.
+    /// The sidecar has not seen the pool as it is written now.
     pub(crate) unobserved: bool,
     pub(crate) resources: BTreeMap<String, Figures>,
 }
@@ -55,11 +55,11 @@ pub(crate) struct Figures {
     pub(crate) demand: Amount,
     #[serde(serialize_with = "unit")]
     pub(crate) borrowed: Amount,
-    /// The part of the entitlement that nobody can take back: from the reservation, or in use by
-    /// non-preemptible pods.
+    /// The part of the entitlement that cannot be taken back: from the reservation, or in use by non-preemptible
+    /// pods.
     #[serde(serialize_with = "unit")]
     pub(crate) guaranteed: Amount,
-    /// Whose reservation is lent, and how much of it.
+    /// The pools whose reservations are lent, and how much of each.
     #[serde(serialize_with = "lenders")]
     pub(crate) borrowed_from: Vec<(String, Amount)>,
     #[serde(skip_serializing_if = "Option::is_none")]

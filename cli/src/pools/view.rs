@@ -58,7 +58,7 @@ fn states(tree: &Tree, paint: Paint) -> Section {
     }
 }
 
-/// What of a pool is not as usual.
+/// What deserves attention of a pool.
 fn attention(row: &PoolRow, paint: Paint) -> String {
     let mut said = Vec::new();
     match row.state {
@@ -104,7 +104,7 @@ fn of_resource(tree: &Tree, resource: &str, paint: Paint) -> Section {
     }
 }
 
-/// The cluster as the sum of what hangs on it; what it borrows from nobody.
+/// The cluster as the sum of the topmost pools; it borrows nothing.
 fn sum(total: Figures, more: Figures) -> Figures {
     let reservation = match (total.reservation, more.reservation) {
         (Some(a), Some(b)) => Some(a + b),

@@ -21,7 +21,7 @@ pub(crate) struct Queues {
     pub(crate) queues: Vec<Queue>,
 }
 
-/// Who waits in one pool.
+/// The pods and gangs that wait in one pool.
 #[derive(Debug, Serialize)]
 pub(crate) struct Queue {
     pub(crate) pool: String,
@@ -41,16 +41,16 @@ pub(crate) struct Entry {
     pub(crate) gang: Option<Progress>,
     pub(crate) priority: i32,
     pub(crate) preemptible: bool,
-    /// Together, by dimension, in base units.
+    /// The sum of all members' requests by dimension, in base units.
     #[serde(serialize_with = "units")]
     pub(crate) asks: Amounts,
-    /// When the first of them was created.
+    /// When its first pod was created.
     #[serde(serialize_with = "time")]
     pub(crate) created: Timestamp,
-    /// Why it waits; `None` where nobody has said so yet.
+    /// Why it waits; `None` before the sidecar's first condition.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
-    /// The same in numbers.
+    /// The sentence with the numbers.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) message: String,
 }
@@ -58,18 +58,18 @@ pub(crate) struct Entry {
 /// How far a gang has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Progress {
-    /// Members that there are.
+    /// Members that exist.
     pub(crate) created: u64,
-    /// Members that belong together.
+    /// Members that it takes.
     pub(crate) size: u64,
-    /// Members whose gate is gone: more than 0 where one waits to take the place of another.
+    /// Members whose gate is gone: more than 0 where a member waits to replace another.
     pub(crate) admitted: u64,
     /// Members that have a node.
     pub(crate) placed: u64,
 }
 
 impl Progress {
-    /// What the object says, or else what the members that wait say.
+    /// The counts in the Gang object, or else those of the waiting members.
     fn of(object: Option<&Gang>, waiting: &[&Pod]) -> Option<Self> {
         let count = |number: i32| u64::try_from(number).unwrap_or(0);
         let Some(gang) = object else {
@@ -94,22 +94,32 @@ fn time<S: serde::Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, 
     serializer.collect_str(time)
 }
 
-/// Pods that go together: by namespace and gang, or by the UID of one that stands alone.
-type Units<'a> = BTreeMap<(String, Option<&'a str>), Vec<&'a Pod>>;
+/// Pods that are admitted together.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Unit<'a> {
+    Gang {
+        namespace: String,
+        name: &'a str,
+    },
+    /// A pod of no gang, by its UID.
+    Pod(String),
+}
 
-/// What decides the place: the highest priority, the earliest creation, the UID.
+type Units<'a> = BTreeMap<Unit<'a>, Vec<&'a Pod>>;
+
+/// The sort key of the queue: the highest priority first, then the earliest creation, then the UID.
 type Place = (Reverse<i32>, Timestamp, String);
 
 impl Queues {
-    /// The queues that the pods make; those that do not wait for admission are in none.
+    /// The queues that the pods make; a pod that does not wait for admission is in none.
     pub(crate) fn of(pods: &[Pod], gangs: &Gangs, special: &BTreeSet<String>) -> Self {
         let mut queues: BTreeMap<&str, Units<'_>> = BTreeMap::new();
         for pod in pods {
-            let said = PodInfo::of(pod);
-            let Some(pool) = said.pool().filter(|_| said.waits()) else { continue };
+            let info = PodInfo::of(pod);
+            let Some(pool) = info.pool().filter(|_| info.waits()) else { continue };
             let unit = match gangs.name_of(pod) {
-                Some(gang) => (pod.namespace().unwrap_or_default(), Some(gang)),
-                None => (pod.uid().unwrap_or_else(|| said.full_name()), None),
+                Some(name) => Unit::Gang { namespace: pod.namespace().unwrap_or_default(), name },
+                None => Unit::Pod(pod.uid().unwrap_or_else(|| info.full_name())),
             };
             queues.entry(pool).or_default().entry(unit).or_default().push(pod);
         }
@@ -123,23 +133,23 @@ impl Queues {
         Self { queues: queues.into_iter().map(queue).collect() }
     }
 
-    /// Keeps those of one namespace, with the places that they have among all.
+    /// Keeps the entries of one namespace, with their places among all.
     pub(crate) fn keep(&mut self, namespace: &str) {
         self.queues.iter_mut().for_each(|queue| queue.waiting.retain(|entry| entry.namespace == namespace));
         self.queues.retain(|queue| !queue.waiting.is_empty());
     }
 }
 
-/// Pods that go together, with their place.
+/// The entry of pods that are admitted together, with its sort key.
 fn entry(mut pods: Vec<&Pod>, gangs: &Gangs, special: &BTreeSet<String>) -> Option<(Place, Entry)> {
     let place = |pod: &Pod| {
-        let said = PodInfo::of(pod);
-        (Reverse(said.priority()), said.created(), pod.uid().unwrap_or_default())
+        let info = PodInfo::of(pod);
+        (Reverse(info.priority()), info.created(), pod.uid().unwrap_or_default())
     };
     pods.sort_by_cached_key(|pod| place(pod));
     let first = *pods.first()?;
-    let said = PodInfo::of(first);
-    // All of a gang are told the same, some of them a moment later.
+    let info = PodInfo::of(first);
+    // All members of a gang get the same condition, some of them a moment later.
     let told =
         pods.iter().filter_map(|pod| PodInfo::of(pod).admitted()).max_by_key(|told| told.last_transition_time.clone());
     let (namespace, gang) = (first.namespace().unwrap_or_default(), gangs.name_of(first));
@@ -151,10 +161,10 @@ fn entry(mut pods: Vec<&Pod>, gangs: &Gangs, special: &BTreeSet<String>) -> Opti
         namespace,
         name: gang.map_or_else(|| first.name_any(), str::to_owned),
         gang: progress,
-        priority: said.priority(),
-        preemptible: said.preemptible(),
+        priority: info.priority(),
+        preemptible: info.preemptible(),
         asks,
-        created: said.created(),
+        created: info.created(),
         reason: told.and_then(|told| told.reason.clone()),
         message: told.and_then(|told| told.message.clone()).unwrap_or_default(),
     };

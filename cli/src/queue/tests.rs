@@ -55,7 +55,7 @@ fn queues() -> Queues {
 fn the_queue_is_in_order_of_priority_then_creation_and_a_gang_stands_where_its_first_member_does() {
     let expected = "\
 research  3 pods waiting, 1 gang waiting
-  #  WHO                    PRIORITY       ASKS FOR          WAITS  REASON           IN NUMBERS
+  #  NAME                   PRIORITY       ASKS FOR          WAITS  REASON           IN NUMBERS
   1  team/urgent            5              2 nvidia.com/gpu  1m0s   -                not looked at yet; is weir-admission running?
   2  team/early             0              2 nvidia.com/gpu  25m0s  WaitingForQuota  asks for 2
   3  team/train (gang 2/3)  0 preemptible  4 nvidia.com/gpu  20m0s  WaitingForGang   2 of 3 members are there
@@ -71,8 +71,8 @@ fn an_entry_keeps_its_place_when_only_one_namespace_is_shown() {
     queues.queues[0].waiting[2].namespace = "other".to_owned();
     queues.keep("other");
     assert_eq!(queues.queues[0].waiting.iter().map(|entry| entry.position).collect::<Vec<_>>(), [3]);
-    queues.keep("nobody");
-    assert_eq!(draw(&queues, 0, Timestamp::UNIX_EPOCH, Paint::Plain), "nobody waits for admission\n");
+    queues.keep("empty");
+    assert_eq!(draw(&queues, 0, Timestamp::UNIX_EPOCH, Paint::Plain), "no pod waits for admission\n");
 }
 
 #[test]
@@ -114,5 +114,5 @@ fn the_pods_of_a_ray_cluster_that_announce_nothing_stand_in_one_place() {
         queues.queues[0].waiting.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(stands(Gangs::of([serde_json::from_value(gang).unwrap()])), ["tune"]);
-    assert_eq!(stands(Gangs::default()), ["tune-head", "tune-worker"], "nobody makes a gang of them");
+    assert_eq!(stands(Gangs::default()), ["tune-head", "tune-worker"], "no Gang object makes a gang of them");
 }

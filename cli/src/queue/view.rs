@@ -12,7 +12,7 @@ use crate::draw::Paint;
 /// The first so many of each queue; 0 shows all.
 pub(super) fn draw(queues: &Queues, first: usize, now: Timestamp, paint: Paint) -> String {
     if queues.queues.is_empty() {
-        return "nobody waits for admission\n".to_owned();
+        return "no pod waits for admission\n".to_owned();
     }
     let pages: Vec<String> = queues.queues.iter().map(|queue| one(queue, first, now, paint)).collect();
     pages.join("\n")
@@ -24,7 +24,7 @@ fn one(Queue { pool, waiting }: &Queue, first: usize, now: Timestamp, paint: Pai
     let mut page = String::new();
     let pods = waiting.len() - gangs;
     let _ = writeln!(page, "{}  {} waiting, {} waiting", paint.bold(pool), count(pods, "pod"), count(gangs, "gang"));
-    let heads = ["#", "WHO", "PRIORITY", "ASKS FOR", "WAITS", "REASON", "IN NUMBERS"].map(str::to_owned);
+    let heads = ["#", "NAME", "PRIORITY", "ASKS FOR", "WAITS", "REASON", "IN NUMBERS"].map(str::to_owned);
     let rows: Vec<[String; 7]> =
         [heads].into_iter().chain(waiting[..shown].iter().map(|entry| row(entry, now))).collect();
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
@@ -43,7 +43,7 @@ fn one(Queue { pool, waiting }: &Queue, first: usize, now: Timestamp, paint: Pai
 
 fn row(entry: &Entry, now: Timestamp) -> [String; 7] {
     let Entry { position, namespace, name, gang, priority, preemptible, asks, created, reason, message } = entry;
-    let who = match gang {
+    let name = match gang {
         Some(Progress { created, size, admitted: 0, placed: _ }) => {
             format!("{namespace}/{name} (gang {created}/{size})")
         }
@@ -56,7 +56,7 @@ fn row(entry: &Entry, now: Timestamp) -> [String; 7] {
     let reason = reason.clone().unwrap_or_else(|| "-".to_owned());
     let message =
         if message.is_empty() { "not looked at yet; is weir-admission running?".to_owned() } else { message.clone() };
-    [position.to_string(), who, priority, line(asks), age(now, *created), reason, message]
+    [position.to_string(), name, priority, line(asks), age(now, *created), reason, message]
 }
 
 fn count(number: usize, what: &str) -> String {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use weir_simulator::openb::{self, TraceError};
 use weir_simulator::pack::{self, Experiment, Fractions, GpuFilter, PackError, Policy, PolicyFigures, Report, Ties};
 
-use super::Format;
+use super::arguments::{Format, cell, load, seeds};
 
 /// What `--help` shows after the options.
 const MEANING: &str =
@@ -39,12 +39,12 @@ pub(crate) struct PackArgs {
     #[arg(long = "policy", value_name = "NAME", num_args = 1..)]
     policies: Vec<Policy>,
     /// GPUs asked for, in times what there is
-    #[arg(long, value_name = "TIMES", default_value = "1.3", value_parser = super::load)]
+    #[arg(long, value_name = "TIMES", default_value = "1.3", value_parser = load)]
     load: u32,
     /// One run for each
-    #[arg(long, value_name = "FIRST..LAST", default_value = "42..51", value_parser = super::seeds)]
+    #[arg(long, value_name = "FIRST..LAST", default_value = "42..51", value_parser = seeds)]
     seeds: RangeInclusive<u64>,
-    /// Who gets the pod among nodes of equal score
+    /// Which of several nodes with equal scores gets the pod
     #[arg(long, value_enum, default_value_t = TieBreak::Random)]
     ties: TieBreak,
     /// Keep pods that ask for no GPU off GPU hosts
@@ -61,7 +61,7 @@ pub(crate) struct PackArgs {
     output: Format,
 }
 
-/// Who gets the pod among nodes of equal score.
+/// Which of several nodes with equal scores gets the pod.
 #[derive(Clone, Copy, ValueEnum)]
 enum TieBreak {
     /// Any of them, as in kube-scheduler
@@ -151,7 +151,7 @@ pub(super) fn table(report: &Report) -> String {
             empty_8gpu_nodes_at_50,
             fragmentation_ratio_at_100,
         ];
-        let columns = columns.map(super::cell).join("  ");
+        let columns = columns.map(cell).join("  ");
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{:<22}  {columns}", policy.name());
     }

@@ -10,7 +10,7 @@ use weir_simulator::openb::{self, TraceError};
 use weir_simulator::pack::Statistic;
 use weir_simulator::spread::{self, SpreadError, SpreadExperiment, SpreadFigures, SpreadReport};
 
-use super::Format;
+use super::arguments::{Format, cell, seeds};
 
 /// What `--help` shows after the options.
 const MEANING: &str =
@@ -35,7 +35,7 @@ pub(crate) struct SpreadArgs {
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = value_parser!(u32).range(1..=100))]
     requested: u32,
     /// One run for each
-    #[arg(long, value_name = "FIRST..LAST", default_value = "42..51", value_parser = super::seeds)]
+    #[arg(long, value_name = "FIRST..LAST", default_value = "42..51", value_parser = seeds)]
     seeds: RangeInclusive<u64>,
     /// How many pods come between two samples of the nodes
     #[arg(long, value_name = "PODS", default_value_t = 30, value_parser = value_parser!(u32).range(1..))]
@@ -84,7 +84,7 @@ pub(super) fn table(report: &SpreadReport) -> String {
     );
     for (policy, figures) in policies {
         let SpreadFigures { used_deviation, used_max, used_total, requested_deviation } = figures;
-        let columns = [used_deviation, used_max, used_total, requested_deviation].map(super::cell).join("  ");
+        let columns = [used_deviation, used_max, used_total, requested_deviation].map(cell).join("  ");
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{:<23} {columns}", policy.name());
     }
