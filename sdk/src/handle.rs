@@ -6,13 +6,16 @@
 //! An answer that makes no sense is an error [`Status`] with the name of the host function, to be handed on
 //! with `?`.
 
+pub(crate) mod event;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+pub use self::event::{Event, EventType, ObjectReference};
 use crate::host::{self, Call, FilteredNodeList, NamedNode, NodeImageStates, NodeList};
 use crate::view::wire::Message;
 use crate::{Node, Pod, Status, tree};
@@ -125,26 +128,6 @@ pub fn node_images(node: &str) -> Result<Vec<(String, ImageState)>, Status> {
     Ok(images.unwrap_or_default().0)
 }
 
-/// An object that an event is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct ObjectReference {
-    /// Its kind, such as `Pod`.
-    pub kind: String,
-    /// Its API version, such as `v1`.
-    #[serde(rename = "APIVersion")]
-    pub api_version: String,
-    /// Its name.
-    pub name: String,
-    /// Its namespace; empty for what is in none.
-    pub namespace: String,
-    /// Its UID; empty if it does not matter which one of the name.
-    #[serde(rename = "UID")]
-    pub uid: String,
-    /// Its resource version; empty if it does not matter.
-    pub resource_version: String,
-}
-
 impl From<&Pod> for ObjectReference {
     fn from(pod: &Pod) -> Self {
         Self {
@@ -156,37 +139,6 @@ impl From<&Pod> for ObjectReference {
             resource_version: String::new(),
         }
     }
-}
-
-/// Whether an event is good news.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub enum EventType {
-    /// Good to know.
-    #[default]
-    Normal,
-    /// An administrator should look.
-    Warning,
-}
-
-/// A Kubernetes event.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Event {
-    /// What it is about.
-    #[serde(rename = "RegardingReference")]
-    pub regarding: ObjectReference,
-    /// What else plays a part in it.
-    #[serde(rename = "RelatedReference")]
-    pub related: ObjectReference,
-    /// Whether it is good news.
-    #[serde(rename = "Eventtype")]
-    pub event_type: EventType,
-    /// Why, in one word: `TooHot`.
-    pub reason: String,
-    /// What was done: `Scoring`.
-    pub action: String,
-    /// The sentence that a person reads.
-    pub note: String,
 }
 
 /// Records an event.
@@ -243,7 +195,10 @@ pub fn record(event: &Event) {
 /// ```
 #[must_use]
 pub fn waiting_pod(uid: &str) -> Option<Pod> {
-    host::waiting_pod(uid).map(Pod::from_protobuf)
+    let mut pod = host::waiting_pod(uid)?;
+    // The host does not say how much it wrote; behind the pod there are only zeros.
+    pod.truncate(Message(&pod).len_before_zeros());
+    (!pod.is_empty()).then(|| Pod::from_protobuf(pod))
 }
 
 /// Rejects a pod that waits for permission; false when there is no such pod.

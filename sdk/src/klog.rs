@@ -4,20 +4,13 @@
 //! without any pair unless it is told to log nothing but errors (RATIONALE.md has the lines).
 //! A verdict that the host remembers is not computed again, and so does not log again either.
 
+pub(crate) mod severity;
+
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+pub use self::severity::Severity;
 use crate::host;
-
-/// How bad it is, with klog's numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(i32)]
-pub enum Severity {
-    /// Good to know.
-    Info = 0,
-    /// An administrator has to act.
-    Error = 2,
-}
 
 /// Writes a line that is good to know, with pairs of key and value behind it.
 ///

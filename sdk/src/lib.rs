@@ -85,6 +85,7 @@ mod event;
 mod export;
 pub mod handle;
 mod host;
+mod kept;
 pub mod klog;
 mod plugin;
 #[cfg(target_family = "wasm")]

@@ -4,9 +4,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use crate::host::{self, Config, NodeToStatusMap};
+use crate::view::PodOfCall;
 use crate::{
     Bind, Filter, Node, NodeStatuses, Nomination, Permission, Permit, Plugin, Pod, PostBind, PostFilter, PreBind,
-    PreFilter, PreFilterExtensions, PreFilterResult, PreScore, Reserve, Score, Status, handle, klog, settings, tree,
+    PreFilter, PreFilterExtensions, PreFilterResult, PreScore, Reserve, Score, Status, handle, kept, klog, settings,
+    tree,
 };
 
 /// kube-scheduler's bounds of a score.
@@ -24,27 +26,16 @@ pub(crate) fn load<P: Plugin>() -> Result<P, String> {
     P::new(settings::parse(text)?).map_err(|error| format!("settings: {error:#}"))
 }
 
-/// What the host says about the pod of a call that is about a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PodOfCall {
-    /// Nothing, so nothing may be kept for the next call.
-    Unsaid,
-    /// It is another one than that of the call before.
-    Another,
-    /// It is the one of the call before.
-    Same,
-}
-
 /// Does something with the pod and the node of a call. A scheduler asks about one pod and a thousand nodes; the
 /// pod is asked for once where the host says that it is the same.
 fn about<R>(act: impl FnOnce(&Pod, &Node) -> R) -> R {
     let (node, of_call) = Node::current();
-    let kept = host::take_pod();
-    let pod = kept.filter(|_| of_call == PodOfCall::Same).unwrap_or_else(Pod::current);
+    let known = kept::take_pod();
+    let pod = known.filter(|_| of_call == PodOfCall::Same).unwrap_or_else(Pod::current);
     let result = act(&pod, &node);
     // Half a pod is not kept: the next call would not notice what was wrong with it.
     if of_call != PodOfCall::Unsaid && !host::has_failed() {
-        host::keep_pod(pod);
+        kept::keep_pod(pod);
     }
     result
 }

@@ -1,10 +1,14 @@
 //! For tests: a fake host, and builders of pods and nodes. Not compiled into WebAssembly.
 
+mod fake_host;
+pub(crate) mod message;
+
 use std::collections::BTreeMap;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-pub use crate::host::fake::FakeHost;
+pub use self::fake_host::FakeHost;
+use self::message::Message;
 use crate::{Node, Pod};
 
 /// Begins a pod with this name, and one container that asks for nothing.
@@ -270,11 +274,6 @@ impl From<NodeBuilder> for Node {
     }
 }
 
-/// A NodeList of these nodes.
-pub(crate) fn node_list<'a>(nodes: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
-    nodes.fold(Message::new(), |list, node| list.bytes(2, node)).0
-}
-
 fn metadata(name: &str, labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Message {
     Message::new().text(1, name).text(3, "default").map(11, labels).map(12, annotations)
 }
@@ -291,61 +290,4 @@ fn pod_term(key: &str, value: &str, topology: &str) -> Message {
 
 fn resource_requirements(requests: &BTreeMap<String, String>) -> Message {
     Message::new().quantities(2, requests)
-}
-
-/// A protobuf message that is being written.
-#[derive(Clone, Debug, Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn new() -> Self {
-        Self::default()
-    }
-
-    fn int(mut self, number: u32, value: u64) -> Self {
-        self.varint(u64::from(number) << 3);
-        self.varint(value);
-        self
-    }
-
-    fn text(self, number: u32, text: &str) -> Self {
-        self.bytes(number, text.as_bytes())
-    }
-
-    fn message(self, number: u32, message: Self) -> Self {
-        self.bytes(number, &message.0)
-    }
-
-    fn several(self, number: u32, messages: impl IntoIterator<Item = Self>) -> Self {
-        messages.into_iter().fold(self, |all, message| all.message(number, message))
-    }
-
-    fn has_any(&self) -> bool {
-        !self.0.is_empty()
-    }
-
-    fn map(self, number: u32, map: &BTreeMap<String, String>) -> Self {
-        map.iter().fold(self, |all, (key, value)| all.message(number, Self::new().text(1, key).text(2, value)))
-    }
-
-    fn quantities(self, number: u32, map: &BTreeMap<String, String>) -> Self {
-        map.iter().fold(self, |all, (key, value)| {
-            all.message(number, Self::new().text(1, key).message(2, Self::new().text(1, value)))
-        })
-    }
-
-    fn bytes(mut self, number: u32, bytes: &[u8]) -> Self {
-        self.varint(u64::from(number) << 3 | 2);
-        self.varint(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
 }

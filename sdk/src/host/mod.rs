@@ -23,9 +23,9 @@ use fake as imp;
 #[cfg(target_family = "wasm")]
 use wasm as imp;
 
-use crate::handle::Event;
-use crate::klog::Severity;
-use crate::{Pod, Status};
+use crate::Status;
+use crate::handle::event::Event;
+use crate::klog::severity::Severity;
 
 /// A question whose answer is bytes.
 ///
@@ -147,9 +147,6 @@ impl Call for NodeImageStates<'_> {
     }
 }
 
-/// The first thing that went wrong during a call, as a sentence.
-pub(crate) type Failure = String;
-
 /// Asks the host.
 pub(crate) fn try_ask<C: Call>(call: C) -> Result<Vec<u8>, Status> {
     call.ask().map_err(|what| Status::error(format!("{}: {what}", C::NAME)))
@@ -192,16 +189,6 @@ pub(crate) fn has_failed() -> bool {
     imp::with_failure(|failure| failure.is_some())
 }
 
-/// Takes the pod that the call before was about, as far as it was read.
-pub(crate) fn take_pod() -> Option<Pod> {
-    imp::with_kept_pod(Option::take)
-}
-
-/// Keeps the pod of this call, for one about the same pod.
-pub(crate) fn keep_pod(pod: Pod) {
-    imp::with_kept_pod(|kept| *kept = Some(pod));
-}
-
 /// Writes a line to the scheduler's log.
 pub(crate) fn log(severity: Severity, message: &str, pairs: &[(&str, &str)]) {
     imp::log(severity, message, pairs);
@@ -217,7 +204,7 @@ pub(crate) fn record(event: &Event) {
     imp::record(event);
 }
 
-/// The bytes of a pod that waits for permission.
+/// The bytes of a pod that waits for permission; zeros may follow it.
 pub(crate) fn waiting_pod(uid: &str) -> Option<Vec<u8>> {
     imp::waiting_pod(uid)
 }

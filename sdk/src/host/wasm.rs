@@ -8,11 +8,9 @@ use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::cell::UnsafeCell;
 
-use super::Failure;
-use crate::handle::Event;
-use crate::klog::Severity;
-use crate::view::wire::Message;
-use crate::{ClusterEvent, Pod};
+use crate::ClusterEvent;
+use crate::handle::event::Event;
+use crate::klog::severity::Severity;
 
 #[link(wasm_import_module = "k8s.io/api")]
 unsafe extern "C" {
@@ -70,19 +68,31 @@ const FIRST_BUFFER: usize = 4096;
 const MOST_WAITING_POD: usize = 256 * 1024;
 
 /// A value that only the one thread of a WebAssembly instance ever sees.
-struct Global<T>(UnsafeCell<T>);
+pub(crate) struct Global<T>(UnsafeCell<T>);
 
 // SAFETY: without the threads proposal, which this target does not enable, an instance has one thread.
 unsafe impl<T> Sync for Global<T> {}
 
-static PODS: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
-static NODES: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
-static TEXTS: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
-static LISTS: Global<usize> = Global(UnsafeCell::new(FIRST_BUFFER));
-static CYCLE: Global<u64> = Global(UnsafeCell::new(0));
-static FAILURE: Global<Option<Failure>> = Global(UnsafeCell::new(None));
-static KEPT_POD: Global<Option<Pod>> = Global(UnsafeCell::new(None));
-static PLUGIN_NAME: Global<&str> = Global(UnsafeCell::new(""));
+impl<T> Global<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(UnsafeCell::new(value))
+    }
+
+    /// Looks at the value, and may change it.
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        // SAFETY: one thread, and no closure of this crate comes back here.
+        change(unsafe { &mut *self.0.get() })
+    }
+}
+
+static PODS: Global<usize> = Global::new(FIRST_BUFFER);
+static NODES: Global<usize> = Global::new(FIRST_BUFFER);
+static TEXTS: Global<usize> = Global::new(FIRST_BUFFER);
+static LISTS: Global<usize> = Global::new(FIRST_BUFFER);
+static CYCLE: Global<u64> = Global::new(0);
+/// The first thing that went wrong during a call, as a sentence.
+static FAILURE: Global<Option<String>> = Global::new(None);
+static PLUGIN_NAME: Global<&str> = Global::new("");
 
 /// Puts a question until its answer fits: `question` gets a buffer and its size, and says how long the answer
 /// is. `largest` is the size to begin with, and becomes that of the largest answer so far.
@@ -159,14 +169,8 @@ pub(super) fn node_image_states(name: &str) -> Result<Vec<u8>, String> {
     answer(&LISTS, &|buf, limit| unsafe { k8s_scheduler_node_image_states(name.as_ptr(), name.len(), buf, limit) })
 }
 
-pub(super) fn with_failure<R>(change: impl FnOnce(&mut Option<Failure>) -> R) -> R {
-    // SAFETY: one thread, and no closure of this crate comes back here.
-    change(unsafe { &mut *FAILURE.0.get() })
-}
-
-pub(super) fn with_kept_pod<R>(change: impl FnOnce(&mut Option<Pod>) -> R) -> R {
-    // SAFETY: one thread, and no closure of this crate comes back here.
-    change(unsafe { &mut *KEPT_POD.0.get() })
+pub(super) fn with_failure<R>(change: impl FnOnce(&mut Option<String>) -> R) -> R {
+    FAILURE.with(change)
 }
 
 pub(crate) fn status_reason(reason: &str) {
@@ -204,10 +208,7 @@ pub(super) fn waiting_pod(uid: &str) -> Option<Vec<u8>> {
     let mut pod = alloc::vec![0; MOST_WAITING_POD];
     // SAFETY: the host writes at most the length of `pod` to it.
     unsafe { k8s_scheduler_handle_get_waiting_pod(uid.as_ptr(), uid.len(), pod.as_mut_ptr(), pod.len()) };
-    // The host does not say how much it wrote; behind the pod there are only zeros.
-    let len = Message(&pod).len_before_zeros();
-    pod.truncate(len);
-    (len > 0).then_some(pod)
+    Some(pod)
 }
 
 pub(super) fn reject_waiting_pod(uid: &str) -> bool {
@@ -218,8 +219,7 @@ pub(super) fn reject_waiting_pod(uid: &str) -> bool {
 }
 
 pub(super) fn with_cycle<R>(change: impl FnOnce(&mut u64) -> R) -> R {
-    // SAFETY: one thread, and no closure of this crate comes back here.
-    change(unsafe { &mut *CYCLE.0.get() })
+    CYCLE.with(change)
 }
 
 pub(super) fn log(severity: Severity, message: &str, pairs: &[(&str, &str)]) {
@@ -244,11 +244,9 @@ fn nul_terminated<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 }
 
 pub(crate) fn set_plugin_name(name: &'static str) {
-    // SAFETY: one thread, and nothing holds a reference to the static itself.
-    unsafe { *PLUGIN_NAME.0.get() = name }
+    PLUGIN_NAME.with(|known| *known = name);
 }
 
 pub(super) fn plugin_name() -> &'static str {
-    // SAFETY: one thread.
-    unsafe { *PLUGIN_NAME.0.get() }
+    PLUGIN_NAME.with(|name| *name)
 }

@@ -9,5 +9,6 @@ pub(crate) mod wire;
 
 pub use affinity::{PodTerm, Preference, Requirement, Term};
 pub use map::{Quantities, Texts};
+pub(crate) use node::PodOfCall;
 pub use node::{ContainerImage, Node, NodeCondition, Taint};
 pub use pod::{Container, Pod, Toleration};

@@ -10,7 +10,6 @@ use super::object::Object;
 use super::wire::{Index, Message, Positions, positions};
 use super::{Quantities, Texts};
 use crate::host::{self, Call, CurrentNodeName, NamedNode};
-use crate::run::PodOfCall;
 
 /// The node that is being judged, read from the host when it is first asked for more than its name.
 ///
@@ -50,6 +49,17 @@ const CAPACITY: usize = 0;
 const ALLOCATABLE: usize = 1;
 const CONDITIONS: usize = 2;
 const IMAGES: usize = 3;
+
+/// What the host says about the pod of a call that is about a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PodOfCall {
+    /// Nothing, so nothing may be kept for the next call.
+    Unsaid,
+    /// It is another one than that of the call before.
+    Another,
+    /// It is the one of the call before.
+    Same,
+}
 
 impl Node {
     /// The node that this call is about, and whether the host says that its pod is the one of the call before.

@@ -69,7 +69,6 @@ impl<'a> Message<'a> {
     }
 
     /// The length of the message in a buffer in which only zeros follow it: no field begins with a zero.
-    #[cfg(target_family = "wasm")]
     pub(crate) fn len_before_zeros(self) -> usize {
         let mut fields = self.fields();
         while fields.rest.first().is_some_and(|byte| *byte != 0) && fields.next().is_some() {}
