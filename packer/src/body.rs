@@ -4,8 +4,9 @@ use wasm_encoder::reencode::{Reencode as _, RoundtripReencoder};
 use wasm_encoder::{BlockType, Function, ValType};
 use wasmparser::{FunctionBody, Operator};
 
+use crate::blocks;
+use crate::error::{Error, invalid, unexpected};
 use crate::price::{self, BySize, Limits};
-use crate::{Error, blocks, invalid, unexpected};
 
 /// The indices of the items that packing adds. Each stands behind all others of its kind, so that no index in the
 /// module changes.

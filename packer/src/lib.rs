@@ -34,94 +34,16 @@
 
 mod blocks;
 mod body;
+mod error;
 mod price;
 mod read;
+mod settings;
 mod write;
 
+pub use error::Error;
+pub use settings::{FUEL_PER_CALL, MEMORY_PAGES, OUT_OF_FUEL, SECTION, Settings, TABLE_ENTRIES};
+
 use read::Parts;
-
-/// The custom section by which a host recognizes a packed module.
-pub const SECTION: &str = "weir.metering";
-
-/// The exported global that is 1 when the last call ended because its fuel was used up.
-pub const OUT_OF_FUEL: &str = "weir_out_of_fuel";
-
-/// The fuel of a call unless [`Settings`] say otherwise.
-///
-/// Two bounds meet here. A hundred times the most expensive call of the four plugins with settings, pods and nodes of
-/// the usual size must fit: that is 213,622, for reading a list of 16 special models; with the longest list that is
-/// possible, and four more names for each, it is 2.5 million. And a call that never ends must be over within tens of
-/// milliseconds: in wazero the tightest loop took 50 ms for 20 million on a busy core, others 2 to 20.
-/// `cargo run -p weir-agreement --example fuel` measures the first.
-pub const FUEL_PER_CALL: u64 = 25_000_000;
-
-/// The memory that a module may have unless [`Settings`] say otherwise, in pages of 64 KiB: 16 MiB.
-pub const MEMORY_PAGES: u32 = 256;
-
-/// The most entries of each table of a module. A table is memory of the host, 8 bytes for each entry.
-pub const TABLE_ENTRIES: u32 = 1 << 16;
-
-/// The bounds that packing sets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// The fuel of each call, 1 to `i64::MAX`.
-    pub fuel_per_call: u64,
-    /// The most memory, in pages of 64 KiB. A module that has a lower maximum keeps it.
-    pub memory_pages: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { fuel_per_call: FUEL_PER_CALL, memory_pages: MEMORY_PAGES }
-    }
-}
-
-/// Why a module cannot be packed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The bytes are no module, or one that the scheduler's runtime does not support.
-    #[error("this is no WebAssembly module of version 2.0, or only a part of one: {0}")]
-    Invalid(String),
-    /// It has the section of a packed module.
-    #[error("the module is packed already, with {0} fuel for each call; pack the module that the compiler made")]
-    Packed(u64),
-    /// The section of a packed module does not say what it should.
-    #[error(
-        "the module has a section {SECTION} that this version does not understand; pack the module that the compiler made"
-    )]
-    Section,
-    /// It exports something under the name that the packer gives to [`OUT_OF_FUEL`].
-    #[error("the module exports {OUT_OF_FUEL:?}, a name that packing gives to something else; rename that export")]
-    Reserved,
-    /// It wants a memory, table or global of its host: no scheduler offers one.
-    #[error("the module imports the {kind} {name:?}; a plugin may import functions only")]
-    Import {
-        /// Memory, table, global.
-        kind: &'static str,
-        /// `module.name`.
-        name: String,
-    },
-    /// A table or a reference holds a host function; a call through it cannot be told from other calls.
-    #[error(
-        "the module takes the address of the host function {0:?}; call it from a function of the module, and take the address of that"
-    )]
-    HostFunctionAddress(String),
-    /// It begins with more memory than it may have.
-    #[error("the module begins with {initial} pages of memory and may have {most}; give it less, or raise the limit")]
-    Memory {
-        /// The module's initial memory, in pages of 64 KiB.
-        initial: u64,
-        /// The most that it may have.
-        most: u32,
-    },
-    /// A table begins larger than [`TABLE_ENTRIES`].
-    #[error("a table of the module begins with {0} entries; at most {TABLE_ENTRIES} are possible")]
-    Table(u64),
-    /// No fuel, or more than can be counted.
-    #[error("{0} is not possible as the fuel of a call; expected 1 to {max}", max = i64::MAX)]
-    Fuel(u64),
-}
 
 /// Adds the bounds to a module. The same module and settings give the same bytes.
 ///
@@ -145,14 +67,4 @@ pub fn pack(module: &[u8], settings: &Settings) -> Result<Vec<u8>, Error> {
 /// When the bytes are no module, or its section is not one of this version.
 pub fn fuel_per_call(module: &[u8]) -> Result<Option<u64>, Error> {
     Parts::read(module)?.fuel_per_call()
-}
-
-/// The parser's error, with its offset.
-fn invalid(error: &wasmparser::BinaryReaderError) -> Error {
-    Error::Invalid(error.to_string())
-}
-
-/// The encoder's error about a module that the parser accepted.
-fn unexpected(error: &wasm_encoder::reencode::Error) -> Error {
-    Error::Invalid(error.to_string())
 }

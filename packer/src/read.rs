@@ -8,8 +8,9 @@ use wasmparser::{
     Operator, Parser, Payload, SectionLimited, TableType, TypeRef, Validator, WasmFeatures,
 };
 
+use crate::error::{Error, invalid};
 use crate::price::Limits;
-use crate::{Error, OUT_OF_FUEL, SECTION, Settings, TABLE_ENTRIES, invalid};
+use crate::settings::{OUT_OF_FUEL, SECTION, Settings, TABLE_ENTRIES};
 
 /// A valid module, taken apart.
 #[derive(Default)]

@@ -10,9 +10,10 @@ use wasm_encoder::{
 use wasmparser::ExternalKind;
 
 use crate::body::{Added, Meter};
+use crate::error::{Error, unexpected};
 use crate::price::Limits;
 use crate::read::Parts;
-use crate::{Error, OUT_OF_FUEL, SECTION, Settings, unexpected};
+use crate::settings::{OUT_OF_FUEL, SECTION, Settings};
 
 /// Writes the module with its bounds.
 pub(crate) fn packed(parts: &Parts<'_>, settings: &Settings) -> Result<Vec<u8>, Error> {

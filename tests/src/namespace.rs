@@ -48,8 +48,19 @@ pub struct TestNamespace {
     pub name: String,
 }
 
+// Here and not beside `World`, which knows nothing of what is tested in it.
+impl World {
+    /// A namespace of the test's own.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub async fn namespace(self: &Arc<Self>, name: &str) -> Result<TestNamespace> {
+        TestNamespace::create(Arc::clone(self), name).await
+    }
+}
+
 impl TestNamespace {
-    pub(crate) async fn create(world: Arc<World>, name: &str) -> Result<Self> {
+    async fn create(world: Arc<World>, name: &str) -> Result<Self> {
         let client = world.client().await?;
         install::namespace(&client, name, json!({})).await?;
         Ok(Self { world, client, name: name.to_owned() })

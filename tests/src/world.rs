@@ -21,7 +21,6 @@ use weir_local::{Cluster, Identity, Scheduler};
 use crate::history::History;
 use crate::install;
 use crate::judge;
-use crate::namespace::TestNamespace;
 use crate::objects::{NodeBuilder, pod};
 use crate::setup::Setup;
 use crate::sidecar::Sidecar;
@@ -103,14 +102,6 @@ impl World {
     /// When its kubeconfig cannot be written.
     pub async fn user(&self, name: &str) -> Result<Client> {
         self.cluster.client_of(&Identity::user(name)).await
-    }
-
-    /// A namespace of the test's own.
-    ///
-    /// # Errors
-    /// When it cannot be created.
-    pub async fn namespace(self: &Arc<Self>, name: &str) -> Result<TestNamespace> {
-        TestNamespace::create(Arc::clone(self), name).await
     }
 
     /// Creates a node.

@@ -1,7 +1,15 @@
-//! Timing: the same work several times, each time prepared anew, and what is in the middle and at the ends.
+//! Timing: the same work several times, each time prepared anew, and what is in the middle and at the ends. Memory is
+//! counted here too.
 
+use std::alloc::System;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
+
+use cap::Cap;
+
+/// Counts what is allocated, so that memory is a figure too.
+#[global_allocator]
+pub(crate) static MEMORY: Cap<System> = Cap::new(System, usize::MAX);
 
 /// One measured quantity.
 pub(crate) struct Row {

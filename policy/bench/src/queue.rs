@@ -10,8 +10,7 @@ use weir_queue::{
     PoolConfig, Queue, Time, Uid,
 };
 
-use crate::MEMORY;
-use crate::measure::{Dice, Quantity, Row, milliseconds};
+use crate::measure::{Dice, MEMORY, Quantity, Row, milliseconds};
 
 const GPU: &str = "nvidia.com/gpu";
 const NODES: u64 = 1000;

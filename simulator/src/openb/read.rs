@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use csv::StringRecord;
 
-use super::{TraceNode, TracePod};
+use super::trace::{TraceNode, TracePod};
 
 /// An error in a trace file.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,10 @@ use weir_placement::binpack::{Devices, GpuRequest, TypicalPods};
 use weir_placement::gpu::GpuNames;
 
 use super::cluster::{Host, Want};
+use super::experiment::{Experiment, GpuFilter, PackError, Ties};
+use super::policy::Policy;
 use super::view::{GPU, SeenNode, SeenPod};
-use super::{Experiment, GpuFilter, PackError, Policy, Ties, workload};
+use super::workload;
 use crate::openb::TracePod;
 
 /// The data that all runs share.
@@ -200,7 +202,7 @@ fn real(number: i64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Fractions, PackError, run};
+    use super::super::{Fractions, run};
     use super::*;
     use crate::openb::TraceNode;
 

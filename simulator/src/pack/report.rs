@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Policy;
+use super::policy::Policy;
 use super::replay::Outcome;
 
 /// The results of all policies.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
-use super::{GPU, GPU_MODEL, HOSTNAME};
+use super::names::{GPU, GPU_MODEL, HOSTNAME};
 
 /// A node of 16 cores and 64 GiB without GPUs.
 #[must_use]

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Resource, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::{GPU, GPU_MODEL, HOSTNAME};
+use super::names::{GPU, GPU_MODEL, HOSTNAME};
 
 /// A pod that asks for one core and names neither a scheduler nor a pool.
 #[must_use]
