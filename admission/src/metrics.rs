@@ -45,10 +45,7 @@ impl<'a> PoolName<'a> {
 
 struct Series {
     registry: Registry,
-    pool: Family<PoolLabels, Gauge<f64, AtomicU64>>,
-    cluster: Family<ClusterLabels, Gauge<f64, AtomicU64>>,
-    conditions: Family<ConditionLabels, Gauge>,
-    pending: Family<ReasonLabels, Gauge>,
+    figures: Figures,
     wait: Family<WaitLabels, Histogram>,
     admissions: Family<ResultLabels, Counter>,
     evictions: Family<ReasonLabels, Counter>,
@@ -58,6 +55,15 @@ struct Series {
     webhook: Family<AnswerLabels, Counter>,
     webhook_seconds: Histogram,
     leader: Gauge,
+}
+
+/// The figures of pools and queues, all set again in each report.
+#[derive(Default)]
+struct Figures {
+    pool: Family<PoolLabels, Gauge<f64, AtomicU64>>,
+    cluster: Family<ClusterLabels, Gauge<f64, AtomicU64>>,
+    conditions: Family<ConditionLabels, Gauge>,
+    pending: Family<ReasonLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -122,10 +128,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
         let series = Series {
-            pool: Family::default(),
-            cluster: Family::default(),
-            conditions: Family::default(),
-            pending: Family::default(),
+            figures: Figures::default(),
             wait: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.1, 2.5, 14))),
             admissions: Family::default(),
             evictions: Family::default(),
@@ -138,10 +141,10 @@ impl Default for Metrics {
             registry: Registry::default(),
         };
         let r = &mut registry;
-        r.register(names::POOL_RESOURCE, "Figures of a pool in base units", series.pool.clone());
-        r.register(names::CLUSTER_RESOURCE, "Figures of the cluster in base units", series.cluster.clone());
-        r.register(names::POOL_CONDITION, "What is wrong with a pool, always 1", series.conditions.clone());
-        r.register(names::PENDING_PODS, "Pods that wait for admission", series.pending.clone());
+        r.register(names::POOL_RESOURCE, "Figures of a pool in base units", series.figures.pool.clone());
+        r.register(names::CLUSTER_RESOURCE, "Figures of the cluster in base units", series.figures.cluster.clone());
+        r.register(names::POOL_CONDITION, "What is wrong with a pool, always 1", series.figures.conditions.clone());
+        r.register(names::PENDING_PODS, "Pods that wait for admission", series.figures.pending.clone());
         r.register(names::ADMISSION_WAIT, "Seconds from creation to admission", series.wait.clone());
         r.register(counter(names::ADMISSIONS), "Pods admitted", series.admissions.clone());
         r.register(counter(names::EVICTIONS), "Pods evicted", series.evictions.clone());
@@ -199,33 +202,33 @@ impl Metrics {
 
     /// Drops the figures of pools and queues, before they are set again: what is gone must not stay.
     pub fn forget_figures(&self) {
-        self.0.pool.clear();
-        self.0.cluster.clear();
-        self.0.conditions.clear();
-        self.0.pending.clear();
+        self.0.figures.pool.clear();
+        self.0.figures.cluster.clear();
+        self.0.figures.conditions.clear();
+        self.0.figures.pending.clear();
     }
 
     /// One figure of a pool; `state` is one of `weir_api::metrics::POOL_STATES`.
     pub fn pool(&self, pool: &str, parent: &str, resource: &str, state: &'static str, value: f64) {
         let labels = PoolLabels { pool: pool.into(), parent: parent.into(), resource: resource.into(), state };
-        self.0.pool.get_or_create(&labels).set(value);
+        self.0.figures.pool.get_or_create(&labels).set(value);
     }
 
     /// Sets that this is wrong with a pool.
     pub fn pool_condition(&self, pool: &str, condition: &str, reason: &str) {
         let labels = ConditionLabels { pool: pool.into(), condition: condition.into(), reason: reason.into() };
-        self.0.conditions.get_or_create(&labels).set(1);
+        self.0.figures.conditions.get_or_create(&labels).set(1);
     }
 
     /// One figure of the cluster; `state` is one of `weir_api::metrics::CLUSTER_STATES`.
     pub fn cluster(&self, resource: &str, state: &'static str, value: f64) {
-        self.0.cluster.get_or_create(&ClusterLabels { resource: resource.into(), state }).set(value);
+        self.0.figures.cluster.get_or_create(&ClusterLabels { resource: resource.into(), state }).set(value);
     }
 
     /// How many pods of a pool wait for this reason.
     pub fn pending(&self, pool: PoolName<'_>, reason: &str, pods: i64) {
         let labels = ReasonLabels { pool: pool.as_str().into(), reason: reason.into() };
-        self.0.pending.get_or_create(&labels).set(pods);
+        self.0.figures.pending.get_or_create(&labels).set(pods);
     }
 
     /// A pod was admitted after it waited this long.

@@ -52,29 +52,45 @@ struct Plan {
 #[derive(Clone, Debug, Default)]
 struct PodOutcome {
     name: String,
-    admitted: bool,
-    evicted: bool,
-    refused: bool,
-    gone: bool,
+    seen: BTreeSet<Seen>,
+    /// Its first node.
     node: Option<String>,
+}
+
+/// What was seen of a pod, in any order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    Admitted,
+    /// The API server accepted an eviction.
+    Evicted,
+    /// The API server refused an eviction.
+    Refused,
+    Gone,
+}
+
+impl PodOutcome {
+    fn is(&self, seen: Seen) -> bool {
+        self.seen.contains(&seen)
+    }
 }
 
 impl ForSomebody {
     fn note(&mut self, pod: PodInfo<'_>) -> &mut PodOutcome {
         let new = || PodOutcome { name: pod.full_name(), ..PodOutcome::default() };
         let outcome = self.pods.entry(pod.key()).or_insert_with(new);
-        outcome.evicted |= is_evicted(pod.object());
         outcome.node = outcome.node.take().or_else(|| pod.node().map(str::to_owned));
-        outcome.refused |= spared(pod) == Some(Spared::Refused);
+        outcome.seen.extend(is_evicted(pod.object()).then_some(Seen::Evicted));
+        outcome.seen.extend((spared(pod) == Some(Spared::Refused)).then_some(Seen::Refused));
         outcome
     }
 
     /// The evicted pods of a plan that was carried out: all its victims are gone, and no eviction was refused.
     fn carried_out(&self, plan: &Plan) -> Option<Vec<&str>> {
         let outcomes: Option<Vec<&PodOutcome>> = plan.victims.iter().map(|uid| self.pods.get(uid)).collect();
-        let outcomes = outcomes.filter(|outcomes| outcomes.iter().all(|outcome| outcome.gone && !outcome.refused))?;
+        let outcomes = outcomes
+            .filter(|outcomes| outcomes.iter().all(|outcome| outcome.is(Seen::Gone) && !outcome.is(Seen::Refused)))?;
         let evicted: Vec<&str> =
-            outcomes.into_iter().filter(|outcome| outcome.evicted).map(|outcome| &*outcome.name).collect();
+            outcomes.into_iter().filter(|outcome| outcome.is(Seen::Evicted)).map(|outcome| &*outcome.name).collect();
         (!evicted.is_empty()).then_some(evicted)
     }
 
@@ -89,7 +105,8 @@ impl ForSomebody {
         let stands = |plan: &&Plan| plan.moves == self.ground.moves_of(&plan.pool) && !self.was_taken(plan);
         let plan = plans.last().filter(stands)?;
         let evicted = self.carried_out(plan)?.join(", ");
-        let outcome = self.pods.get(claimant).filter(|outcome| !outcome.admitted && !outcome.gone)?;
+        let outcome =
+            self.pods.get(claimant).filter(|outcome| !outcome.is(Seen::Admitted) && !outcome.is(Seen::Gone))?;
         let sentence = format!("{evicted} went for it, and it was not admitted then");
         Some(Breach { pod: outcome.name.clone(), sentence })
     }
@@ -133,7 +150,9 @@ impl Invariant for ForSomebody {
                 let before = self.standing.get(&claim.pool);
                 let new = victims.iter().filter(|uid| !before.is_some_and(|before| before.contains(*uid)));
                 let new = new.cloned().collect();
-                let homeless = |outcome: &PodOutcome| outcome.admitted && outcome.node.is_none() && !outcome.gone;
+                let homeless = |outcome: &PodOutcome| {
+                    outcome.is(Seen::Admitted) && outcome.node.is_none() && !outcome.is(Seen::Gone)
+                };
                 let unbound =
                     self.pods.iter().filter(|(_, outcome)| homeless(outcome)).map(|(uid, _)| uid.clone()).collect();
                 plans.push(Plan { pool: claim.pool.clone(), victims, new, moves, admitted, unbound });
@@ -148,7 +167,7 @@ impl Invariant for ForSomebody {
     }
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {
-        self.note(admission.pod).admitted = true;
+        self.note(admission.pod).seen.insert(Seen::Admitted);
         if let Some(pool) = admission.pod.pool() {
             *self.admitted.entry(pool.to_owned()).or_default() += 1;
         }
@@ -156,7 +175,7 @@ impl Invariant for ForSomebody {
     }
 
     fn pod_gone(&mut self, pod: PodInfo<'_>) {
-        self.note(pod).gone = true;
+        self.note(pod).seen.insert(Seen::Gone);
     }
 
     fn settled(&mut self) -> Vec<Breach> {

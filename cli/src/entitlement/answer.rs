@@ -72,50 +72,47 @@ enum Notice<'a> {
 impl<'a> Answer<'a> {
     pub(super) fn new(document: &'a Document, entitlements: &Entitlements) -> Self {
         let Document { dims, tree, input: _ } = document;
-        let entries = |pool| {
-            dims.iter().map(move |dim| (dims.name(dim), Entry::new(document, entitlements, pool, dim))).collect()
-        };
+        let entries =
+            |pool| dims.iter().map(move |dim| (dims.name(dim), entry(document, entitlements, pool, dim))).collect();
         let pools = tree.iter().filter(|&pool| pool != PoolId::ROOT).map(|pool| (tree.name(pool), entries(pool)));
         let conditions = entitlements.conditions().map(|condition| Notice::new(document, condition));
         Self { pools: pools.collect(), conditions: conditions.collect() }
     }
 }
 
-impl<'a> Entry<'a> {
-    fn new(document: &'a Document, entitlements: &Entitlements, pool: PoolId, dim: Dim) -> Self {
-        let Trace {
-            entitlement,
-            non_preemptible,
-            from_reservation,
-            borrowed,
-            spread,
-            requirement,
-            cap,
-            undivided,
-            capped_by,
-        } = entitlements.trace(pool, dim);
-        let ResourceSpec { reservation, limit, share, kind } = document.tree.spec(pool, dim, &document.dims);
-        Self {
-            entitlement: entitlement.units(),
-            non_preemptible: non_preemptible.units(),
-            from_reservation: from_reservation.units(),
-            borrowed: borrowed.units(),
-            spread: spread.units(),
-            borrowed_from: BorrowedFrom::new(document, entitlements, pool, dim),
-            requirement: requirement.units(),
-            cap: (cap != Amount::MAX).then(|| cap.units()),
-            capped_by: word(capped_by),
-            undivided: undivided.units(),
-            usage: entitlements.usage(pool, dim).units(),
-            demand: entitlements.demand(pool, dim).units(),
-            reservation: reservation.units(),
-            limit: limit.map(Amount::units),
-            share,
-            kind: match kind {
-                ResourceKind::Elastic => "Elastic",
-                ResourceKind::Static => "Static",
-            },
-        }
+fn entry<'a>(document: &'a Document, entitlements: &Entitlements, pool: PoolId, dim: Dim) -> Entry<'a> {
+    let Trace {
+        entitlement,
+        non_preemptible,
+        from_reservation,
+        borrowed,
+        spread,
+        requirement,
+        cap,
+        undivided,
+        capped_by,
+    } = entitlements.trace(pool, dim);
+    let ResourceSpec { reservation, limit, share, kind } = document.tree.spec(pool, dim, &document.dims);
+    Entry {
+        entitlement: entitlement.units(),
+        non_preemptible: non_preemptible.units(),
+        from_reservation: from_reservation.units(),
+        borrowed: borrowed.units(),
+        spread: spread.units(),
+        borrowed_from: BorrowedFrom::new(document, entitlements, pool, dim),
+        requirement: requirement.units(),
+        cap: (cap != Amount::MAX).then(|| cap.units()),
+        capped_by: word(capped_by),
+        undivided: undivided.units(),
+        usage: entitlements.usage(pool, dim).units(),
+        demand: entitlements.demand(pool, dim).units(),
+        reservation: reservation.units(),
+        limit: limit.map(Amount::units),
+        share,
+        kind: match kind {
+            ResourceKind::Elastic => "Elastic",
+            ResourceKind::Static => "Static",
+        },
     }
 }
 
