@@ -1,4 +1,4 @@
-//! What is written beside the code: codes of rules and links lead somewhere.
+//! What is written beside the code: codes of rules, links and paths lead somewhere.
 //!
 //! Each check reads all that is there, so a page, a comment or a file that is added tomorrow is covered.
 
@@ -48,6 +48,38 @@ fn every_link_of_a_page_leads_to_a_file_or_heading_that_is_there() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// A path stands in backticks. A short one, such as `requests.rs` behind `policy/model/src/quantity.rs`, begins in the
+/// folder of a path before it on the line, or above.
+#[test]
+fn every_path_that_a_page_of_the_root_names_is_there() {
+    let mut wrong = Vec::new();
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.starts_with("```")) {
+            let mut folders = vec![root()];
+            for path in line.split('`').skip(1).step_by(2).filter(|span| is_path(span)) {
+                let path = path.trim_end_matches('*');
+                match folders.iter().map(|folder| folder.join(path)).find(|path| path.exists()) {
+                    Some(found) => {
+                        let above = found.ancestors().take_while(|folder| folder.starts_with(root()));
+                        folders.splice(0..0, above.filter(|folder| folder.is_dir()).map(Path::to_owned));
+                    }
+                    None => wrong.push(format!("{page}:{}: {path} is not there", at + 1)),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Whether code in a page is a path of this repository: by what it begins with, or by how it ends.
+fn is_path(span: &str) -> bool {
+    let plain = span.chars().all(|c| c.is_alphanumeric() || "._-/*".contains(c));
+    let begins = span.split_once('/').is_some_and(|(first, _)| root().join(first).is_dir());
+    let ends = ["rs", "go", "md", "svg", "toml", "yaml"];
+    plain && (begins || span.rsplit_once('.').is_some_and(|(name, end)| !name.is_empty() && ends.contains(&end)))
 }
 
 #[test]
