@@ -7,7 +7,7 @@ use weir_api::condition::{PREEMPTED, Preempted, Spared};
 /// The condition that the API server itself sets on a pod that it evicts.
 const DISRUPTED: &str = "DisruptionTarget";
 
-/// Whether the API server has taken an eviction of this pod, whoever asked for it.
+/// Whether the API server has accepted an eviction of this pod, from any client.
 #[must_use]
 pub fn is_evicted(pod: &Pod) -> bool {
     let set = PodInfo::of(pod).condition(DISRUPTED);

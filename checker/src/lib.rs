@@ -2,8 +2,8 @@
 //!
 //! It is written from the promises and from Kubernetes' own objects. It shares no code with the policy that decides
 //! what is judged here: a mistake made twice in the same way would go unseen. Only the entitlements that an admission
-//! names are computed again, from the inputs that stand beside it. The judge holds no clock and asks nobody; what the
-//! watch did not tell, it does not judge.
+//! names are computed again, from the inputs that stand beside it. The judge holds no clock and sends no requests; what
+//! the watch did not tell, it does not judge.
 //!
 //! [`Checker`] takes in the watch, object by object. Each promise is a type of [`promises`] in a file of its own.
 //!

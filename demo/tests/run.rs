@@ -111,7 +111,7 @@ fn tells_the_story(stdout: &str, chart: &str) {
     let (own, research) = returned.split_once("; research brought back: ").unwrap();
     let [before, after, ..] = numbers(own)[..] else { panic!("{own}") };
     assert!(before < after, "{returned}");
-    // Room that opens meanwhile is taken again, so that only who went tells what was given back.
+    // Room that opens meanwhile is taken again, so only the evicted pods tell what was given back.
     let went = |giver: &str| matches!(numbers(giver)[..], [_, _, _, pods] if pods > 0);
     assert!(research.split_inclusive(" evicted").all(went), "{returned}");
     let why = said("(Reclaimed), the last because pool ");
@@ -193,10 +193,10 @@ fn pods_without_room_are_refused_with_the_reason_and_that_is_no_failure() {
         ["--nodes", "20", "--pods", "2", "-o", "json", "--trace-only", "--pod-list", pods.to_str().unwrap()];
     let ended = to_its_end(&folder, &arguments);
     assert!(ended.status.success(), "{}", text(&ended.stderr));
-    // with -o json the document is all there is
+    // With -o json the document is all there is.
     let result: Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert_eq!((&result["bound"]["cpu"], &result["refused"]), (&Value::from(1), &Value::from(1)));
-    // whom no host would take even when it is empty is not admitted to stand in everybody's way
+    // A pod that no host would take even when it is empty is not admitted, to stand in no other pod's way.
     let said = text(&ended.stderr);
     let after = said.lines().skip_while(|line| !line.starts_with("not admitted")).nth(1);
     assert_eq!(after.map(|row| row.split_ascii_whitespace().next()), Some(Some("1")), "{said}");

@@ -1,7 +1,7 @@
 //! A6: a recorded entitlement is the one that follows from its inputs.
 //!
 //! The inputs stand in the `AdmissionRound` of the epoch, as a document that `weir entitlement --tree` reads, so that
-//! anybody can compute the same by hand. Nothing here knows how the sidecar came to its figures.
+//! a reader can compute the same by hand. Nothing here knows how the sidecar came to its figures.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -48,7 +48,7 @@ struct Together {
     announced: usize,
     /// How many of them there were.
     meant: usize,
-    /// Those whose gates went.
+    /// The members whose gates went.
     admitted: BTreeSet<String>,
     /// How many other members ran already.
     others: usize,

@@ -158,7 +158,7 @@ fn what_is_free_is_given_once_in_a_round() {
         "{one}"
     );
     assert_eq!(history(record(1, 1, 2)), [""; 0], "the next in the round starts where the first ended");
-    assert_eq!(history(record(2, 1, 1)), [""; 0], "somebody ended between the rounds");
+    assert_eq!(history(record(2, 1, 1)), [""; 0], "a pod ended between the rounds");
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn a_second_leader_that_does_not_count_what_the_first_admitted_is_found() {
         [sentence("a")],
         "gates go in any order"
     );
-    // Whoever has ended before is used no more.
+    // A pod that has ended before is used no more.
     let mut checker = checker();
     waits.iter().chain([&first]).for_each(|pod| assert_eq!(told(checker.pod_seen(pod)), [""; 0]));
     checker.pod_gone(&first);

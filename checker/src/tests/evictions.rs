@@ -121,7 +121,7 @@ fn a_victim_that_is_evicted_without_a_condition_is_found() {
     }
     let mut judge = Judge::new();
     judge.sees(&pod("drained-by-hand", json!([taken()])));
-    assert_eq!(judge.finds(), [""; 0], "who was no victim was evicted by somebody else");
+    assert_eq!(judge.finds(), [""; 0], "a pod that was no victim was evicted by another client");
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn an_eviction_for_a_claimant_that_does_not_fit_then_is_found() {
         judge.goes("a");
         judge
     };
-    assert_eq!(carried_out().finds(), [""; 0], "somebody still has to go");
+    assert_eq!(carried_out().finds(), [""; 0], "a victim still has to go");
     let mut judge = carried_out();
     judge.goes("b");
     let sentence = "C5 broken: team/prod: team/a, team/b went for it, and it was not admitted then";
     assert_eq!(judge.finds(), [sentence]);
-    // Nobody is to blame where the claimant went away, or the ground moved.
+    // It is no breach where the claimant went away, or the ground moved.
     let mut judge = carried_out();
     judge.goes("b");
     judge.0.pod_gone(&waits("prod"));

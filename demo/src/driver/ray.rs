@@ -30,7 +30,7 @@ pub(super) const WAITS: &str = "sweep";
 const WORKERS: usize = 2;
 /// The pods of a job's Ray cluster, the one that submits it not among them.
 pub(super) const PODS: usize = 1 + WORKERS;
-/// The priority of the job that runs: below everybody else's.
+/// The priority of the job that runs: below all others.
 const LOWEST: (&str, i32) = ("scavenger", -1000);
 
 /// What KubeRay is installed from.

@@ -136,7 +136,7 @@ impl Replay<'_> {
     }
 }
 
-/// That a gang will have to wait for its last pod.
+/// The note that a gang has to wait for its last pod.
 fn held_up(arrival: &Arrival) -> Option<String> {
     let gang = arrival.member.gang.as_ref().filter(|gang| gang.held_up)?;
     Some(format!("the last of {} pods of gang {} comes late", gang.size, gang.name))

@@ -1,9 +1,9 @@
 //! The JSON document from which entitlements follow: capacity, pools, usage and demand.
 //!
-//! `weir entitlement --tree` reads it from a file, and the record of a round holds one, so that anybody can compute
-//! its figures again. Reading gives a tree and its numbers, or one sentence that names the field and says what to do.
-//! It is stricter than the live system, where every wrong pool is a condition and the rest goes on: whoever reads a
-//! document wants an answer about exactly this one.
+//! `weir entitlement --tree` reads it from a file, and the record of a round holds one, so that its figures can be
+//! computed again. Reading gives a tree and its numbers, or one sentence that names the field and says what to do.
+//! It is stricter than the live system, where every wrong pool is a condition and the rest goes on: the question is
+//! about exactly this document.
 
 mod json;
 

@@ -53,7 +53,7 @@ impl PodBuilder {
         self
     }
 
-    /// That asks for admission to a pool.
+    /// Asks for admission to a pool.
     #[must_use]
     pub fn pool(self, pool: &str) -> Self {
         self.annotated("weir.dev/pool", pool)
@@ -65,38 +65,38 @@ impl PodBuilder {
         self.labelled("gang-member", name).annotated("number-gang-members", size)
     }
 
-    /// That may be preempted.
+    /// Marks the pod as preemptible.
     #[must_use]
     pub fn preemptible(self) -> Self {
         self.annotated("preemptible", "true")
     }
 
-    /// That goes to this scheduler.
+    /// Names a scheduler.
     #[must_use]
     pub fn scheduler(self, name: &str) -> Self {
         self.with("schedulerName", name.into())
     }
 
-    /// That is gone as soon as it is deleted.
+    /// Gives the pod no time to end: it is gone as soon as it is deleted.
     #[must_use]
     pub fn without_grace(self) -> Self {
         self.with("terminationGracePeriodSeconds", 0.into())
     }
 
-    /// That asks for so much of a resource, as a quantity.
+    /// Asks for so much of a resource, as a quantity.
     #[must_use]
     pub fn asks(mut self, resource: &str, quantity: &str) -> Self {
         ask(&mut self.0["spec"]["containers"][0], resource, quantity);
         self
     }
 
-    /// That asks for so much CPU, as a quantity.
+    /// Asks for so much CPU, as a quantity.
     #[must_use]
     pub fn cpu(self, quantity: &str) -> Self {
         self.asks("cpu", quantity)
     }
 
-    /// That asks for so many GPUs.
+    /// Asks for so many GPUs.
     #[must_use]
     pub fn gpus(self, gpus: u32) -> Self {
         self.asks(GPU, &gpus.to_string())
@@ -117,37 +117,37 @@ impl PodBuilder {
         self
     }
 
-    /// That selects one node by its label, as people do; it is not tied to the node as DaemonSets' pods are.
+    /// Selects one node by its label, as people do; the pod is not tied to the node as DaemonSets' pods are.
     #[must_use]
     pub fn selecting_node(self, name: &str) -> Self {
         self.selecting(HOSTNAME, name)
     }
 
-    /// That names one GPU model in its node selector.
+    /// Names one GPU model in the node selector.
     #[must_use]
     pub fn selecting_model(self, model: &str) -> Self {
         self.selecting(GPU_MODEL, model)
     }
 
-    /// That accepts these GPU models by required node affinity; once more is an alternative.
+    /// Accepts these GPU models by required node affinity; once more is an alternative.
     #[must_use]
     pub fn accepting_models(self, models: &[&str]) -> Self {
         self.term(json!({ "matchExpressions": [{ "key": GPU_MODEL, "operator": "In", "values": models }] }))
     }
 
-    /// That accepts these nodes by their labels, by required node affinity.
+    /// Accepts these nodes by their labels, by required node affinity.
     #[must_use]
     pub fn accepting_nodes(self, names: &[&str]) -> Self {
         self.term(json!({ "matchExpressions": [{ "key": HOSTNAME, "operator": "In", "values": names }] }))
     }
 
-    /// That is tied to one node by name, as the DaemonSet controller does it.
+    /// Ties the pod to one node by name, as the DaemonSet controller does it.
     #[must_use]
     pub fn tied_to(self, node: &str) -> Self {
         self.term(json!({ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [node] }] }))
     }
 
-    /// That tolerates a taint, whatever its value.
+    /// Tolerates a taint, whatever its value.
     #[must_use]
     pub fn tolerating(mut self, key: &str) -> Self {
         push(&mut self.0["spec"]["tolerations"], json!({ "key": key, "operator": "Exists" }));
@@ -162,7 +162,7 @@ impl PodBuilder {
         self
     }
 
-    /// That stays while it ends, until its finalizer is taken away.
+    /// Adds a finalizer: the pod stays while it ends, until the finalizer is taken away.
     #[must_use]
     pub fn held(mut self) -> Self {
         self.0["metadata"]["finalizers"] = json!(["example.com/held"]);

@@ -83,7 +83,7 @@ proptest! {
         let trace = |pool| entitlements.trace(pool, planted.dim);
         let unmet = |pool| trace(pool).entitlement < trace(pool).requirement.min(trace(pool).cap);
         for parent in planted.tree.iter() {
-            // A child with a share that asks within its cap and goes short: nobody beside it has more than it
+            // A child with a share that asks within its cap and goes short: no sibling has more than it
             // asks for, except a static pool what it reserves.
             let short = planted.tree.children(parent).any(|child| planted.spec(child).share > 0 && unmet(child));
             if !short {
@@ -233,7 +233,7 @@ fn lambda(planted: &Planted, parent: PoolId) -> Option<(i128, i128)> {
     })
 }
 
-/// Every trace sums to its entitlement, every list of lenders to what was borrowed, and nobody lends to itself
+/// Every trace sums to its entitlement, every list of lenders to what was borrowed, and no pool lends to itself
 /// or lends more than it does not use (whole numbers may add a unit for each borrower).
 fn add_up(planted: &Planted) -> Result<(), TestCaseError> {
     let entitlements = planted.entitle();

@@ -427,7 +427,7 @@ mod losing_capacity {
         };
         assert_eq!(usable(false), Amount::new(32));
         assert_eq!(usable(true), Amount::new(8 + 5 + 8 + 8));
-        // All 16 in use are still within what the pools are entitled to: nobody is above it, nobody goes.
+        // All 16 in use are still within what the pools are entitled to: no pool is above it, no pod goes.
         Scene::of(
             GPU,
             "

@@ -6,7 +6,7 @@
 //! └ research    reserves 40  uses 40  asks 60    → 80
 //! ```
 //!
-//! A line is a pool, its indentation says under whom it hangs. After the name come any of `reserves N`,
+//! A line is a pool, its indentation says under which pool it hangs. After the name come any of `reserves N`,
 //! `limit N`, `share N`, `static`, `uses N` (all that is used), `fixed N` (of that, non-preemptible), `asks N`
 //! (eligible demand) and `→ N` (the entitlement that is expected). All in one dimension.
 

@@ -256,7 +256,11 @@ impl fmt::Display for Explanation {
         match self {
             Self::Quota { pool, dim, asked, used, claimed, entitled } => {
                 write!(f, "asks for {asked} {dim}; {pool} uses {used} of {entitled} that it is entitled to now")?;
-                if claimed.is_zero() { Ok(()) } else { write!(f, ", and {claimed} are claimed by who waited longer") }
+                if claimed.is_zero() {
+                    Ok(())
+                } else {
+                    write!(f, ", and {claimed} are claimed by pods that waited longer")
+                }
             }
             Self::Entitlement { pool, dim, asked, entitled } => {
                 write!(f, "asks for {asked} {dim}; {pool} is entitled to {entitled} as long as others ask for the rest")
