@@ -7,7 +7,7 @@ pub use weir_model::reason::{Grounds as Admitted, Pool, Preempted, Refusal, Spar
 
 /// Condition of a pod or gang: whether it was admitted, and why or why not.
 pub const ADMITTED: &str = "weir.dev/Admitted";
-/// Condition of a pod: it is about to be evicted; set before the eviction, with the numbers and who benefits.
+/// Condition of a pod: it is about to be evicted; set before the eviction, with the numbers and the claimant.
 pub const PREEMPTED: &str = "weir.dev/Preempted";
 /// Condition of a pod: the last request about it that was refused, and why. Always `True` where it stands; when it
 /// was is its last transition.

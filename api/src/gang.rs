@@ -66,7 +66,7 @@ pub struct GangStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
-    /// What the last admission was decided on, so that anyone can check it.
+    /// What the last admission was decided on, so that a reader can check it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_on: Option<DecidedOn>,
 }

@@ -3,7 +3,7 @@
 //! This crate says what the objects look like and what one object alone must obey; the API server enforces
 //! it from the schema, so a mistake is answered by `kubectl apply` and not by a log somewhere. What takes
 //! several objects to see (a parent that does not exist, children that reserve more than their parent) is a
-//! condition that the sidecar writes. Nothing here decides who may run.
+//! condition that the sidecar writes. Nothing here decides which pods may run.
 //!
 //! | object | scope | written by | says |
 //! |---|---|---|---|

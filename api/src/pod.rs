@@ -5,7 +5,7 @@
 //! their own.
 //!
 //! A pod may carry several accepted keys for one thing. [`PodInfo`] takes the first of them, in the order of
-//! [`names`]: a pod whose keys differ is never admitted, and whoever shows it needs some answer. The sidecar has to
+//! [`names`]: a pod whose keys differ is never admitted, and a view that shows it needs some answer. The sidecar has to
 //! refuse such a pod, so it reads through [`metadata`], where keys that differ are an error with a sentence.
 
 mod keys;

@@ -28,8 +28,8 @@ use crate::schema::{self, NAME, RESOURCES};
     selectable = ".spec.parent",
     derive = "PartialEq",
     derive = "Default",
-    doc = "A pool of the tree that divides the cluster. Pods are assigned to leaf pools by name; who may run \
-           follows from what the pool is entitled to. Cluster-scoped; the root is the cluster itself and has no object.",
+    doc = "A pool of the tree that divides the cluster. Pods are assigned to leaf pools by name; how many may \
+           run follows from the pool's entitlement. Cluster-scoped; the root is the cluster itself and has no object.",
     validation = Rule::new("self.metadata.name.size() <= 63")
         .message("the name is mirrored to a label's value and may have at most 63 characters"),
     validation = Rule::new("!has(self.spec.parent) || self.spec.parent != self.metadata.name")
@@ -49,7 +49,7 @@ use crate::schema::{self, NAME, RESOURCES};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 pub struct ResourcePoolSpec {
-    /// The pool above; left out for a pool directly under the cluster. Moving a pool evicts nobody for the
+    /// The pool above; left out for a pool directly under the cluster. Moving a pool evicts no pod for the
     /// length of the reclaim hysteresis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = NAME))]
@@ -137,7 +137,7 @@ pub struct PoolResource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::quantity")]
     pub limit: Option<Quantity>,
-    /// The weight among siblings when what nobody reserved, or does not use, is divided; 0 never borrows.
+    /// The weight among siblings when the unreserved and the unused part is divided; 0 never borrows.
     /// 1 when left out, 0 for special SKUs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000))]
@@ -176,7 +176,7 @@ pub enum QueueStrategy {
     /// Others may pass until the pool's patience ends.
     #[default]
     BestEffort,
-    /// Nobody passes.
+    /// No pod passes the head of the queue.
     Strict,
 }
 
@@ -211,7 +211,7 @@ pub enum WithinPool {
     LowerPriority,
 }
 
-/// What the sidecar observed and decided; nobody else writes it.
+/// What the sidecar observed and decided; only the sidecar writes it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourcePoolStatus {
@@ -270,9 +270,9 @@ pub struct Trace {
     pub from_reservation: Quantity,
     /// What the pool requires beyond its reservation and was lent, divided by share.
     pub borrowed: Quantity,
-    /// What nobody asks for, given by share so that the pool can start at once.
+    /// The part that no pool asks for, given by share so that the pool can start at once.
     pub spread: Quantity,
-    /// Whose reservation is lent; what is missing to `borrowed` is reserved by nobody.
+    /// The pools whose reservations are lent; the rest of `borrowed` is unreserved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["pool"]))]
     pub borrowed_from: Vec<Lender>,

@@ -1,6 +1,6 @@
 //! What a Pod object asks for, counted by `policy/model` as kube-scheduler counts it.
 //!
-//! [`by_dimension`] is for those who see objects only and not the sidecar's configuration: to them GPUs are
+//! [`by_dimension`] is for programs that see objects only and not the sidecar's configuration: to them GPUs are
 //! `nvidia.com/gpu`, and a pod names a model under the usual key.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! `AdmissionRound`: what is about to be done, written down before it is done.
 //!
 //! Preconditions on single pods cannot guard a sum, so the leader records a whole round in one object by
-//! compare-and-swap. Whoever reads it counts what it names as used; a leader who was deposed fails at the
-//! write; the next one finishes exactly what is recorded. An entry leaves when the watch shows it true.
+//! compare-and-swap. Every leader counts what it names as used; a deposed leader fails at the write;
+//! the next one finishes exactly what is recorded. An entry leaves when the watch shows it true.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ use crate::schema::{self, NAME, rule};
     category = "weir",
     derive = "PartialEq",
     derive = "Default",
-    doc = "What the admission sidecar is about to do. There is one, named weir; nobody but the sidecar writes it.",
+    doc = "What the admission sidecar is about to do. There is one, named weir; only the sidecar writes it.",
     validation = Rule::new("self.metadata.name == 'weir'").message("there is one AdmissionRound and its name is weir"),
     printcolumn(name = "Epoch", type_ = "integer", json_path = ".spec.epoch"),
     printcolumn(name = "Holder", type_ = "string", json_path = ".spec.holder"),
@@ -55,7 +55,7 @@ pub struct AdmissionRoundSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["uid"])
     )]
     pub admissions: Vec<Admission>,
-    /// What is kept, on nodes and in quotas, for who waited longest or for whom it was freed.
+    /// What is kept, on nodes and in quotas, for the workload that waited longest or for which it was freed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ENTRIES))]
     pub claims: Vec<Claim>,
@@ -83,11 +83,11 @@ pub const MAX_ENTRIES: u64 = 4096;
 pub const MAX_INPUTS: u64 = 131_072;
 
 /// How many pods are recorded together where none of their gangs is larger: what a record with victims and
-/// [`AdmissionRoundSpec::inputs`] beside them holds with room to spare, as the API server also stores who owns
-/// each field.
+/// [`AdmissionRoundSpec::inputs`] beside them holds with room to spare, as the API server also stores the
+/// owner of each field.
 pub const TOGETHER: u64 = 1024;
 /// How many pods may be about to be evicted at once, each with its sentence. A larger gang goes in several records,
-/// one after the other; who goes for a claim stands in [`Claim::victims`] from the first of them.
+/// one after the other; [`Claim::victims`] has all pods that go for a claim from the first of them.
 pub const MAX_VICTIMS: u64 = 1024;
 
 /// A pod whose gate is about to go.
@@ -160,7 +160,7 @@ pub struct Victim {
     /// Its pool.
     #[schemars(length(max = NAME))]
     pub pool: String,
-    /// Who benefits: the UID of the first pod of a [`Claim::claimant`]; empty when a pool is drained.
+    /// The claimant: the UID of the first pod of a [`Claim::claimant`]; empty when a pool is drained.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 64))]
     pub claimant: String,

@@ -57,7 +57,7 @@ pub(crate) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A rule in CEL and what is said to whoever breaks it.
+/// A rule in CEL, and the sentence for a request that breaks it.
 pub(crate) fn rule(rule: &str, message: &str) -> Value {
     json!({ "rule": rule, "message": message })
 }
