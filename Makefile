@@ -17,8 +17,8 @@ export CARGO_TARGET_DIR
 
 # The host programs in Rust; weir-scheduler is Go and comes with `weir-demo setup`.
 PROGRAMS := weir kubectl-weir weir-demo weir-admission
-# Modules in Go. local/kwok and local/ray hold a version only.
-GO_MODULES := scheduler tests/extension local/kube local/etcd
+# Modules in Go. local/ray holds a version only.
+GO_MODULES := scheduler tests/extension local/kube
 
 .PHONY: help
 help: ## Explain every target

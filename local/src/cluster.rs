@@ -23,7 +23,7 @@ use crate::{Identity, Port, Program, Programs, ReservedPort};
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What the fake kubelets do.
-const STAGES: &str = include_str!("../kwok/stages.yaml");
+const STAGES: &str = include_str!("../kube/kwok-stages.yaml");
 
 /// The controllers that a scheduling platform needs; each that is left out saves memory and watches.
 const CONTROLLERS: &[&str] = &[
@@ -248,7 +248,7 @@ impl Cluster {
             "--leader-elect=false".into(),
             "--kube-api-qps=1000".into(),
             "--kube-api-burst=2000".into(),
-            // The fake kubelets send no heartbeats (kwok/stages.yaml).
+            // The fake kubelets send no heartbeats (kube/kwok-stages.yaml).
             "--node-monitor-grace-period=8760h".into(),
             "--profiling=false".into(),
         ];

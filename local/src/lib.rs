@@ -45,7 +45,7 @@ pub use scheduler::{Scheduler, SchedulerSettings};
 pub use sidecar::{Sidecar, SidecarSettings};
 
 /// A pod with this annotation, a duration such as `1.5s`, ends as Succeeded that long after it began to run;
-/// without it, it runs until it is deleted. Read by the fake kubelets (`kwok/stages.yaml`).
+/// without it, it runs until it is deleted. Read by the fake kubelets (`kube/kwok-stages.yaml`).
 pub const RUN_FOR_ANNOTATION: &str = "local.weir.dev/run-for";
 
 /// How to watch a [`Cluster`] when no state may be missed: the API server tells what is there and what follows in
