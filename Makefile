@@ -15,10 +15,13 @@ PLUGIN_FLAGS += --remap-path-prefix=$(CURDIR)=weir --remap-path-prefix=$(or $(CA
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-# The host programs in Rust; weir-scheduler is Go and comes with `weir-demo setup`.
+# The host programs in Rust; weir-scheduler is Go.
 PROGRAMS := weir kubectl-weir weir-demo weir-admission
 # Modules in Go. local/ray holds a version only.
 GO_MODULES := scheduler tests/extension local/kube
+# Runs steps, which are the targets step-NAME at the end of this file, those in Rust and those in Go at the same time.
+# Not by `cargo run`, which sets variables that make other packages look changed to the cargo that a step calls.
+SETUP := cargo build --quiet -p weir-setup && $(CARGO_TARGET_DIR)/debug/weir-setup
 
 .PHONY: help
 help: ## Explain every target
@@ -32,69 +35,47 @@ ready-to-lint:
 	@$(CURDIR)/local/preflight lint
 
 .PHONY: build
-build: plugins ## Build every program to target/bin/ and the plugins to target/plugins/
-	@$(CARGO_TARGET_DIR)/bin/weir-demo setup --into $(CARGO_TARGET_DIR)/bin
+build: ready ## Build every program to target/bin/ and the plugins to target/plugins/
+	@$(SETUP) rust plugins programs
 
 .PHONY: weir
 weir: ready
-	@echo 'build the programs in Rust (from nothing about 5 minutes)' >&2
-	@# The whole workspace, because a package alone gets other features of its dependencies than `make test` gives
-	@# them, and all of them would be compiled twice.
-	@cargo build --workspace --bins
-	@mkdir -p $(CARGO_TARGET_DIR)/bin
-	@for p in $(PROGRAMS); do ln -f $(CARGO_TARGET_DIR)/debug/$$p $(CARGO_TARGET_DIR)/bin/$$p; done
+	@$(SETUP) rust
 
 .PHONY: plugins
-plugins: weir ## Build the scheduler plugins to target/plugins/NAME.wasm, and packed to target/plugins/packed/
-	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_FLAGS)' \
-		cargo build --quiet --profile plugin --target wasm32-unknown-unknown $(addprefix -p ,$(PLUGINS))
-	@mkdir -p $(CARGO_TARGET_DIR)/plugins
-	@# `make run` runs whatever lies in packed/, so what is no plugin any more goes.
-	@for file in $(CARGO_TARGET_DIR)/plugins/*.* $(CARGO_TARGET_DIR)/plugins/packed/*.*; do \
-		name="$$(basename "$${file%.*}")"; [[ ! -e $$file || -d plugins/$$name ]] || rm "$$file"; done
-	@for p in $(PLUGINS); do \
-		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/$${p//-/_}.wasm $(CARGO_TARGET_DIR)/plugins/$$p.wasm; \
-		$(CARGO_TARGET_DIR)/bin/weir plugin pack $(CARGO_TARGET_DIR)/plugins/$$p.wasm >/dev/null; \
-		rm -f $(CARGO_TARGET_DIR)/plugins/packed/$$p.yaml; \
-		[[ ! -e plugins/$$p/profile.yaml ]] || cp plugins/$$p/profile.yaml $(CARGO_TARGET_DIR)/plugins/packed/$$p.yaml; done
+plugins: ready ## Build the scheduler plugins to target/plugins/NAME.wasm, and packed to target/plugins/packed/
+	@$(SETUP) rust plugins
 
-# The SDK's examples as modules, for the Go tests.
 .PHONY: guests
-guests: ready
-	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_FLAGS)' \
-		cargo build --quiet --profile plugin --target wasm32-unknown-unknown -p kube-scheduler-guest --examples
-	@mkdir -p $(CARGO_TARGET_DIR)/guests
-	@for file in sdk/examples/*.rs; do name="$$(basename "$${file%.rs}")"; \
-		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/examples/$$name.wasm $(CARGO_TARGET_DIR)/guests/; done
+guests: ready ## Build the SDK's examples to target/guests/NAME.wasm, for the Go tests
+	@$(SETUP) guests
 
 # An empty value and 0 mean no.
 KEEP_IT := $(filter-out 0 no false,$(KEEP))
 WITH_RAY := $(filter-out 0 no false,$(RAY))
 
 .PHONY: run
-run: build ## Run a real cluster's workload and watch it: NODES= PODS= SPEED= KEEP=1 RAY=1
+run: ready ## Run a real cluster's workload and watch it: NODES= PODS= SPEED= KEEP=1 RAY=1
+	@$(SETUP) rust plugins programs $(if $(WITH_RAY),ray)
 	@$(CARGO_TARGET_DIR)/bin/weir-demo --plugins $(CARGO_TARGET_DIR)/plugins/packed \
 		$(if $(NODES),--nodes $(NODES)) $(if $(PODS),--pods $(PODS)) $(if $(SPEED),--speed $(SPEED)) \
 		$(if $(KEEP_IT),--keep) $(if $(WITH_RAY),--ray)
 
 .PHONY: down
-down: weir ## End the clusters that `make run KEEP=1` left up
+down: ## End the clusters that `make run KEEP=1` left up
+	@[[ -x $(CARGO_TARGET_DIR)/bin/weir-demo ]] || $(MAKE) weir
 	@$(CARGO_TARGET_DIR)/bin/weir-demo down
 
 .PHONY: test
-test: build guests ## Run every test: unit, property, doc, golden and end-to-end on a real control plane
-	@$(CARGO_TARGET_DIR)/bin/weir-demo setup --tests
-	@cargo test --workspace --no-fail-fast
+test: ready ## Run every test: unit, property, doc, golden and end-to-end on a real control plane
+	@$(SETUP) rust plugins guests rust-tests programs extension ray go-tests
+	@cargo test --quiet --workspace --no-fail-fast
 	@cd scheduler && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false -count=1 ./...
 	@cd tests/extension && WEIR_PLUGINS=$(abspath $(CARGO_TARGET_DIR)/plugins) go test -buildvcs=false -count=1 ./...
 
 .PHONY: lint
 lint: ready-to-lint ## Check the form: rustfmt, clippy, gofmt, go vet
-	@cargo fmt --all --check
-	@cargo clippy --workspace --all-targets -- -D warnings
-	@unformatted="$$(gofmt -l $(GO_MODULES))"; \
-		if [ -n "$$unformatted" ]; then echo "gofmt these: $$unformatted" >&2; exit 1; fi
-	@for module in $(GO_MODULES); do (cd $$module && go vet -buildvcs=false ./...); done
+	@$(SETUP) rustfmt clippy gofmt vet
 
 .PHONY: fmt
 fmt: ready-to-lint ## Format everything
@@ -138,3 +119,60 @@ bench-admission: weir ## Time admission on a real API server: SIZES='--pods 2000
 clean: ## Remove what was built, the cached programs included
 	@cargo clean --quiet
 	@rm -rf .cache
+
+# The steps: quiet, because what they print is shown only when they fail.
+
+.PHONY: step-rustfmt
+step-rustfmt:
+	@cargo fmt --all --check
+
+.PHONY: step-clippy
+step-clippy:
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+# The whole workspace, because a package alone gets other features of its dependencies than `make test` gives them, and
+# all of them would be compiled twice.
+.PHONY: step-rust
+step-rust:
+	@cargo build --quiet --workspace --bins
+	@mkdir -p $(CARGO_TARGET_DIR)/bin
+	@for p in $(PROGRAMS); do ln -f $(CARGO_TARGET_DIR)/debug/$$p $(CARGO_TARGET_DIR)/bin/$$p; done
+
+.PHONY: step-plugins
+step-plugins:
+	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_FLAGS)' \
+		cargo build --quiet --profile plugin --target wasm32-unknown-unknown $(addprefix -p ,$(PLUGINS))
+	@mkdir -p $(CARGO_TARGET_DIR)/plugins
+	@# `make run` runs whatever lies in packed/, so what is no plugin any more goes.
+	@for file in $(CARGO_TARGET_DIR)/plugins/*.* $(CARGO_TARGET_DIR)/plugins/packed/*.*; do \
+		name="$$(basename "$${file%.*}")"; [[ ! -e $$file || -d plugins/$$name ]] || rm "$$file"; done
+	@for p in $(PLUGINS); do \
+		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/$${p//-/_}.wasm $(CARGO_TARGET_DIR)/plugins/$$p.wasm; \
+		$(CARGO_TARGET_DIR)/bin/weir plugin pack $(CARGO_TARGET_DIR)/plugins/$$p.wasm >/dev/null; \
+		rm -f $(CARGO_TARGET_DIR)/plugins/packed/$$p.yaml; \
+		[[ ! -e plugins/$$p/profile.yaml ]] || cp plugins/$$p/profile.yaml $(CARGO_TARGET_DIR)/plugins/packed/$$p.yaml; done
+
+.PHONY: step-guests
+step-guests:
+	@CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='$(PLUGIN_FLAGS)' \
+		cargo build --quiet --profile plugin --target wasm32-unknown-unknown -p kube-scheduler-guest --examples
+	@mkdir -p $(CARGO_TARGET_DIR)/guests
+	@for file in sdk/examples/*.rs; do name="$$(basename "$${file%.rs}")"; \
+		cp $(CARGO_TARGET_DIR)/wasm32-unknown-unknown/plugin/examples/$$name.wasm $(CARGO_TARGET_DIR)/guests/; done
+
+.PHONY: step-rust-tests
+step-rust-tests:
+	@cargo test --quiet --workspace --no-run
+
+.PHONY: step-gofmt
+step-gofmt:
+	@unformatted="$$(gofmt -l $(GO_MODULES))"; \
+		[[ -z "$$unformatted" ]] || { echo "not formatted, type \`make fmt\`: $$unformatted" >&2; exit 1; }
+
+.PHONY: step-vet
+step-vet:
+	@for module in $(GO_MODULES); do (cd $$module && go vet -buildvcs=false ./...); done
+
+.PHONY: step-go-tests
+step-go-tests:
+	@for module in scheduler tests/extension; do (cd $$module && go test -buildvcs=false -c -o /dev/null ./...); done

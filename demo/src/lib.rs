@@ -25,7 +25,6 @@ pub mod report;
 mod run;
 pub mod run_state;
 pub mod scenario;
-mod setup;
 mod time;
 pub mod view;
 
@@ -47,8 +46,6 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Find or build the programs that a run starts.
-    Setup(setup::SetupArgs),
     /// End the clusters that --keep left up.
     Down,
 }
@@ -59,7 +56,6 @@ pub fn main() -> ExitCode {
     let Cli { run, command } = Cli::parse();
     match command {
         None => run::main(run),
-        Some(Command::Setup(arguments)) => setup::main(&arguments),
         Some(Command::Down) => down::main(),
     }
 }

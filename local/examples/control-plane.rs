@@ -1,4 +1,4 @@
-//! Starts a control plane, says where its kubeconfig is, and ends it at Ctrl-C.
+//! Starts a control plane, prints where its kubeconfig is, and stops it at Ctrl-C.
 
 use anyhow::Result;
 use weir_local::{Checkout, Cluster, Options, Programs, Progress};
@@ -7,8 +7,7 @@ use weir_local::{Checkout, Cluster, Options, Programs, Progress};
 async fn main() -> Result<()> {
     let progress = Progress::to_stderr();
     let programs = Programs::of_control_plane(&Checkout::find()?, &progress).await?;
-    let start = Cluster::start(&programs, Options::default());
-    let cluster = progress.step("start the control plane", std::time::Duration::from_secs(5), start).await?;
+    let cluster = Cluster::start(&programs, Options::default()).await?;
     println!("KUBECONFIG={}", cluster.kubeconfig().display());
     tokio::select! {
         death = cluster.death() => return Err(death.into()),

@@ -1,7 +1,7 @@
 //! One control plane: what is started, with which flags, and when it is ready.
 //!
-//! Nothing sleeps: readiness is asked of the API server until it says yes, the controller manager has begun
-//! when the first service account appears, and a process that dies in between ends the start with its log.
+//! Nothing sleeps: the start polls the API server until it is ready, waits for the controller manager's first
+//! service account, and fails with the log of a process that dies in between.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -56,7 +56,7 @@ pub struct Cluster {
     server: String,
     kubeconfig: PathBuf,
     client: Client,
-    // Held so that nobody else is given the port while the API server restarts.
+    // Held so that no other process gets the port while the API server restarts.
     _port: ReservedPort,
 }
 
@@ -67,7 +67,7 @@ impl Cluster {
     /// When a program cannot be started or dies (the error has the end of its log), a port is in use, or the
     /// API server is not ready in time. Nothing is left running then.
     pub async fn start(programs: &Programs, options: Options) -> Result<Self> {
-        // Two TLS backends may be compiled in by somebody else's features; the first choice stays.
+        // The features of another crate may compile in a second TLS backend; the first choice stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let port = ReservedPort::reserve(options.port, "kube-apiserver")?;
         let folder = create_folder()?;
@@ -82,7 +82,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// A client that may do anything.
+    /// A client with all rights.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
@@ -100,7 +100,7 @@ impl Cluster {
         &self.folder
     }
 
-    /// Writes a kubeconfig for somebody else.
+    /// Writes a kubeconfig for another identity.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -110,7 +110,7 @@ impl Cluster {
         Ok(path)
     }
 
-    /// A client that acts as somebody else.
+    /// A client with another identity.
     ///
     /// # Errors
     /// When its kubeconfig cannot be written.
@@ -127,7 +127,7 @@ impl Cluster {
         self.authority.server(name)
     }
 
-    /// The certificate of the authority that signed everybody's certificates.
+    /// The certificate of the authority that signed all certificates of this cluster.
     #[must_use]
     pub fn authority_file(&self) -> PathBuf {
         self.folder.join("pki/ca.crt")
@@ -187,9 +187,9 @@ impl Cluster {
     }
 
     fn start_etcd(&self, programs: &Programs) -> Result<()> {
-        // Over a socket in a private folder nobody else can write into the store, and no port is needed. A
-        // store of one member never dials the addresses that it is made to advertise. What it holds is thrown
-        // away, so it need not reach the disk.
+        // A socket in a private folder keeps other users out of the store and needs no port. A store of one member
+        // never dials the addresses that it has to advertise. The data is thrown away with the cluster, so it need
+        // not reach the disk.
         let store = self.folder.join("etcd");
         let arguments = [
             format!("--data-dir={}", store.display()),
@@ -226,10 +226,10 @@ impl Cluster {
             format!("--service-account-key-file={}", token_public.display()),
             "--service-cluster-ip-range=10.0.0.0/24".into(),
             "--endpoint-reconciler-type=none".into(),
-            // A kubelet would make the node ready a moment after it registered; here nodes are born ready,
-            // and taking the taint away again would be one more write for each of thousands.
+            // A kubelet makes its node ready a moment after it registers. Here nodes are created ready, and removing
+            // the taint again would be one more write for each of thousands.
             "--disable-admission-plugins=TaintNodesByCondition".into(),
-            // One laptop's clients are trusted not to flood it, and a demo or a benchmark is meant to.
+            // The clients are this machine's own, and a demo or a benchmark is meant to load the server.
             "--enable-priority-and-fairness=false".into(),
             "--max-requests-inflight=0".into(),
             "--max-mutating-requests-inflight=0".into(),
@@ -282,8 +282,8 @@ impl Cluster {
     }
 
     async fn api_server_is_ready(&self) -> Result<()> {
-        // The one thing that has to be asked again and again: before the server listens there is nobody who
-        // could tell. The interval bounds how much later than it is we know.
+        // The one thing to poll: before the server listens, no watch can report that it does. The interval bounds
+        // the delay.
         let mut tick = tokio::time::interval(Duration::from_millis(25));
         loop {
             tick.tick().await;
@@ -301,7 +301,7 @@ impl Cluster {
     }
 }
 
-/// A folder that only this user can look into: it holds the authority's key and the store's socket.
+/// Creates a folder that only this user can read: it holds the authority's key and the store's socket.
 fn create_folder() -> Result<PathBuf> {
     let only_me = std::fs::Permissions::from_mode(0o700);
     let folder = tempfile::Builder::new().prefix(PREFIX).permissions(only_me).tempdir();

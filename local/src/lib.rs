@@ -17,7 +17,6 @@
 //! # }
 //! ```
 
-mod checkout;
 mod cluster;
 mod identity;
 mod kept;
@@ -26,12 +25,9 @@ mod manifest;
 mod port;
 mod processes;
 mod program;
-mod progress;
 mod scheduler;
 mod sidecar;
-mod toolchain;
 
-pub use checkout::Checkout;
 pub use cluster::{Cluster, Options};
 pub use identity::Identity;
 pub use kept::{KeptCluster, kept_clusters};
@@ -39,10 +35,10 @@ pub use kuberay::KubeRay;
 pub use manifest::{Manifest, apply};
 pub use port::{Port, ReservedPort};
 pub use processes::{Death, Process};
-pub use program::{Program, Programs};
-pub use progress::Progress;
+pub use program::Programs;
 pub use scheduler::{Scheduler, SchedulerSettings};
 pub use sidecar::{Sidecar, SidecarSettings};
+pub use weir_setup::{Checkout, Program, Progress};
 
 /// A pod with this annotation, a duration such as `1.5s`, ends as Succeeded that long after it began to run;
 /// without it, it runs until it is deleted. Read by the fake kubelets (`kube/kwok-stages.yaml`).

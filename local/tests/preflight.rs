@@ -383,7 +383,7 @@ fn ci_asks_first() {
     git(&["add", "."]);
     git(&["commit", "--quiet", "--message", "all"]);
     let answer = machine.run(&mut Command::new(machine.path("checkout/.ci/run")));
-    assert_eq!(answer.code, Some(1));
+    assert_eq!(answer.code, Some(2));
     assert_eq!(
         answer.lines[..3],
         [

@@ -18,10 +18,14 @@ impl Checkout {
     pub fn find() -> Result<Self> {
         let here = std::env::current_dir().context("find the current folder")?;
         here.ancestors()
-            .chain(Path::new(env!("CARGO_MANIFEST_DIR")).parent())
+            .chain(Path::new(env!("CARGO_MANIFEST_DIR")).ancestors())
             .find(|folder| folder.join("local/kube/go.mod").is_file())
-            .map(|root| Self { root: root.to_owned() })
+            .map(Self::at)
             .context("find a checkout of Weir: run this inside one, the programs are built from its Go modules")
+    }
+
+    pub(crate) fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
 
     /// The folder that holds the workspace's `Cargo.toml`.
@@ -33,5 +37,10 @@ impl Checkout {
     /// Where built programs are kept, ignored by git.
     pub(crate) fn programs(&self) -> PathBuf {
         self.root.join(".cache/programs")
+    }
+
+    /// Where a step's output goes, ignored by git.
+    pub(crate) fn log(&self, step: &str) -> PathBuf {
+        self.root.join(format!(".cache/logs/{step}.log"))
     }
 }
