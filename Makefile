@@ -113,6 +113,7 @@ bench-schedule: build ## Time whole schedulers, Weir's against upstream: PEERS=D
 
 .PHONY: bench-admission
 bench-admission: weir ## Time admission on a real API server: SIZES='--pods 20000 …'; ends with one line of JSON
+	@cargo build --quiet --workspace --bin bench-admission
 	@$(CARGO_TARGET_DIR)/debug/bench-admission $(SIZES)
 
 .PHONY: clean
@@ -134,7 +135,7 @@ step-clippy:
 # all of them would be compiled twice.
 .PHONY: step-rust
 step-rust:
-	@cargo build --quiet --workspace --bins
+	@cargo build --quiet --workspace $(addprefix --bin ,$(PROGRAMS))
 	@mkdir -p $(CARGO_TARGET_DIR)/bin
 	@for p in $(PROGRAMS); do ln -f $(CARGO_TARGET_DIR)/debug/$$p $(CARGO_TARGET_DIR)/bin/$$p; done
 
