@@ -58,6 +58,14 @@ pub enum Event {
     },
     /// The API server refused an eviction.
     EvictionRefused(Uid),
+    /// The API server refuses to carry out the admission of a pod: the pod waits again, by itself, and backs off
+    /// (B5c). Nothing follows for other pods, the rest of its gang included.
+    AdmissionRefused {
+        /// The pod.
+        uid: Uid,
+        /// The API server's sentence.
+        why: String,
+    },
     /// The scheduler bound a pod, or said why it cannot.
     SchedulerProgress,
     /// The scheduler bound a pod, or said why it cannot, at this moment, perhaps before this queue was there.

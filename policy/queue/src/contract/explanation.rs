@@ -209,6 +209,13 @@ pub enum Explanation {
         /// The sentence.
         what: String,
     },
+    /// The pod was to be admitted, but the API server refuses to remove its gate.
+    Refused {
+        /// The API server's sentence.
+        why: String,
+        /// In how many seconds it is tried again.
+        seconds: u64,
+    },
     /// Pods of the owner were not placed in time, and the owner backs off.
     BackingOff {
         /// For how many more seconds.
@@ -246,7 +253,7 @@ impl Explanation {
             Self::UnknownResource { .. } => Waiting::UnknownResource,
             Self::Misconfigured { .. } => Waiting::Misconfigured,
             Self::BackingOff { times: 0 | 1, .. } => Waiting::PlacementTimeout,
-            Self::BackingOff { .. } => Waiting::BackingOff,
+            Self::BackingOff { .. } | Self::Refused { .. } => Waiting::BackingOff,
         }
     }
 }
@@ -311,6 +318,9 @@ impl fmt::Display for Explanation {
                 write!(f, "asks for {resource:?}, which no node has and no pool lists")
             }
             Self::Misconfigured { what } => f.write_str(what),
+            Self::Refused { why, seconds } => {
+                write!(f, "the API server refuses to remove the gate ({why}); it is tried again in {seconds} s")
+            }
             Self::BackingOff { seconds, times: 0 | 1 } => {
                 write!(f, "the one before was not placed in time; its owner may try again in {seconds} s")
             }

@@ -49,8 +49,8 @@ pub(super) fn enqueue_pod(round: &mut Round<'_>, pod: PodId, rank: Rank) {
 
 /// Remembers when a pod that backs off may be looked at again.
 pub(super) fn set_backoff_timer(round: &mut Round<'_>, pod: PodId) {
-    let back_off = round.state.pods.record(pod).and_then(|record| record.back_off);
-    if let Some(BackOff { until, .. }) = back_off.filter(|back_off| back_off.until > round.now) {
+    let until = round.state.pods.record(pod).and_then(PodRecord::backs_off_until);
+    if let Some(until) = until.filter(|&until| until > round.now) {
         round.state.pods.backoff_timers.insert((until, pod));
     }
 }
@@ -76,6 +76,10 @@ pub(super) fn obstacle(state: &State, now: Time, record: &PodRecord) -> Option<E
     if let Some(BackOff { until, times }) = record.back_off.filter(|back_off| back_off.until > now) {
         let seconds = until.since(now).as_millis().div_ceil(1000) as u64;
         return Some(Explanation::BackingOff { seconds, times });
+    }
+    if let Some(refused) = record.refused.as_deref().filter(|refused| refused.until > now) {
+        let seconds = refused.until.since(now).as_millis().div_ceil(1000) as u64;
+        return Some(Explanation::Refused { why: refused.why.clone(), seconds });
     }
     let shape = state.shapes.shape_of(record.shape);
     let unplaceable = shape.class.as_ref().err();

@@ -34,7 +34,20 @@ pub(crate) struct PodRecord {
     pub(crate) told: Option<Waiting>,
     pub(crate) obstacle: Option<Box<Obstacle>>,
     pub(crate) back_off: Option<BackOff>,
+    /// The last refusal of the API server to carry out the pod's admission.
+    pub(crate) refused: Option<Box<RefusedAdmission>>,
     pub(crate) state: PodState,
+}
+
+/// An admission that the API server refused to carry out (B5c).
+#[derive(Clone, Debug)]
+pub(crate) struct RefusedAdmission {
+    /// The API server's sentence.
+    pub(crate) why: String,
+    /// How often it refused.
+    pub(crate) times: u32,
+    /// Until when the pod backs off.
+    pub(crate) until: Time,
 }
 
 /// A pod's place in a gang, as the pod announces it.
@@ -110,6 +123,12 @@ impl PodRecord {
             PodState::Running(running) => Some(running),
             PodState::Waiting => None,
         }
+    }
+
+    /// Until when the pod backs off, for whatever reason.
+    pub(crate) fn backs_off_until(&self) -> Option<Time> {
+        let refused = self.refused.as_ref().map(|refused| refused.until);
+        self.back_off.map(|back_off| back_off.until).max(refused)
     }
 
     pub(crate) const fn waits(&self) -> bool {

@@ -133,6 +133,8 @@ pub(crate) struct Cluster {
     /// Told to the queue in the next step.
     pub(crate) events: Vec<Event>,
     pub(crate) evicted: BTreeSet<Uid>,
+    /// Pods whose gate the API server refuses to remove.
+    pub(crate) refused: BTreeSet<Uid>,
     pub(crate) recreate: bool,
     /// Pods that do not end when they are evicted.
     pub(crate) stubborn: BTreeSet<Uid>,
@@ -159,6 +161,7 @@ impl Cluster {
             spoken_of: Vec::new(),
             events,
             evicted: BTreeSet::new(),
+            refused: BTreeSet::new(),
             recreate: true,
             stubborn: BTreeSet::new(),
             next: 1,
@@ -273,6 +276,11 @@ impl Cluster {
         match decision {
             Decision::Admit(admission) => {
                 for (uid, node) in &admission.pods {
+                    if self.refused.contains(uid) {
+                        let why = "the pod is invalid: metadata.annotations: Too long".to_owned();
+                        self.events.push(Event::AdmissionRefused { uid: *uid, why });
+                        continue;
+                    }
                     let mut pod = self.pods[uid].clone();
                     assert_eq!(pod.phase, Phase::Waiting, "{uid} is admitted twice");
                     let (at, grounds) = (self.now, admission.grounds);

@@ -13,5 +13,6 @@ mod giving;
 mod hour;
 mod order;
 mod properties;
+mod refusals;
 mod taking;
 mod victims;

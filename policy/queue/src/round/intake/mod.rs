@@ -32,6 +32,7 @@ pub(super) fn take_in(round: &mut Round<'_>, event: Event) {
             round.clocks.over_since.insert((pool, dim), since.min(round.now));
         }
         Event::EvictionRefused(uid) => eviction_refused(round, uid),
+        Event::AdmissionRefused { uid, why } => record::admission_refused(round, uid, why),
         Event::SchedulerProgress => round.clocks.progress.mark(round.now, round.config.scheduler_patience),
         Event::SchedulerWorked(at) => {
             round.clocks.progress.mark(at.min(round.now), round.config.scheduler_patience);

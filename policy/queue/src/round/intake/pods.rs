@@ -80,10 +80,13 @@ fn record_of(
     // A pod that changes pools is told the reason anew, even if the word is the same.
     let same_pool = before.as_ref().filter(|record| record.pool == pod.pool);
     let (told, since) = same_pool.map_or((None, None), |record| (record.told, record.since));
-    let running = before.and_then(|record| match record.state {
+    let (refused, state_before) = before.map_or((None, None), |record| (record.refused, Some(record.state)));
+    let running = state_before.and_then(|state| match state {
         PodState::Running(running) => Some(*running),
         PodState::Waiting => None,
     });
+    // Whatever was refused, an admitted pod is past it.
+    let refused = refused.filter(|_| pod.phase == Phase::Waiting);
     let pod_state = state_of(state, &pod, shape, running);
     PodRecord {
         uid: pod.uid,
@@ -101,6 +104,7 @@ fn record_of(
         told,
         obstacle: pod.obstacle.map(Box::new),
         back_off: pod.back_off,
+        refused,
         state: pod_state,
     }
 }

@@ -1,13 +1,14 @@
 //! What was recorded and came to nothing, and what an earlier leader recorded (B5a).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::contract::decision::Decision;
 use crate::contract::event::Record;
 use crate::contract::pod::Uid;
 use crate::state::State;
 use crate::state::ids::{GangId, PodId};
-use crate::state::pods::{PodRecord, PodState};
+use crate::state::pods::{PodRecord, PodState, RefusedAdmission};
 
 use super::super::admission::become_admitted;
 use super::super::claims::{abandon, restore_claim};
@@ -43,6 +44,22 @@ pub(super) fn round_lost(round: &mut Round<'_>, number: u64) {
     pods.into_iter().for_each(|pod| unadmit(round, pod));
     let lost = round.state.claims.take_where(|claim| claim.round == number);
     lost.into_iter().for_each(|claim| abandon(round, claim));
+}
+
+/// How long a pod backs off after the first refusal of the API server, and at most; each time twice as long.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+
+/// B5c: takes back the admission of a pod that the API server refuses. The rest of its gang stays admitted, and the
+/// pod waits by itself, as a member that the gang lost.
+pub(super) fn admission_refused(round: &mut Round<'_>, uid: Uid, why: String) {
+    let Some(pod) = round.state.pods.find(uid) else { return };
+    let decided = round.state.pods.running(pod).is_some_and(|running| running.round.is_some());
+    let Some(record) = round.state.pods.record_mut(pod).filter(|_| decided) else { return };
+    let times = record.refused.as_ref().map_or(0, |refused| refused.times).saturating_add(1);
+    let (first, most) = REFUSED;
+    let span = first.saturating_mul(1 << (times - 1).min(16)).min(most);
+    record.refused = Some(Box::new(RefusedAdmission { why, times, until: round.now.after(span) }));
+    unadmit(round, pod);
 }
 
 fn was_decided_in(state: &State, pod: PodId, number: u64) -> bool {
