@@ -49,6 +49,8 @@ struct Series {
     wait: Family<WaitLabels, Histogram>,
     admissions: Family<ResultLabels, Counter>,
     evictions: Family<ReasonLabels, Counter>,
+    gate_removals: Family<OutcomeLabels, Counter>,
+    terms: Family<TermLabels, Counter>,
     violations: Family<InvariantLabels, Counter>,
     refused: Family<RefusalLabels, Counter>,
     cycle: Histogram,
@@ -105,6 +107,16 @@ struct WaitLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TermLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct InvariantLabels {
     invariant: String,
 }
@@ -132,6 +144,8 @@ impl Default for Metrics {
             wait: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.1, 2.5, 14))),
             admissions: Family::default(),
             evictions: Family::default(),
+            gate_removals: Family::default(),
+            terms: Family::default(),
             violations: Family::default(),
             refused: Family::default(),
             cycle: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
@@ -148,6 +162,8 @@ impl Default for Metrics {
         r.register(names::ADMISSION_WAIT, "Seconds from creation to admission", series.wait.clone());
         r.register(counter(names::ADMISSIONS), "Pods admitted", series.admissions.clone());
         r.register(counter(names::EVICTIONS), "Pods evicted", series.evictions.clone());
+        r.register(counter(names::GATE_REMOVALS), "What came of removals of gates", series.gate_removals.clone());
+        r.register(counter(names::TERMS), "Terms that ended", series.terms.clone());
         let never = "What must never happen and did";
         r.register(counter(names::INVARIANT_VIOLATIONS), never, series.violations.clone());
         let asked = "Requests about pods that the policy refuses";
@@ -246,6 +262,16 @@ impl Metrics {
     /// A pod was evicted; only pods of pools that exist are.
     pub fn evicted(&self, pool: &str, reason: &str) {
         self.0.evictions.get_or_create(&ReasonLabels { pool: pool.into(), reason: reason.into() }).inc();
+    }
+
+    /// Counts what came of the removal of a gate.
+    pub fn gate_removal(&self, outcome: &'static str) {
+        self.0.gate_removals.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts that a term ended for this reason.
+    pub fn term_ended(&self, reason: &'static str) {
+        self.0.terms.get_or_create(&TermLabels { reason }).inc();
     }
 
     /// Counts that what must never happen did.

@@ -15,7 +15,6 @@ use clap::Parser;
 use kube::Client;
 use kube_lease_manager::LeaseManagerBuilder;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use weir_api::names;
 
@@ -117,20 +116,9 @@ pub async fn run(config: Config, identity: String, answering: Handle) -> anyhow:
     tasks.spawn(install::keep(client.clone(), Arc::clone(&config), serving, certificates));
     ready.now();
     tracing::info!(identity, "ready");
-    let writers = Arc::new(Semaphore::new(config.cycle.writers));
     let event_queue = EventQueue::default();
-    let context = LeaderContext {
-        client,
-        evictor,
-        config,
-        caches,
-        metrics,
-        identity,
-        writers,
-        calls,
-        event_queue,
-        clock: Now::read,
-    };
+    let context =
+        LeaderContext { client, evictor, config, caches, metrics, identity, calls, event_queue, clock: Now::read };
     tokio::select! {
         led = hold_lease(&context) => led,
         ended = tasks.join_next() => anyhow::bail!("a task that runs for ever ended: {ended:?}"),

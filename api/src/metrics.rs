@@ -23,6 +23,12 @@ pub const ADMISSION_WAIT: &str = "weir_admission_wait_seconds";
 pub const ADMISSIONS: &str = "weir_admissions_total";
 /// Counter by `pool` and `reason`: pods evicted, by [`Preempted`](crate::condition::Preempted).
 pub const EVICTIONS: &str = "weir_evictions_total";
+/// What came of removals of gates.
+pub const GATE_REMOVALS: &str = "weir_gate_removals_total";
+/// Terms that ended, by reason.
+pub const TERMS: &str = "weir_terms_total";
+/// The size of the round record as it was written last, in bytes of JSON.
+pub const RECORD_BYTES: &str = "weir_record_bytes";
 /// Counter by `refusal`: requests about pods that the admission policy refuses, by
 /// [`Refusal`](crate::condition::Refusal); noticed on the way to the policy, by whichever replica was asked.
 pub const REFUSED_REQUESTS: &str = "weir_refused_requests_total";

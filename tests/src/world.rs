@@ -256,7 +256,7 @@ impl World {
         }
         for sidecar in self.sidecars() {
             let (name, log) = (sidecar.process().name(), sidecar.log()?);
-            let bad = log.lines().find(|line| line.contains("forbidden") || line.contains("panicked"));
+            let bad = log.lines().find(|line| line.contains("is forbidden: User") || line.contains("panicked"));
             ensure!(bad.is_none(), "{name} has too few rights or panicked: {bad:?}");
             let text = sidecar.metrics().await.unwrap_or_default();
             ensure!(figure(&text, &["weir_invariant_violations_total"]).unwrap_or(0.0) == 0.0, "{name} says:\n{text}");

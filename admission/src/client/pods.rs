@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use weir_api::names;
 use weir_api::pod::PodInfo;
 
-use super::outcome::{Outcome, params};
+use super::outcome::{Outcome, params, shortened};
 use crate::convert::condition::{Change, ConditionUpdate};
 
 /// The pod that is meant.
@@ -57,29 +57,13 @@ pub struct LabelWrite {
 
 /// What to accept as an answer where the metadata is enough.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-/// How often the removal of a gate is retried when the pod changed in between.
-const ATTEMPTS: usize = 5;
 
-/// Removes our gate, and records with it the grounds and the decision.
-pub async fn remove_gate(client: &Client, mut target: Target, grounds: &str, decision: &str) -> Outcome {
+/// Removes our gate, and records with it the grounds and the decision. A pod that is another version than the one that
+/// was decided on is left as it is.
+pub async fn remove_gate(client: &Client, target: &Target, grounds: &str, decision: &str) -> Outcome {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &target.namespace);
-    for _ in 0..ATTEMPTS {
-        let patch = Patch::Merge(gate_removal(&target, grounds, decision));
-        match pods.patch_metadata(&target.name, &params(), &patch).await {
-            Err(kube::Error::Api(status)) if status.code == 409 => match pods.get_opt(&target.name).await {
-                Ok(Some(pod)) if pod.metadata.uid.as_deref() == Some(&target.uid) => {
-                    if !PodInfo::of(&pod).is_gated() {
-                        return Outcome::Done;
-                    }
-                    target = Target::of(&pod);
-                }
-                Ok(_) => return Outcome::Gone,
-                Err(error) => return Outcome::Failed(error.to_string()),
-            },
-            other => return Outcome::of(other),
-        }
-    }
-    Outcome::Failed(format!("{}/{} changed {ATTEMPTS} times in between", target.namespace, target.name))
+    let patch = Patch::Merge(gate_removal(target, grounds, decision));
+    Outcome::of(pods.patch_metadata(&target.name, &params(), &patch).await)
 }
 
 /// The merge patch that removes our gate and nothing else; it fails where the pod is another or changed.
@@ -137,7 +121,7 @@ pub async fn evict(client: &Client, target: &Target) -> Outcome {
     match pods.evict(&target.name, &EvictParams { delete_options, ..EvictParams::default() }).await {
         // 429 and 500 are both budgets: one that allows nothing, and two on one pod.
         Err(kube::Error::Api(status)) if status.code != 404 && status.code != 409 => {
-            Outcome::Refused(status.message.clone())
+            Outcome::Refused(shortened(&status.message))
         }
         other => Outcome::of_this(other),
     }

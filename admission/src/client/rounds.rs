@@ -5,6 +5,8 @@ use kube::{Api, Client};
 use weir_api::names;
 use weir_api::round::{AdmissionRound, AdmissionRoundSpec};
 
+use super::outcome::{is_final, shortened};
+
 /// Why the record was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -14,7 +16,15 @@ pub enum RecordError {
         /// The epoch that was to be recorded.
         epoch: i64,
     },
-    /// The API server refused, or could not be reached.
+    /// The API server refuses this record and will refuse it again.
+    #[error("recording round {epoch}: {why}")]
+    Refused {
+        /// The epoch that was to be recorded.
+        epoch: i64,
+        /// The API server's sentence.
+        why: String,
+    },
+    /// The API server could not be reached, or failed.
     #[error("{operation} the admission round: {source}")]
     Api {
         /// What was tried.
@@ -46,7 +56,13 @@ pub async fn replace_round(client: &Client, next: &AdmissionRound) -> Result<Adm
     let rounds: Api<AdmissionRound> = Api::all(client.clone());
     match rounds.replace(names::ROUND, &PostParams::default(), next).await {
         Ok(written) => Ok(written),
-        Err(kube::Error::Api(status)) if status.code == 409 => Err(RecordError::Conflict { epoch: next.spec.epoch }),
+        // A record that is gone was deleted by an administrator; whoever reads it next makes a new one.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+            Err(RecordError::Conflict { epoch: next.spec.epoch })
+        }
+        Err(kube::Error::Api(status)) if is_final(status.code) => {
+            Err(RecordError::Refused { epoch: next.spec.epoch, why: shortened(&status.message) })
+        }
         Err(source) => Err(RecordError::Api { operation: "recording", source: Box::new(source) }),
     }
 }

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_queue::{Decision, Eviction};
+use weir_queue::{Admission, Decision, Event, Eviction};
 
 use super::conditions::{Load, Write, preempted, waiting};
 use super::entitlement_document::entitlement_document;
 use super::eviction::{Act, EvictionStep, backoff};
 use super::gates::{GateRemoval, removals};
 use super::requests::{EvictionRequest, Request, WriteResult};
-use super::resync::Resync;
+use super::round_record::{RecordWrite, Written};
 use super::status::{OverIn, View};
 use super::term::Term;
-use crate::client::{Outcome, RecordError, replace_round};
+use crate::client::{Outcome, Target, read_round, replace_round};
 use crate::clock::Now;
 use crate::convert::condition::ConditionType;
 use crate::convert::name::NamespacedName;
@@ -51,12 +51,50 @@ impl Term<'_> {
 
     /// Writes the record where it has to change, and applies what is recorded.
     pub(super) async fn record_round(&mut self, now: Now) -> anyhow::Result<()> {
-        let evicts = self.eviction_step(now).enter();
-        let writers = self.context.config.cycle.writers;
-        let Some(write) = self.record.due(&self.watch.pods, evicts, writers, now) else { return Ok(()) };
-        let written = replace_round(&self.context.client, &write.round).await;
+        self.eviction_step(now).enter();
+        let (evicts, writers) = (self.evictions.has_entered(), self.context.config.cycle.writers);
+        if let Some(write) = self.record.due(&self.watch.pods, evicts, writers, now) {
+            match self.write_record(write).await? {
+                Written::Applies(admissions) => self.apply_recorded(admissions),
+                Written::Later => {}
+                Written::Refused { admission, why } => {
+                    for (uid, _) in admission.pods {
+                        self.watch.push(Event::AdmissionRefused { uid, why: why.clone() });
+                    }
+                }
+            }
+        }
+        let again = self.record.due_gates(&self.watch.pods, self.now());
+        again.into_iter().for_each(|gate| self.requests.send(gate));
+        Ok(())
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// Another replica leads.
+    async fn write_record(&mut self, write: RecordWrite) -> anyhow::Result<Written> {
+        let client = &self.context.client;
+        let answer = replace_round(client, &write.round).await;
+        match self.record.came_back(write, answer, self.now()) {
+            Ok(written) => {
+                self.requests.renew_fence(self.record.fence_renewed());
+                Ok(written)
+            }
+            Err(conflict) => match read_round(client).await {
+                Ok(found) => match self.record.adopt(found) {
+                    true => Ok(Written::Later),
+                    false => Err(conflict.into()),
+                },
+                // The next write meets the same conflict.
+                Err(_) => Ok(Written::Later),
+            },
+        }
+    }
+
+    fn apply_recorded(&mut self, admissions: Vec<Admission>) {
         let now = self.now();
-        for admission in self.record.came_back(write, written, now)? {
+        for admission in admissions {
             self.status.on_admission(&admission, &self.record, &self.watch.pods);
             for (pod, _) in &admission.pods {
                 // Why the pod waited is obsolete; that it is admitted is said when its gate is gone.
@@ -66,7 +104,6 @@ impl Term<'_> {
             self.send_gates(gates);
         }
         self.eviction_step(now).recorded();
-        Ok(())
     }
 
     /// Sends the removal of gates that are recorded.
@@ -82,23 +119,17 @@ impl Term<'_> {
     pub(super) async fn run_evictions(&mut self, now: Now) -> anyhow::Result<()> {
         let acts = self.evictions.due(now.time);
         if acts.iter().any(|act| matches!(act, Act::Evict(_))) && !self.record.is_fenced(self.now().instant) {
-            let write = self.record.renewal(self.now());
-            let written = replace_round(&self.context.client, &write.round).await;
-            match self.record.came_back(write, written, self.now()) {
-                Ok(_) => {}
-                Err(error @ RecordError::Conflict { .. }) => return Err(error.into()),
-                Err(error) => {
-                    tracing::warn!(%error, "the round record cannot be renewed, so no pod is evicted; retrying");
-                    acts.into_iter().for_each(|act| self.evictions.not_sent(act));
-                    return Ok(());
-                }
+            let renewal = self.record.renewal(self.now());
+            if !matches!(self.write_record(renewal).await?, Written::Applies(_)) {
+                acts.into_iter().for_each(|act| self.evictions.not_sent(act));
+                return Ok(());
             }
         }
         self.send_evictions(acts);
         Ok(())
     }
 
-    fn send_evictions(&self, acts: Vec<Act>) {
+    fn send_evictions(&mut self, acts: Vec<Act>) {
         for act in acts {
             let (state, victim) = (self.watch.pods.get(act.pod()), self.record.victims.get(&act.pod()));
             if let (Some(state), Some(victim)) = (state, victim) {
@@ -110,7 +141,7 @@ impl Term<'_> {
     /// Sends the conditions and events that are due.
     pub(super) fn flush(&mut self, now: Now) {
         let pods_come = self.context.calls.are_coming(now.instant);
-        let load = Load { gates: self.record.gates_in_flight(), pods_come };
+        let load = Load { gates: self.record.gates().in_flight(), pods_come };
         for write in self.conditions.due(&mut self.watch.pods, load, now) {
             if let Write::Condition(write) = &write {
                 self.status.touch(self.watch.pods.get(write.pod));
@@ -139,7 +170,7 @@ impl Term<'_> {
     pub(super) fn on_result(&mut self, result: WriteResult) -> bool {
         let (WriteResult { request, outcome }, now) = (result, self.now());
         match request {
-            Request::Gate(removal) => self.on_gate_result(&removal, outcome),
+            Request::Gate(removal) => self.on_gate_result(removal, outcome, now),
             Request::Eviction(request) => self.on_eviction_result(request.act, outcome, now),
             Request::Condition(Write::Condition(write)) => {
                 if write.update.condition == ConditionType::Preempted {
@@ -160,7 +191,7 @@ impl Term<'_> {
                 return false;
             }
             Request::Label(_) | Request::Owner(_) => {
-                if let Outcome::Failed(error) = outcome {
+                if let Outcome::Failed(error) | Outcome::Refused(error) = outcome {
                     tracing::warn!(error, ?request, "a write failed");
                 }
                 return false;
@@ -169,11 +200,14 @@ impl Term<'_> {
         true
     }
 
-    fn on_gate_result(&mut self, removal: &GateRemoval, outcome: Outcome) {
-        if let Err(error) = self.record.gate_came_back(outcome) {
-            let GateRemoval { pod: uid, round, target, .. } = removal;
-            tracing::warn!(error, %uid, round, "a gate is not removed; resyncing to apply the record again");
-            self.needs_resync = Some(Resync::GateNotRemoved(NamespacedName::new(&*target.namespace, &*target.name)));
+    /// A gate that stays concerns its pod and nobody else.
+    fn on_gate_result(&mut self, removal: GateRemoval, outcome: Outcome, now: Now) {
+        self.context.metrics.gate_removal(outcome.as_str());
+        let (uid, target) = (removal.pod, removal.target.clone());
+        if let Some(why) = self.record.gate_came_back(removal, outcome, now) {
+            let Target { namespace, name, .. } = target;
+            tracing::warn!(why, %uid, namespace, name, "the API server refuses to remove a gate; its pod backs off");
+            self.watch.push(Event::AdmissionRefused { uid, why });
         }
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use kube::Client;
-use tokio::sync::Semaphore;
 use weir_queue::Time;
 
 use super::conditions::EventQueue;
@@ -30,8 +29,6 @@ pub struct LeaderContext {
     pub metrics: Metrics,
     /// The name of this replica.
     pub identity: String,
-    /// How many gates may be removed at once; terms that overlap share it.
-    pub writers: Arc<Semaphore>,
     /// Whether pods are being created at this moment.
     pub calls: Calls,
     /// Events that wait to be written.

@@ -53,9 +53,16 @@ pub async fn lead(context: &LeaderContext, leads: &mut watch::Receiver<bool>) {
     while *leads.borrow_and_update() {
         match Term::begin(context).await {
             Ok(mut term) => match term.run(leads).await {
-                Ok(TermEnd::Resync(reason)) => tracing::info!(%reason, "resyncing"),
-                Ok(TermEnd::LostLeadership) => tracing::info!("stopped leading: the lease is lost"),
+                Ok(TermEnd::Resync(reason)) => {
+                    context.metrics.term_ended("Resync");
+                    tracing::info!(%reason, "resyncing");
+                }
+                Ok(TermEnd::LostLeadership) => {
+                    context.metrics.term_ended("LostLeadership");
+                    tracing::info!("stopped leading: the lease is lost");
+                }
                 Err(error) => {
+                    context.metrics.term_ended("Conflict");
                     tracing::warn!(error = format!("{error:#}"), "stopped leading: the term failed; retrying");
                     tokio::time::sleep(PAUSE).await;
                 }

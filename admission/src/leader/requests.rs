@@ -1,9 +1,17 @@
 //! The requests of a term: sent here, answered here. Whatever decides returns them as values.
+//!
+//! A removal of a gate and an eviction belong to the term that sends them and end with it. They look at the fence once
+//! more when they have their permit, right before they are sent: a replica that was stopped meanwhile does not act on
+//! what it knew before. What only says something, a condition or a status, is finished whatever becomes of the term; a
+//! condition whose event was lost would be told to nobody. Each kind waits for permits of its own, so that none waits
+//! behind another.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use weir_api::condition::Preempted;
 
 use super::conditions::{ConditionWrite, EventQueue, QueuedEvent, Write};
@@ -11,6 +19,7 @@ use super::context::LeaderContext;
 use super::eviction::Act;
 use super::eviction::backoff::OwnerEvent;
 use super::gates::GateRemoval;
+use super::round_record::FENCE;
 use super::status::{StatusWrite, Warning};
 use crate::client::{self, LabelWrite, Outcome, Target};
 use crate::convert::condition::{Change, ConditionUpdate};
@@ -88,10 +97,21 @@ pub(super) struct WriteResult {
     pub(super) outcome: Outcome,
 }
 
-/// Sends requests, and receives what came of them.
+/// For how long a written record lets gates be removed. What is recorded is finished by every leader, so this may be
+/// longer than for evictions, which the next leader may take back.
+const GATES: Duration = Duration::from_secs(5);
+
+/// How many evictions, and how many statuses, labels and events, are sent at once.
+const EVICTIONS: usize = 16;
+const OTHERS: usize = 4;
+
+/// Sends requests, and receives what came of them. Dropping it ends removals of gates and evictions.
 pub(super) struct Requests {
     sender: Sender,
-    results: mpsc::UnboundedReceiver<WriteResult>,
+    /// Removals of gates, and evictions.
+    fenced: JoinSet<WriteResult>,
+    others: JoinSet<WriteResult>,
+    fence: watch::Sender<Option<Instant>>,
 }
 
 /// What a task needs to send one request.
@@ -100,65 +120,109 @@ struct Sender {
     client: kube::Client,
     /// Without retries, for evictions.
     evictor: kube::Client,
-    /// How many gates and evictions may be sent at once.
-    writers: Arc<Semaphore>,
+    gates: Arc<Semaphore>,
+    evictions: Arc<Semaphore>,
+    others: Arc<Semaphore>,
+    /// When the record was last written.
+    fence: watch::Receiver<Option<Instant>>,
     events: EventQueue,
-    results: mpsc::UnboundedSender<WriteResult>,
 }
 
 impl Requests {
     /// Nothing is sent yet.
     pub(super) fn new(context: &LeaderContext) -> Self {
-        let (sender, results) = mpsc::unbounded_channel();
+        let (fence, reader) = watch::channel(None);
         let sender = Sender {
             client: context.client.clone(),
             evictor: context.evictor.clone(),
-            writers: Arc::clone(&context.writers),
+            gates: Arc::new(Semaphore::new(context.config.cycle.writers)),
+            evictions: Arc::new(Semaphore::new(EVICTIONS)),
+            others: Arc::new(Semaphore::new(OTHERS)),
+            fence: reader,
             events: context.event_queue.clone(),
-            results: sender,
         };
-        Self { sender, results }
+        Self { sender, fenced: JoinSet::new(), others: JoinSet::new(), fence }
     }
 
-    /// Sends a request. It waits for a writer where its kind needs one.
-    pub(super) fn send(&self, request: impl Into<Request>) {
+    /// Notes when the record was last written.
+    pub(super) fn renew_fence(&self, renewed: Option<Instant>) {
+        self.fence.send_replace(renewed);
+    }
+
+    /// Sends a request. It waits for a permit where its kind needs one.
+    pub(super) fn send(&mut self, request: impl Into<Request>) {
         let request = request.into();
         let sender = self.sender.clone();
-        tokio::spawn(async move {
+        let tasks = match request {
+            Request::Gate(_) | Request::Eviction(EvictionRequest { act: Act::Evict(_), .. }) => &mut self.fenced,
+            _ => &mut self.others,
+        };
+        tasks.spawn(async move {
             let outcome = sender.perform(&request).await;
-            // After the term nothing receives the result; the next term reads what became true.
-            let _ = sender.results.send(WriteResult { request, outcome });
+            WriteResult { request, outcome }
         });
     }
 
-    /// The next request that came back.
+    /// The next request that came back; none while none is in flight.
     pub(super) async fn next(&mut self) -> Option<WriteResult> {
-        self.results.recv().await
+        let joined = tokio::select! {
+            Some(joined) = self.fenced.join_next() => joined,
+            Some(joined) = self.others.join_next() => joined,
+            else => return None,
+        };
+        match joined {
+            Ok(result) => Some(result),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => None,
+            },
+        }
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.others.detach_all();
     }
 }
 
 impl Sender {
     async fn perform(&self, request: &Request) -> Outcome {
         match request {
-            Request::Gate(GateRemoval { pod: _, round: _, target, grounds, decision }) => {
-                let _permit = self.writers.acquire().await;
-                client::remove_gate(&self.client, target.clone(), grounds, decision).await
+            Request::Gate(GateRemoval { target, grounds, decision, .. }) => {
+                let _permit = self.gates.acquire().await;
+                match self.is_fenced(GATES) {
+                    true => client::remove_gate(&self.client, target, grounds, decision).await,
+                    false => Outcome::NotSent,
+                }
             }
             Request::Condition(Write::Condition(write)) => self.condition(write).await,
             Request::Condition(Write::Event(QueuedEvent { target, update, at })) => {
                 client::write_event_for(&self.client, target, update, *at).await
             }
             Request::Eviction(request) => {
-                let _permit = self.writers.acquire().await;
+                let _permit = self.evictions.acquire().await;
                 self.eviction(request).await
             }
-            Request::Status(write) => self.status(write).await,
-            Request::Label(write) => client::write_label(&self.client, write).await,
+            Request::Status(write) => {
+                let _permit = self.others.acquire().await;
+                self.status(write).await
+            }
+            Request::Label(write) => {
+                let _permit = self.others.acquire().await;
+                client::write_label(&self.client, write).await
+            }
             Request::Owner(OwnerEvent { target, message }) => {
+                let _permit = self.others.acquire().await;
                 let Some(owner) = client::top_owner(&self.client, target).await else { return Outcome::Done };
                 client::warn(&self.client, &owner, Preempted::PlacementTimeout.as_str(), message).await
             }
         }
+    }
+
+    /// Whether the record was written no longer ago than this.
+    fn is_fenced(&self, window: Duration) -> bool {
+        self.fence.borrow().is_some_and(|renewed| renewed.elapsed() < window)
     }
 
     async fn condition(&self, write: &ConditionWrite) -> Outcome {
@@ -178,6 +242,7 @@ impl Sender {
             Act::WriteCondition(_) => {
                 client::write_condition_and_event(&self.client, target, reason, Change::Transition).await
             }
+            Act::Evict(_) if !self.is_fenced(FENCE) => Outcome::NotSent,
             Act::Evict(_) => client::evict(&self.evictor, target).await,
         }
     }

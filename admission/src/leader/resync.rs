@@ -4,7 +4,6 @@ use std::fmt;
 
 use super::watch_state::read_by::Source;
 use crate::convert::hosts::ModelLabel;
-use crate::convert::name::NamespacedName;
 
 /// Why a term ends although this replica still holds the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +14,6 @@ pub(super) enum Resync {
     SilentNode(String),
     /// A node has a GPU model that was unknown when pods waited for one.
     NewModel(ModelLabel),
-    /// A recorded gate could not be removed; the record is applied again.
-    GateNotRemoved(NamespacedName),
     /// Shapes and requests of pods that are gone take too much room.
     Interned,
 }
@@ -27,7 +24,6 @@ impl fmt::Display for Resync {
             Self::ReadBy(source) => write!(f, "{source}"),
             Self::SilentNode(node) => write!(f, "node {node} was silent for too long and is excluded"),
             Self::NewModel(label) => write!(f, "a node has the GPU model {label}, which was unknown"),
-            Self::GateNotRemoved(pod) => write!(f, "the gate of pod {pod} is not removed; the record is applied again"),
             Self::Interned => f.write_str("shapes of pods that are gone take too much memory"),
         }
     }

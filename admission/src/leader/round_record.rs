@@ -16,6 +16,7 @@ use weir_api::round::{
 use weir_model::Amount;
 use weir_queue::{Admission, Claimed, Grounds, Record, Recorded, RecordedClaim, Time, Uid};
 
+use super::gates::{GateRemoval, GateRemovals, Removed};
 use super::pod_event::PodEvent;
 use super::watch_state::pod_cache::PodCache;
 use crate::client::{Outcome, RecordError};
@@ -24,7 +25,10 @@ use crate::convert::name::NamespacedName;
 use crate::convert::{moment, time, written};
 
 /// How long a written record vouches that this replica still leads.
-const FENCE: Duration = Duration::from_secs(2);
+pub(super) const FENCE: Duration = Duration::from_secs(2);
+
+/// How long to wait after a write that failed.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// How many gates for each writer may be in flight when admissions are added to the record: enough for the writers
 /// to go on with while it is written.
@@ -46,12 +50,16 @@ pub(super) struct RoundRecord {
     pub(super) back_offs: BTreeMap<Uid, BackOff>,
     /// Admissions that are decided and not recorded yet, in the order of the decisions.
     unrecorded: VecDeque<Unrecorded>,
-    /// Gates that are being removed.
-    gates_in_flight: usize,
+    /// The gates of what is recorded.
+    gates: GateRemovals,
     /// When the record was last written, which shows that this replica leads.
     fence_renewed: Option<Instant>,
     /// Whether what an earlier leader left was restored; before that no entry is dropped.
     restored: bool,
+    /// When a write that failed is tried again.
+    retry_at: Option<Instant>,
+    /// How many admissions the next record takes at most: fewer after one that the API server refused.
+    batch: usize,
 }
 
 struct Unrecorded {
@@ -66,8 +74,24 @@ pub(super) struct RecordWrite {
     pub(super) round: AdmissionRound,
     /// Admissions that may be applied once it is written.
     admitted: Vec<Admission>,
-    /// Whether anything waits for it; otherwise it only forgets what came true.
-    urgent: bool,
+    /// The document that these were decided on.
+    inputs: Option<Arc<str>>,
+}
+
+/// What came of a write of the record.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// These admissions may be applied.
+    Applies(Vec<Admission>),
+    /// It is tried again; nothing may be applied.
+    Later,
+    /// The API server takes no record with this admission.
+    Refused {
+        /// The admission, which leaves the record.
+        admission: Admission,
+        /// The API server's sentence.
+        why: String,
+    },
 }
 
 impl RoundRecord {
@@ -88,9 +112,11 @@ impl RoundRecord {
             victims,
             back_offs,
             unrecorded: VecDeque::new(),
-            gates_in_flight: 0,
+            gates: GateRemovals::default(),
             fence_renewed: None,
             restored: false,
+            retry_at: None,
+            batch: usize::MAX,
         }
     }
 
@@ -109,9 +135,14 @@ impl RoundRecord {
         self.written.spec.recorded.clone()
     }
 
-    /// How many gates are being removed.
-    pub(super) const fn gates_in_flight(&self) -> usize {
-        self.gates_in_flight
+    /// The gates of what is recorded.
+    pub(super) const fn gates(&self) -> &GateRemovals {
+        &self.gates
+    }
+
+    /// When the record was last written.
+    pub(super) const fn fence_renewed(&self) -> Option<Instant> {
+        self.fence_renewed
     }
 
     /// Whether the record was written so recently that no other replica can have taken over.
@@ -173,74 +204,129 @@ impl RoundRecord {
     }
 
     /// The next write, if one is due: admissions wait and there is room, `evicts` says that victims were entered,
-    /// or what came true is to be forgotten and nothing else is under way.
+    /// gates are being removed and the fence has to be renewed, or what came true is to be forgotten and nothing else
+    /// is under way.
     pub(super) fn due(&mut self, pods: &PodCache, evicts: bool, writers: usize, now: Now) -> Option<RecordWrite> {
+        if self.retry_at.is_some_and(|at| now.instant < at) {
+            return None;
+        }
+        let failed = self.retry_at.take().is_some();
         let (mut admitted, mut inputs) = (Vec::new(), None);
         // While the writers have enough to do, nothing is added: a record holds a thousand pods, and writing it
         // again for each few that are done costs the API server more than removing their gates.
-        if self.gates_in_flight <= AHEAD * writers {
+        if self.gates.in_flight() <= AHEAD * writers {
             // One record holds what one step decided, because it holds what that step was decided on.
             let round = self.unrecorded.front().map(|next| next.admission.round);
-            while let Some(next) = self.unrecorded.pop_front_if(|next| {
-                Some(next.admission.round) == round && next.admission.pods.len() <= room(self.entries.len())
-            }) {
+            while admitted.len() < self.batch
+                && let Some(next) = self.unrecorded.pop_front_if(|next| {
+                    Some(next.admission.round) == round && next.admission.pods.len() <= room(self.entries.len())
+                })
+            {
                 self.enter(&next.admission, pods);
                 admitted.push(next.admission);
                 inputs = next.inputs;
             }
         }
-        let urgent = !admitted.is_empty() || evicts;
-        if !urgent && (!self.differs() || self.gates_in_flight > 0) {
-            return None;
-        }
-        let round = self.next(inputs, now);
-        Some(RecordWrite { round, admitted, urgent })
+        let urgent = !admitted.is_empty() || evicts || failed;
+        let forgets = self.gates.in_flight() == 0 && self.differs();
+        let renews = self.gates.need_the_fence(now.instant) && !self.is_fenced(now.instant);
+        (urgent || forgets || renews).then(|| {
+            let round = self.next(inputs.clone(), now);
+            RecordWrite { round, admitted, inputs }
+        })
     }
 
     /// A write that changes nothing but the epoch: it shows that this replica still leads.
     pub(super) fn renewal(&self, now: Now) -> RecordWrite {
-        RecordWrite { round: self.next(None, now), admitted: Vec::new(), urgent: true }
+        RecordWrite { round: self.next(None, now), admitted: Vec::new(), inputs: None }
     }
 
-    /// Takes in the answer to a write, and returns the admissions that may be applied.
+    /// Takes in the answer to a write. One that failed is tried again after a moment; of one that the API server
+    /// refuses, the half is tried, down to the one admission that it does not take.
     ///
     /// # Errors
-    /// A conflict, which means that another replica leads, or a failure of a write that something waits for. A
-    /// failure to forget is tried again with the next cycle.
+    /// A conflict: the record is not what this leader knows. See [`adopt`](Self::adopt).
     pub(super) fn came_back(
         &mut self,
-        write: RecordWrite,
+        mut write: RecordWrite,
         answer: Result<AdmissionRound, RecordError>,
         now: Now,
-    ) -> Result<Vec<Admission>, RecordError> {
-        match answer {
+    ) -> Result<Written, RecordError> {
+        let error = match answer {
             Ok(written) => {
                 self.written = written;
                 self.fence_renewed = Some(now.instant);
-                Ok(write.admitted)
+                self.batch = self.batch.saturating_mul(2);
+                return Ok(Written::Applies(write.admitted));
             }
-            Err(error @ RecordError::Api { .. }) if !write.urgent => {
-                tracing::warn!(%error, "the round record is not shortened; retrying");
-                Ok(Vec::new())
+            Err(error) => error,
+        };
+        self.retry_at = Some(now.instant + RETRY);
+        tracing::warn!(%error, "the round record is not written; retrying");
+        match error {
+            RecordError::Refused { why, .. } if write.admitted.len() == 1 => {
+                let Some(admission) = write.admitted.pop() else { return Ok(Written::Later) };
+                admission.pods.iter().for_each(|(uid, _)| drop(self.entries.remove(uid)));
+                Ok(Written::Refused { admission, why })
             }
-            Err(error) => Err(error),
+            RecordError::Refused { .. } => {
+                self.batch = (write.admitted.len() / 2).max(1);
+                self.take_back(write);
+                Ok(Written::Later)
+            }
+            RecordError::Api { .. } => {
+                self.take_back(write);
+                Ok(Written::Later)
+            }
+            RecordError::Conflict { .. } => {
+                self.take_back(write);
+                Err(error)
+            }
         }
+    }
+
+    /// Lines up again what was to be recorded.
+    fn take_back(&mut self, RecordWrite { admitted, inputs, .. }: RecordWrite) {
+        for admission in admitted.into_iter().rev() {
+            admission.pods.iter().for_each(|(uid, _)| drop(self.entries.remove(uid)));
+            self.unrecorded.push_front(Unrecorded { admission, inputs: inputs.clone() });
+        }
+    }
+
+    /// Goes on from the record as it was found after a conflict, if it is this leader's own: a write without an answer
+    /// was done all the same, or the record was deleted and is new. The answer is whether it is.
+    pub(super) fn adopt(&mut self, found: AdmissionRound) -> bool {
+        let AdmissionRoundSpec { epoch, holder, .. } = &found.spec;
+        let own = *holder == self.holder && *epoch == self.written.spec.epoch + 1;
+        let new = *epoch == 0 && holder.is_empty();
+        if own || new {
+            let before = std::mem::replace(&mut self.written, found);
+            // Of a record that is new, the epoch goes on from the one before.
+            self.written.spec.epoch = self.written.spec.epoch.max(before.spec.epoch);
+            // When Weir first led does not change with it.
+            self.written.metadata.creation_timestamp = before.metadata.creation_timestamp;
+        }
+        own || new
     }
 
     /// Notes that gates are being removed.
     pub(super) const fn gates_sent(&mut self, count: usize) {
-        self.gates_in_flight += count;
+        self.gates.sent(count);
     }
 
-    /// Takes in what came of the removal of a gate.
-    ///
-    /// # Errors
-    /// The gate is still there; the sentence says why.
-    pub(super) fn gate_came_back(&mut self, outcome: Outcome) -> Result<(), String> {
-        self.gates_in_flight = self.gates_in_flight.saturating_sub(1);
-        match outcome {
-            Outcome::Done | Outcome::Gone => Ok(()),
-            Outcome::Refused(error) | Outcome::Failed(error) => Err(error),
+    /// Gates that are due again.
+    pub(super) fn due_gates(&mut self, pods: &PodCache, now: Now) -> Vec<GateRemoval> {
+        let Self { gates, entries, .. } = self;
+        gates.due(pods, |uid| entries.contains_key(&uid), now.instant)
+    }
+
+    /// Takes in what came of the removal of a gate. The answer is why the gate stays, if it does for now: then the
+    /// pod's admission leaves the record.
+    pub(super) fn gate_came_back(&mut self, removal: GateRemoval, outcome: Outcome, now: Now) -> Option<String> {
+        let pod = removal.pod;
+        match self.gates.came_back(removal, outcome, now.instant) {
+            Removed::Done | Removed::Later => None,
+            Removed::Refused(why) => self.entries.remove(&pod).map(|_| why),
         }
     }
 
@@ -352,6 +438,7 @@ fn grounds(word: &str) -> Grounds {
 mod tests {
     use super::*;
     use crate::leader::fixture::{admission, at, cache, member, now, placed, uid, waiting};
+    use crate::leader::gates::removals;
     use crate::leader::pod_event::{PodSeen, StandingAdmission};
 
     const WRITERS: usize = 1;
@@ -364,8 +451,18 @@ mod tests {
     fn write(record: &mut RoundRecord, pods: &PodCache) -> Vec<Vec<u128>> {
         let Some(write) = record.due(pods, false, WRITERS, now(5)) else { return Vec::new() };
         let answer = Ok(write.round.clone());
-        let admitted = record.came_back(write, answer, now(5)).unwrap();
+        applies(record.came_back(write, answer, now(5)))
+    }
+
+    /// The pods of the admissions that may be applied.
+    fn applies(written: Result<Written, RecordError>) -> Vec<Vec<u128>> {
+        let Ok(Written::Applies(admitted)) = written else { panic!("{written:?}") };
         admitted.iter().map(|one| (1..=5000).filter(|&n| one.pods.contains(&(uid(n), None))).collect()).collect()
+    }
+
+    fn removal(number: u128) -> GateRemoval {
+        let pods = cache([waiting(number)]);
+        removals(&admission(1, [number]), 1, &pods, at(5)).remove(0)
     }
 
     fn failed() -> Result<AdmissionRound, RecordError> {
@@ -390,18 +487,20 @@ mod tests {
         assert_eq!((spec.epoch, spec.holder.as_str(), spec.inputs.as_deref()), (1, "replica-0", Some("inputs")));
         assert_eq!(spec.admissions.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["p1", "p2"]);
         let answer = Ok(first.round.clone());
-        let admitted = record.came_back(first, answer, now(5)).unwrap();
-        assert_eq!(admitted.iter().map(|admission| admission.round).collect::<Vec<_>>(), [1, 1]);
+        assert_eq!(applies(record.came_back(first, answer, now(5))), [[1], [2]]);
         assert_eq!(write(&mut record, &pods), [[3]]);
     }
 
     #[test]
     fn an_admission_waits_until_the_writers_run_out_of_gates() {
         let (mut record, pods) = (opened(), cache([waiting(1)]));
+        let renewal = record.renewal(now(5));
+        let answer = Ok(renewal.round.clone());
+        record.came_back(renewal, answer, now(5)).unwrap();
         record.line_up(admission(1, [1]), None);
         record.gates_sent(9);
         assert!(record.due(&pods, false, WRITERS, now(5)).is_none());
-        record.gate_came_back(Outcome::Done).unwrap();
+        assert_eq!(record.gate_came_back(removal(1), Outcome::Done, now(5)), None);
         assert_eq!(write(&mut record, &pods), [[1]]);
     }
 
@@ -425,22 +524,75 @@ mod tests {
         assert!(seen_admitted(&mut record, 1), "it came true");
         assert!(!seen_admitted(&mut record, 1), "and is counted once");
         assert!(record.due(&pods, false, WRITERS, now(6)).is_none(), "not while a gate is being removed");
-        record.gate_came_back(Outcome::Done).unwrap();
+        assert_eq!(record.gate_came_back(removal(1), Outcome::Done, now(5)), None);
         let shortened = record.due(&pods, false, WRITERS, now(6)).unwrap();
         assert_eq!(shortened.round.spec.admissions, []);
-        assert!(record.came_back(shortened, failed(), now(6)).is_ok(), "nothing waits for it");
+        assert!(matches!(record.came_back(shortened, failed(), now(6)), Ok(Written::Later)));
     }
 
     #[test]
-    fn a_write_that_something_waits_for_and_a_conflict_are_errors() {
+    fn a_write_without_an_answer_is_tried_again_after_a_moment_with_all_that_it_held() {
+        let (mut record, pods) = (opened(), cache((1..=2).map(waiting)));
+        record.line_up(admission(1, [1]), Some("inputs".into()));
+        record.line_up(admission(1, [2]), Some("inputs".into()));
+        let first = record.due(&pods, false, WRITERS, now(5)).unwrap();
+        assert!(matches!(record.came_back(first, failed(), now(5)), Ok(Written::Later)));
+        assert!(record.due(&pods, false, WRITERS, now(5)).is_none());
+        record.void(&[uid(2)]);
+        let again = record.due(&pods, false, WRITERS, now(6)).unwrap();
+        assert_eq!(again.round.spec.inputs.as_deref(), Some("inputs"));
+        let answer = Ok(again.round.clone());
+        assert_eq!(applies(record.came_back(again, answer, now(6))), [[1]]);
+    }
+
+    #[test]
+    fn an_admission_that_no_record_takes_is_found_by_halves_and_delays_no_other() {
+        let (mut record, pods) = (opened(), cache((1..=8).map(waiting)));
+        (1..=8).for_each(|pod| record.line_up(admission(1, [pod]), None));
+        let (mut admitted, mut refused) = (Vec::new(), Vec::new());
+        for second in 5..40 {
+            let Some(write) = record.due(&pods, false, WRITERS, now(second)) else { continue };
+            let answer = match write.round.spec.admissions.iter().any(|entry| entry.name == "p6") {
+                true => Err(RecordError::Refused { epoch: 1, why: "too large".to_owned() }),
+                false => Ok(write.round.clone()),
+            };
+            match record.came_back(write, answer, now(second)).unwrap() {
+                Written::Applies(some) => admitted.extend(some.into_iter().flat_map(|one| one.pods)),
+                Written::Later => {}
+                Written::Refused { admission, why } => refused.push((admission.pods, why)),
+            }
+        }
+        assert_eq!(refused, [(vec![(uid(6), None)], "too large".to_owned())]);
+        assert_eq!(admitted.len(), 7);
+    }
+
+    #[test]
+    fn a_conflict_takes_everything_back_and_ends_the_term_unless_the_record_is_our_own() {
         let (mut record, pods) = (opened(), cache([waiting(1)]));
         record.line_up(admission(1, [1]), None);
         let write = record.due(&pods, false, WRITERS, now(5)).unwrap();
-        assert!(record.came_back(write, failed(), now(5)).is_err());
-        let renewal = record.renewal(now(5));
-        let conflict = Err(RecordError::Conflict { epoch: 1 });
-        assert!(matches!(record.came_back(renewal, conflict, now(5)), Err(RecordError::Conflict { epoch: 1 })));
+        let done = write.round.clone();
+        let conflict = || Err(RecordError::Conflict { epoch: 1 });
+        assert!(matches!(record.came_back(write, conflict(), now(5)), Err(RecordError::Conflict { epoch: 1 })));
         assert!(!record.is_fenced(now(5).instant));
+        let mut of_another = done.clone();
+        of_another.spec.holder = "replica-1".to_owned();
+        assert!(!record.adopt(of_another));
+        assert!(record.adopt(done), "the write without an answer was done");
+        let again = record.due(&pods, false, WRITERS, now(6)).unwrap();
+        assert_eq!(again.round.spec.epoch, 2);
+        let answer = Ok(again.round.clone());
+        assert_eq!(applies(record.came_back(again, answer, now(6))), [[1]]);
+    }
+
+    #[test]
+    fn a_record_that_was_deleted_begins_anew_and_its_epoch_goes_on() {
+        let mut record = opened();
+        let renewal = record.renewal(now(5));
+        let answer = Ok(renewal.round.clone());
+        record.came_back(renewal, answer, now(5)).unwrap();
+        assert!(record.adopt(AdmissionRound::new("weir", AdmissionRoundSpec::default())));
+        assert_eq!(record.renewal(now(6)).round.spec.epoch, 2);
     }
 
     #[test]
@@ -453,12 +605,25 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_that_stays_says_why() {
-        let mut record = opened();
+    fn a_gate_that_the_api_server_refuses_to_remove_leaves_the_record_and_says_why() {
+        let (mut record, pods) = (opened(), cache((1..=2).map(waiting)));
+        record.line_up(admission(1, [1, 2]), None);
+        write(&mut record, &pods);
         record.gates_sent(2);
-        assert_eq!(record.gate_came_back(Outcome::Gone), Ok(()));
-        assert_eq!(record.gate_came_back(Outcome::Failed("422".into())), Err("422".to_owned()));
-        assert_eq!(record.gates_in_flight(), 0);
+        assert_eq!(record.gate_came_back(removal(1), Outcome::Refused("422".into()), now(5)), Some("422".to_owned()));
+        assert_eq!(record.gate_came_back(removal(2), Outcome::Failed("reset".into()), now(5)), None);
+        assert_eq!(record.entries.keys().copied().collect::<Vec<_>>(), [uid(2)]);
+        assert_eq!(record.due_gates(&pods, now(6)).len(), 1);
+    }
+
+    #[test]
+    fn the_fence_is_renewed_while_gates_are_being_removed() {
+        let (mut record, pods) = (opened(), cache([waiting(1)]));
+        record.line_up(admission(1, [1]), None);
+        write(&mut record, &pods);
+        record.gates_sent(1);
+        assert!(record.due(&pods, false, WRITERS, now(6)).is_none());
+        assert!(record.due(&pods, false, WRITERS, now(7)).is_some());
     }
 
     #[test]

@@ -83,6 +83,7 @@ impl<'a> Term<'a> {
             caches_changed: false,
             needs_resync: None,
         };
+        term.requests.renew_fence(term.record.fence_renewed());
         term.on_pools_changed();
         term.take_over_clocks();
         Ok(term)
@@ -178,8 +179,8 @@ async fn take_over(context: &LeaderContext) -> anyhow::Result<RoundRecord> {
     let now = (context.clock)();
     let mut record = RoundRecord::new(read_round(&context.client).await?, &context.identity);
     let write = record.renewal(now);
-    let written = replace_round(&context.client, &write.round).await;
-    record.came_back(write, written, (context.clock)())?;
+    let written = replace_round(&context.client, &write.round).await?;
+    record.came_back(write, Ok(written), (context.clock)())?;
     Ok(record)
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use weir_queue::{Queue, Time, Uid};
 
+use super::deferred::Deferred;
 use super::events::{EventQueue, QueuedEvent};
 use super::message_refresh::MessageRefresh;
 use super::pending::{PendingConditions, Slot};
@@ -36,6 +37,7 @@ const WHILE_GATES_GO: (Duration, usize) = (Duration::from_secs(10), 16);
 #[derive(Debug)]
 pub(in crate::leader) struct Conditions {
     pending: PendingConditions,
+    deferred: Deferred,
     in_flight: BTreeMap<Slot, ConditionUpdate>,
     events: EventQueue,
     events_in_flight: usize,
@@ -86,6 +88,7 @@ impl Conditions {
     pub(in crate::leader) fn new(events: EventQueue, writers: usize) -> Self {
         Self {
             pending: PendingConditions::default(),
+            deferred: Deferred::default(),
             in_flight: BTreeMap::new(),
             events,
             events_in_flight: 0,
@@ -99,14 +102,16 @@ impl Conditions {
         let slot = Slot { pod, condition: update.condition };
         if self.in_flight.get(&slot) == Some(&update) {
             self.pending.remove(&slot);
-        } else {
+        } else if let Some(update) = self.deferred.replace(slot, update) {
             self.pending.put(slot, update, now.instant);
         }
     }
 
     /// Drops a condition of a pod that waits to be written; whether there was one.
     pub(in crate::leader) fn drop_pending(&mut self, pod: Uid, condition: ConditionType) -> bool {
-        self.pending.remove(&Slot { pod, condition }).is_some()
+        let slot = Slot { pod, condition };
+        let deferred = self.deferred.remove(&slot);
+        self.pending.remove(&slot).is_some() || deferred
     }
 
     /// Queues that a pod is admitted once the watch shows it without its gate, and drops what waits of one that is
@@ -124,8 +129,11 @@ impl Conditions {
                 }
             }
             PodEvent::Gone { uid, .. } => {
-                self.drop_pending(*uid, ConditionType::Admitted);
-                self.drop_pending(*uid, ConditionType::Preempted);
+                for condition in [ConditionType::Admitted, ConditionType::Preempted] {
+                    let slot = Slot { pod: *uid, condition };
+                    self.pending.remove(&slot);
+                    self.deferred.forget(&slot);
+                }
             }
         }
     }
@@ -139,6 +147,9 @@ impl Conditions {
 
     /// What is to be written now, as far as writers are free; all of it counts as in flight from here on.
     pub(in crate::leader) fn due(&mut self, pods: &mut PodCache, load: Load, now: Now) -> Vec<Write> {
+        for (slot, update) in self.deferred.take_due(now.instant) {
+            self.pending.put_back(slot, update, now.instant);
+        }
         let at_once = self.at_once(load, now.instant);
         let mut writes = Vec::new();
         while self.in_flight.len() + self.events_in_flight < at_once {
@@ -162,15 +173,21 @@ impl Conditions {
         let slot = write.slot();
         self.in_flight.remove(&slot);
         let Some(state) = pods.get_mut(write.pod) else { return };
-        match outcome {
-            Outcome::Done => state.was_written(write.update, write.change, now.time),
-            Outcome::Failed(_) if slot.condition == ConditionType::Preempted && is_victim => {}
-            Outcome::Failed(error) => {
-                tracing::warn!(error, uid = %write.pod, "a condition is not written; retrying");
-                self.pending.put_back(slot, write.update, now.instant);
+        let (refused, why) = match outcome {
+            Outcome::Done => {
+                self.deferred.forget(&slot);
+                return state.was_written(write.update, write.change, now.time);
             }
-            Outcome::Gone | Outcome::Refused(_) => {}
-        }
+            Outcome::Gone | Outcome::Changed | Outcome::NotSent => return,
+            // The pod is a victim again, so the retraction is obsolete.
+            _ if slot.condition == ConditionType::Preempted && is_victim => return,
+            Outcome::Refused(why) => (true, why),
+            Outcome::Failed(why) => (false, why),
+        };
+        tracing::warn!(why, uid = %write.pod, "a condition is not written; it is tried again later");
+        // Something newer that waits already is as late as this.
+        let update = self.pending.remove(&slot).unwrap_or(write.update);
+        self.deferred.defer(slot, update, refused, now.instant);
     }
 
     /// Takes in the result of writing an event. One that failed is lost; its condition stands.
@@ -269,10 +286,28 @@ mod tests {
         conditions.queue(uid(1), waits("WaitingForQuota"), now(2));
         assert_eq!(due(&mut conditions, &mut pods, QUIET, 2), []);
         conditions.came_back(first, Outcome::Failed("reset".into()), &mut pods, false, now(3));
-        let second = due(&mut conditions, &mut pods, QUIET, 3).remove(0);
+        assert_eq!(due(&mut conditions, &mut pods, QUIET, 3), []);
+        let second = due(&mut conditions, &mut pods, QUIET, 4).remove(0);
         assert_eq!(second.update.reason, "WaitingForQuota");
         conditions.came_back(second, Outcome::Failed("reset".into()), &mut pods, false, now(4));
-        assert_eq!(due(&mut conditions, &mut pods, QUIET, 4)[0].update.reason, "WaitingForQuota");
+        assert_eq!(due(&mut conditions, &mut pods, QUIET, 6)[0].update.reason, "WaitingForQuota");
+    }
+
+    #[test]
+    fn a_pod_that_takes_no_condition_is_tried_seldom_and_delays_no_other() {
+        let (mut conditions, mut pods) = (conditions(), cache([waiting(1), waiting(2)]));
+        conditions.queue(uid(1), waits("PoolHeld"), now(1));
+        let first = due(&mut conditions, &mut pods, QUIET, 1).remove(0);
+        conditions.came_back(first, Outcome::Refused("too long".into()), &mut pods, false, now(1));
+        conditions.queue(uid(1), waits("WaitingForQuota"), now(2));
+        conditions.queue(uid(2), waits("WaitingForQuota"), now(2));
+        let written = due(&mut conditions, &mut pods, QUIET, 30);
+        assert_eq!(written.iter().map(|write| write.pod).collect::<Vec<_>>(), [uid(2)]);
+        let again = due(&mut conditions, &mut pods, QUIET, 31);
+        assert_eq!(
+            again.iter().map(|write| (write.pod, write.update.reason)).collect::<Vec<_>>(),
+            [(uid(1), "WaitingForQuota")]
+        );
     }
 
     #[test]

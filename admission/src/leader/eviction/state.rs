@@ -148,6 +148,11 @@ impl Evictions {
         self.entered.push(uid);
     }
 
+    /// Whether victims were entered since the record was written.
+    pub(in crate::leader) const fn has_entered(&self) -> bool {
+        !self.entered.is_empty()
+    }
+
     /// Takes the victims that were entered since the record was written.
     pub(super) fn take_entered(&mut self) -> Vec<Uid> {
         std::mem::take(&mut self.entered)
@@ -258,7 +263,11 @@ impl Evictions {
                 match outcome {
                     Outcome::Done => self.set(uid, Stage::Ready(Time::ZERO)),
                     Outcome::Gone => self.left(uid),
-                    Outcome::Refused(_) | Outcome::Failed(_) => self.set(uid, Stage::NeedsCondition(now.after(PAUSE))),
+                    // A tenant could make its pods unfit to be written, and no such pod would ever go.
+                    Outcome::Refused(_) => self.set(uid, Stage::Ready(Time::ZERO)),
+                    Outcome::Failed(_) | Outcome::Changed | Outcome::NotSent => {
+                        self.set(uid, Stage::NeedsCondition(now.after(PAUSE)));
+                    }
                 }
                 Verdict::GoesOn
             }
@@ -277,7 +286,8 @@ impl Evictions {
                 self.set(uid, Stage::Evicted);
             }
             Outcome::Gone => self.left(uid),
-            Outcome::Failed(_) => self.set(uid, Stage::Ready(now.after(PAUSE))),
+            Outcome::NotSent => self.set(uid, Stage::Ready(now)),
+            Outcome::Failed(_) | Outcome::Changed => self.set(uid, Stage::Ready(now.after(PAUSE))),
             Outcome::Refused(_) => {
                 let since = *standing.refused_since.get_or_insert(now);
                 if !standing.begun || now.since(since) >= patience {

@@ -171,7 +171,7 @@ impl Status {
 
     /// Takes in the result of a write: what failed is written again with the next report.
     pub(in crate::leader) fn came_back(&mut self, write: &StatusWrite, outcome: Outcome) {
-        let Outcome::Failed(error) = outcome else { return };
+        let (Outcome::Failed(error) | Outcome::Refused(error)) = outcome else { return };
         match write {
             StatusWrite::Pool { name, .. } => {
                 tracing::warn!(error, pool = name, "the status of a pool is not written; retrying");
