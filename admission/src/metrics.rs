@@ -51,6 +51,7 @@ struct Series {
     evictions: Family<ReasonLabels, Counter>,
     gate_removals: Family<OutcomeLabels, Counter>,
     terms: Family<TermLabels, Counter>,
+    resyncs: Family<TermLabels, Counter>,
     violations: Family<InvariantLabels, Counter>,
     refused: Family<RefusalLabels, Counter>,
     cycle: Histogram,
@@ -146,6 +147,7 @@ impl Default for Metrics {
             evictions: Family::default(),
             gate_removals: Family::default(),
             terms: Family::default(),
+            resyncs: Family::default(),
             violations: Family::default(),
             refused: Family::default(),
             cycle: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
@@ -164,6 +166,8 @@ impl Default for Metrics {
         r.register(counter(names::EVICTIONS), "Pods evicted", series.evictions.clone());
         r.register(counter(names::GATE_REMOVALS), "What came of removals of gates", series.gate_removals.clone());
         r.register(counter(names::TERMS), "Terms that ended", series.terms.clone());
+        let resyncs = "Lists of a kind that was known already";
+        r.register(counter(names::RESYNCS), resyncs, series.resyncs.clone());
         let never = "What must never happen and did";
         r.register(counter(names::INVARIANT_VIOLATIONS), never, series.violations.clone());
         let asked = "Requests about pods that the policy refuses";
@@ -272,6 +276,11 @@ impl Metrics {
     /// Counts that a term ended for this reason.
     pub fn term_ended(&self, reason: &'static str) {
         self.0.terms.get_or_create(&TermLabels { reason }).inc();
+    }
+
+    /// Counts that something was listed again for this reason: its kind, where a watch of it broke.
+    pub fn resync(&self, reason: &'static str) {
+        self.0.resyncs.get_or_create(&TermLabels { reason }).inc();
     }
 
     /// Counts that what must never happen did.

@@ -27,8 +27,8 @@ pub const EVICTIONS: &str = "weir_evictions_total";
 pub const GATE_REMOVALS: &str = "weir_gate_removals_total";
 /// Terms that ended, by reason.
 pub const TERMS: &str = "weir_terms_total";
-/// The size of the round record as it was written last, in bytes of JSON.
-pub const RECORD_BYTES: &str = "weir_record_bytes";
+/// Lists of a kind that was known already, by reason: the kind whose watch broke, or what made the term end.
+pub const RESYNCS: &str = "weir_resyncs_total";
 /// Counter by `refusal`: requests about pods that the admission policy refuses, by
 /// [`Refusal`](crate::condition::Refusal); noticed on the way to the policy, by whichever replica was asked.
 pub const REFUSED_REQUESTS: &str = "weir_refused_requests_total";

@@ -3,7 +3,7 @@
 //! What a pod says under them is read by [`weir_api::pod::metadata`].
 
 use weir_api::names;
-pub use weir_api::pod::metadata::{Compat, GangHints, gang, pod_group, pool, preemptible};
+pub use weir_api::pod::metadata::{Compat, GangHints, gang, gang_is_said_by_others, pod_group, pool, preemptible};
 
 use crate::config::Config;
 
@@ -33,4 +33,13 @@ pub fn guarded_annotations() -> impl Iterator<Item = &'static str> {
 /// The annotations that only the sidecar ever writes.
 pub fn own_annotations() -> impl Iterator<Item = &'static str> {
     [names::DECIDED_ON, names::ADMITTED_AS].into_iter()
+}
+
+/// The annotation by which a kubelet marks a pod that it runs by itself.
+pub const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+
+/// Whether the annotation of this key means anything here.
+#[must_use]
+pub fn is_read(key: &str) -> bool {
+    key == MIRROR_POD || guarded_annotations().any(|guarded| guarded == key)
 }

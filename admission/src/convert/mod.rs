@@ -13,6 +13,7 @@ pub mod node;
 pub mod pod;
 pub mod pool;
 mod shape;
+pub mod words;
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //! mirrored label show, or when it would have asked for admission and runs already (A14): such a pod was there before
 //! Weir and is adopted. Every other pod counts as unmanaged use of its node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::hosts::{ModelLabel, Rules};
 use super::interner::Interner;
 use super::metadata::{self, GangHints};
 use super::shape::shape;
+use super::words::{Body, PodWords, bounded};
 use super::{selects, time};
 use crate::config::Config;
 use crate::webhook::managed::{Request, managed};
@@ -39,16 +40,16 @@ pub struct Context<'a> {
     pub back_off: &'a dyn Fn(Uid, Time) -> Option<BackOff>,
     /// What the placement filters say.
     pub rules: &'a Rules,
-    /// GPU models that some node has; where there is neither such a node nor special hardware, nothing is known yet
-    /// and no model is unknown.
-    pub models: &'a BTreeSet<ModelLabel>,
+    /// Whether some node has a GPU model. While no node has any and nothing is special, nothing is known yet, and every
+    /// model counts as known.
+    pub has_model: &'a dyn Fn(&ModelLabel) -> bool,
 }
 
 /// What a pod is to the queue.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum PodClass {
     /// Managed: it waits, or it was admitted.
-    Managed(Box<Pod>),
+    Managed(Box<ManagedPod>),
     /// Not managed, on a node.
     Unmanaged {
         /// The pod.
@@ -62,6 +63,17 @@ pub enum PodClass {
     Nothing(Uid),
 }
 
+/// A managed pod as it was read.
+#[derive(Clone, Debug)]
+pub struct ManagedPod {
+    /// The pod, as the queue is told of it.
+    pub pod: Pod,
+    /// What was read of the object, beside what it asks for.
+    pub read: Written,
+    /// What the pod says, where it depends on others what that means.
+    pub words: Option<PodWords>,
+}
+
 /// The UID of an object; none for one that no API server made.
 #[must_use]
 pub fn uid(meta: &ObjectMeta) -> Option<Uid> {
@@ -73,23 +85,51 @@ pub fn uid(meta: &ObjectMeta) -> Option<Uid> {
 pub fn pod(written: &Written, context: &Context<'_>, interner: &mut Interner) -> Option<PodClass> {
     let uid = uid(&written.metadata)?;
     let info = PodInfo::of(written);
-    let empty = PodSpec::default();
-    let spec = written.spec.as_ref().unwrap_or(&empty);
     if info.has_ended() || (info.is_gated() && info.is_terminating()) {
         return Some(PodClass::Nothing(uid));
     }
-    if info.is_gated() || is_managed(info, context) {
-        return Some(PodClass::Managed(Box::new(managed_pod(uid, info, spec, context, interner))));
+    let managed = info.is_gated() || is_managed(info, context);
+    if !managed && info.node().is_none() {
+        return Some(PodClass::Nothing(uid));
     }
-    Some(match info.node() {
-        Some(node) => {
-            let (PodShape { requests, ports, .. }, _) = shape(written, spec, &context.config.placement.gpu_resources);
-            // What nobody manages is amounts and ports: each pod of a DaemonSet has an affinity of its own.
-            let shape = PodShape { requests, ports, ..PodShape::default() };
-            PodClass::Unmanaged { uid, node: interner.name(node), shape: interner.shape(shape) }
-        }
-        None => PodClass::Nothing(uid),
-    })
+    let empty = PodSpec::default();
+    let spec = written.spec.as_ref().unwrap_or(&empty);
+    let (shape, unreadable) = shape(written, spec, &context.config.placement.gpu_resources);
+    if !managed {
+        // What nobody manages is amounts and ports: each pod of a DaemonSet has an affinity of its own.
+        let PodShape { requests, ports, .. } = shape;
+        let shape = PodShape { requests, ports, ..PodShape::default() };
+        let node = interner.name(info.node().unwrap_or_default());
+        return Some(PodClass::Unmanaged { uid, node, shape: interner.shape(shape) });
+    }
+    let body = Body { shape: interner.shape(shape), unreadable: unreadable.map(String::into_boxed_str) };
+    let read = bounded(written);
+    let phase = match info.is_gated() {
+        true => Phase::Waiting,
+        false => Phase::Admitted(admitted(info, interner)),
+    };
+    let pod = managed_pod(uid, &read, &body, phase, context, interner);
+    let words = words(&pod, &read, &body, context);
+    Some(PodClass::Managed(Box::new(ManagedPod { pod, read, words })))
+}
+
+/// The pod that said this, as it is to be understood now.
+#[must_use]
+pub fn again(uid: Uid, said: &PodWords, context: &Context<'_>, interner: &mut Interner) -> ManagedPod {
+    let read = said.read();
+    let pod = managed_pod(uid, &read, &said.body, said.phase.clone(), context, interner);
+    let words = words(&pod, &read, &said.body, context);
+    ManagedPod { pod, read, words }
+}
+
+fn words(pod: &Pod, read: &Written, body: &Body, context: &Context<'_>) -> Option<PodWords> {
+    is_read_by_others(pod, read).then(|| PodWords::of(read, body.clone(), pod.phase.clone(), context.group))
+}
+
+/// Whether what a pod means depends on others: all of it while it waits, and of an admitted pod its gang, unless the pod
+/// names that itself.
+fn is_read_by_others(pod: &Pod, read: &Written) -> bool {
+    pod.phase == Phase::Waiting || metadata::gang_is_said_by_others(&read.metadata)
 }
 
 /// Whether a pod without our gate is managed all the same.
@@ -101,7 +141,7 @@ fn is_managed(info: PodInfo<'_>, context: &Context<'_>) -> bool {
     // The pod was created before Weir was there, so the user that created it is not known. To claim a DaemonSet as
     // owner gains nothing now: every pod that is created from here on passes the webhook.
     let by_daemon = info.controller().is_some_and(|owner| owner.kind == "DaemonSet");
-    let is_mirror_pod = meta.annotations.as_ref().is_some_and(|map| map.contains_key("kubernetes.io/config.mirror"));
+    let is_mirror_pod = meta.annotations.as_ref().is_some_and(|map| map.contains_key(metadata::MIRROR_POD));
     if by_daemon || is_mirror_pod {
         return false;
     }
@@ -116,8 +156,15 @@ fn is_managed(info: PodInfo<'_>, context: &Context<'_>) -> bool {
     managed(context.config).holds(&request)
 }
 
-fn managed_pod(uid: Uid, info: PodInfo<'_>, spec: &PodSpec, context: &Context<'_>, interner: &mut Interner) -> Pod {
-    let meta = &info.object().metadata;
+fn managed_pod(
+    uid: Uid,
+    read: &Written,
+    body: &Body,
+    phase: Phase,
+    context: &Context<'_>,
+    interner: &mut Interner,
+) -> Pod {
+    let (info, meta) = (PodInfo::of(read), &read.metadata);
     let named = metadata::pool(meta, metadata::compat(context.config));
     let by_namespace = context.namespace.annotations.as_ref().and_then(|annotations| annotations.get(names::POOL));
     let fallback = by_namespace.map_or(context.config.pods.default_pool.as_str(), String::as_str);
@@ -127,11 +174,11 @@ fn managed_pod(uid: Uid, info: PodInfo<'_>, spec: &PodSpec, context: &Context<'_
     let gang_by = defaults.and_then(|defaults| defaults.gang_by.as_deref());
     let gang = metadata::gang(meta, GangHints { gang_by, group: context.group });
     let preemptible = metadata::preemptible(meta);
-    let (shape, unreadable) = shape(info.object(), spec, &context.config.placement.gpu_resources);
+    let unreadable = body.unreadable.as_deref().map(str::to_owned);
     let contradiction =
         [named.err(), preemptible.clone().err(), gang.clone().err(), unreadable].into_iter().flatten().next();
-    let gated = info.is_gated();
-    let obstacle = gated.then(|| obstacle(info, spec, &shape, object.as_deref(), contradiction, context)).flatten();
+    let gated = phase == Phase::Waiting;
+    let obstacle = gated.then(|| obstacle(info, &body.shape, object.as_deref(), contradiction, context)).flatten();
     let owner = info.controller().and_then(|owner| owner.uid.parse().ok());
     let created = created(meta);
     let membership = gang.ok().flatten().map(|announced| Membership {
@@ -147,8 +194,8 @@ fn managed_pod(uid: Uid, info: PodInfo<'_>, spec: &PodSpec, context: &Context<'_
         created,
         preemptible: preemptible.ok().flatten().unwrap_or(false),
         gang: membership,
-        shape: interner.shape(shape),
-        phase: if gated { Phase::Waiting } else { Phase::Admitted(admitted(info, interner)) },
+        shape: Arc::clone(&body.shape),
+        phase,
         obstacle,
         back_off: owner.filter(|_| gated).and_then(|owner| (context.back_off)(owner, created)),
         controlled: info.controller().is_some(),
@@ -196,7 +243,6 @@ fn created(meta: &ObjectMeta) -> Time {
 /// What keeps a waiting pod from being considered, if anything does.
 fn obstacle(
     info: PodInfo<'_>,
-    spec: &PodSpec,
     shape: &PodShape,
     pool: Option<&ResourcePool>,
     contradiction: Option<String>,
@@ -206,7 +252,7 @@ fn obstacle(
         return Some(Obstacle::Misconfigured(sentence));
     }
     let placement = &context.config.placement;
-    let scheduler = spec.scheduler_name.as_deref().unwrap_or_default();
+    let scheduler = info.object().spec.as_ref().and_then(|spec| spec.scheduler_name.as_deref()).unwrap_or_default();
     if scheduler != placement.scheduler && !placement.other_schedulers.iter().any(|other| other == scheduler) {
         return Some(Obstacle::Misconfigured(format!(
             "spec.schedulerName: {scheduler:?} does not place admitted pods; leave it out, or have it configured"
@@ -218,10 +264,7 @@ fn obstacle(
     if selector.is_some_and(|selector| !selects(selector, label)) {
         return Some(Obstacle::PoolNotAllowed(info.namespace().to_owned()));
     }
-    let known = |key: &str, value: &str| {
-        let none = context.models.is_empty() && context.rules.special().models().is_empty();
-        none || context.models.contains(&ModelLabel::new(key, value))
-    };
+    let known = |key: &str, value: &str| (context.has_model)(&ModelLabel::new(key, value));
     if let Some(obstacle) = context.rules.obstacle(shape, known) {
         return Some(obstacle);
     }
@@ -255,7 +298,7 @@ mod tests {
             group: None,
             back_off: &|_, _| None,
             rules: &rules,
-            models: &[ModelLabel::new("gpu-node-label-model", "T4")].into(),
+            has_model: &|label| *label == ModelLabel::new("gpu-node-label-model", "T4"),
         };
         pod(&serde_json::from_value(object).unwrap(), &context, &mut Interner::default()).unwrap()
     }
@@ -274,7 +317,7 @@ mod tests {
 
     fn managed_pod(object: Value) -> Pod {
         match seen(object) {
-            PodClass::Managed(pod) => *pod,
+            PodClass::Managed(managed) => managed.pod,
             other => panic!("{other:?}"),
         }
     }

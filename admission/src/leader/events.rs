@@ -2,28 +2,41 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
+use kube::api::ListParams;
 use kube::runtime::watcher;
+use kube::{Api, ResourceExt};
 use weir_queue::{Event, Uid};
 
 use super::eviction::backoff;
 use super::gates::finishing;
+use super::pod_event::{PodEvent, PodSeen};
+use super::resync::Resync;
 use super::status::OverIn;
 use super::term::{Term, queue_config};
 use super::watch_state::pod_cache::PodState;
-use super::watch_state::state::{GroupSize, Lookups};
+use super::watch_state::read_by::ReadBy;
+use super::watch_state::state::{Lookups, ReadAgain};
 use crate::convert::name::NamespacedName;
-use crate::convert::pod::{PodClass, uid};
+use crate::convert::pod::{ManagedPod, PodClass, uid};
 use crate::convert::{metadata, pool, time};
+
+/// How many pods one page of a list has.
+const PAGE: u32 = 500;
 
 impl Term<'_> {
     /// Takes in what happened to pods; whether there is something to decide.
     pub(super) async fn on_pod_event(&mut self, event: watcher::Result<watcher::Event<Pod>>) -> bool {
         match event {
-            Ok(watcher::Event::Init) => self.watch.begin_pod_list(),
+            Ok(watcher::Event::Init) => {
+                if self.started {
+                    self.context.metrics.resync("Pod");
+                    tracing::info!("the watch of pods broke; listing pods again");
+                }
+                self.watch.begin_pod_list();
+            }
             Ok(watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) => self.on_pod(&pod).await,
             Ok(watcher::Event::InitDone) => self.on_pods_listed(),
             Ok(watcher::Event::Delete(pod)) => {
@@ -41,25 +54,20 @@ impl Term<'_> {
         let caches = &context.caches;
         let name = written.namespace().unwrap_or_default();
         let namespace = caches.namespace(&name).await;
-        let group = match metadata::pod_group(&written.metadata) {
-            Some(group) => {
-                let name = NamespacedName::new(name, group);
-                let size = caches.groups().size(&name).await;
-                Some(GroupSize { name, size })
-            }
+        let size = match metadata::pod_group(&written.metadata) {
+            Some(group) => caches.groups().size(&NamespacedName::new(name, group)).await,
             None => None,
         };
-        let empty = ObjectMeta::default();
         let lookups = Lookups {
             config: &context.config,
-            namespace: namespace.as_ref().map_or(&empty, |namespace| &namespace.metadata),
-            group,
+            namespace: &|_| namespace.clone(),
+            group: &|_| size,
             pool: &|name| caches.pool(name),
             ray_cluster: &|name| caches.rays().get(name),
             back_off: &|owner, created| backoff::of_pod(&self.record.back_offs, owner, created),
         };
         match self.watch.read(written, &lookups) {
-            Some(PodClass::Managed(pod)) => self.on_managed_pod(written, *pod),
+            Some(PodClass::Managed(managed)) => self.on_managed_pod(written, *managed),
             Some(PodClass::Unmanaged { uid, node, shape }) => {
                 self.on_gone(uid, Event::Unmanaged { uid, node, shape });
             }
@@ -68,9 +76,67 @@ impl Term<'_> {
         }
     }
 
-    fn on_managed_pod(&mut self, written: &Pod, pod: weir_queue::Pod) {
+    /// Reads pods again that were read by what is another now: those concerned, and no others (G2).
+    pub(super) async fn read_again(&mut self) -> anyhow::Result<()> {
+        let caches = &self.context.caches;
+        let other_models = self.watch.take_other_models();
+        if !std::mem::take(&mut self.caches_changed) && !other_models {
+            return Ok(());
+        }
+        let read_by = ReadBy::of(&caches.pools(), &caches.namespaces(), caches.special());
+        let differences = self.watch.on_read_by(read_by);
+        if differences.special {
+            self.needs_resync = Some(Resync::SpecialHardware);
+            return Ok(());
+        }
+        let concerned = self.watch.to_read_again(&differences, other_models, |group| caches.groups().known(group));
+        concerned.into_iter().for_each(|uid| self.read_pod_again(uid));
+        for namespace in differences.managed {
+            self.read_namespace_again(&namespace).await?;
+        }
+        Ok(())
+    }
+
+    fn read_pod_again(&mut self, uid: Uid) {
+        let context = self.context;
+        let caches = &context.caches;
+        let lookups = Lookups {
+            config: &context.config,
+            namespace: &|name| caches.known_namespace(name),
+            group: &|group| caches.groups().known(group),
+            pool: &|name| caches.pool(name),
+            ray_cluster: &|name| caches.rays().get(name),
+            back_off: &|owner, created| backoff::of_pod(&self.record.back_offs, owner, created),
+        };
+        let Some(ReadAgain { before, read }) = self.watch.read_again(uid, &lookups) else { return };
+        if let Some(state) = self.watch.pods.get(uid) {
+            let seen = PodSeen { uid, before: Some(before), state, admission: None };
+            self.status.on_event(&PodEvent::Seen(seen));
+        }
+        let labels = self.watch.missing_labels(uid, &read, |name| caches.rays().get(name));
+        labels.into_iter().for_each(|label| self.requests.send(label));
+    }
+
+    /// Reads the pods of a namespace that asks for the admission of all its pods from now on, or does no more: they run
+    /// and are adopted, or are let go. Nothing is kept of pods that are not managed, so these are asked for.
+    async fn read_namespace_again(&mut self, namespace: &str) -> anyhow::Result<()> {
+        let pods = Api::<Pod>::namespaced(self.context.client.clone(), namespace);
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let list = pods.list(&page).await.with_context(|| format!("listing the pods of namespace {namespace}"))?;
+            for pod in &list.items {
+                self.on_pod(pod).await;
+            }
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn on_managed_pod(&mut self, written: &Pod, ManagedPod { pod, words, read: _ }: ManagedPod) {
         let (now, context, uid) = (self.now(), self.context, pod.uid);
-        let event = self.watch.on_managed_pod(written, pod, &context.config, now.time);
+        let event = self.watch.on_managed_pod(written, pod, words, &context.config, now.time);
         if self.record.on_event(&event) {
             context.count_admission(&event, now.time);
         }

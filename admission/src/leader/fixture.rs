@@ -46,6 +46,7 @@ pub(super) fn waiting(number: u128) -> PodState {
         owner: None,
         verdict: None,
         labels: None,
+        words: None,
     }
 }
 

@@ -55,6 +55,7 @@ pub async fn lead(context: &LeaderContext, leads: &mut watch::Receiver<bool>) {
             Ok(mut term) => match term.run(leads).await {
                 Ok(TermEnd::Resync(reason)) => {
                     context.metrics.term_ended("Resync");
+                    context.metrics.resync(reason.as_str());
                     tracing::info!(%reason, "resyncing");
                 }
                 Ok(TermEnd::LostLeadership) => {

@@ -2,29 +2,26 @@
 
 use std::fmt;
 
-use super::watch_state::read_by::Source;
-use crate::convert::hosts::ModelLabel;
-
 /// Why a term ends although this replica still holds the lease.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resync {
-    /// Something changed that pods were read by.
-    ReadBy(Source),
-    /// A silent node is to be excluded from now on.
-    SilentNode(String),
-    /// A node has a GPU model that was unknown when pods waited for one.
-    NewModel(ModelLabel),
-    /// Shapes and requests of pods that are gone take too much room.
-    Interned,
+    /// The list of special hardware in force is another, and with it the class of any pod and node may be.
+    SpecialHardware,
+}
+
+impl Resync {
+    /// The reason as a label of metrics.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::SpecialHardware => "SpecialHardware",
+        }
+    }
 }
 
 impl fmt::Display for Resync {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ReadBy(source) => write!(f, "{source}"),
-            Self::SilentNode(node) => write!(f, "node {node} was silent for too long and is excluded"),
-            Self::NewModel(label) => write!(f, "a node has the GPU model {label}, which was unknown"),
-            Self::Interned => f.write_str("shapes of pods that are gone take too much memory"),
-        }
+        f.write_str(match self {
+            Self::SpecialHardware => "the list of special hardware in force is another",
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! One term of a leader: watch → decide → record → apply.
 //!
 //! A term starts from a full list and from the round record that the term before it left. It ends when the lease is
-//! lost, when a write of the record meets a conflict, or when something changes that pods were read by. The state of a
+//! lost or when a write of the record meets a conflict; what changes beside pods is read again for the pods concerned,
+//! and a write that fails concerns its own object. The state of a
 //! term has five owners, [`WatchState`], [`RoundRecord`], [`Conditions`], [`Evictions`] and [`Status`]: each takes in
 //! what happens, says what is due, and takes in what came of it, without effects of its own. Here is the loop; `events`
 //! passes on what the watches bring, `apply` sends what is due.
@@ -31,9 +32,6 @@ use crate::client::{read_round, replace_round};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::convert::hosts::Rules;
-
-/// How many shapes and requests of pods that are gone may be kept.
-const INTERNED: usize = 65_536;
 
 /// Why a term ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,10 +125,12 @@ impl<'a> Term<'a> {
                 }
             }
             let now = self.now();
-            if let Some(reason) = self.take_resync(now) {
-                return Ok(TermEnd::Resync(reason));
-            }
+            self.watch.on_time(now.time);
             if self.started {
+                self.read_again().await?;
+                if let Some(reason) = self.needs_resync.take() {
+                    return Ok(TermEnd::Resync(reason));
+                }
                 self.cycle(now).await?;
             }
         }
@@ -139,16 +139,6 @@ impl<'a> Term<'a> {
     /// Both clocks.
     pub(super) fn now(&self) -> Now {
         (self.context.clock)()
-    }
-
-    /// Why the cluster has to be listed again, if it has to.
-    fn take_resync(&mut self, now: Now) -> Option<Resync> {
-        let caches = &self.context.caches;
-        let read_otherwise = std::mem::take(&mut self.caches_changed).then(|| {
-            let read_by = ReadBy::of(&caches.pools(), &caches.namespaces(), caches.special());
-            self.watch.read_by_difference(&read_by, |group| caches.groups().known(group))
-        });
-        self.needs_resync.take().or_else(|| self.watch.due(now.time)).or_else(|| read_otherwise.flatten())
     }
 
     /// One decision, with all that follows from it.
@@ -166,10 +156,6 @@ impl<'a> Term<'a> {
         self.run_evictions(now).await?;
         self.flush(now);
         self.report(now);
-        if self.queue.interned() > INTERNED + 4 * self.queue.len() {
-            // What is interned is kept for as long as the queue is; a new one begins with what there is.
-            self.needs_resync = Some(Resync::Interned);
-        }
         Ok(())
     }
 }

@@ -89,6 +89,12 @@ impl Caches {
         namespaces.get_opt(name).await.ok().flatten().map(Arc::new)
     }
 
+    /// A namespace, as far as the watch has brought it.
+    #[must_use]
+    pub fn known_namespace(&self, name: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.get(&ObjectRef::new(name))
+    }
+
     /// The namespaces that are known.
     #[must_use]
     pub fn namespaces(&self) -> Vec<Arc<Namespace>> {

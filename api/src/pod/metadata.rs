@@ -4,7 +4,7 @@
 //! an error with a sentence for the pod, which then waits: guessing which of the two was meant would admit the pod
 //! to the wrong pool.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 
 use super::keys::{
     AnnouncedGang, gang_labels, gang_size_annotations, pool_annotations, preemptible_annotations, value,
@@ -60,6 +60,21 @@ pub struct GangHints<'a> {
 #[must_use]
 pub fn pod_group(meta: &ObjectMeta) -> Option<&str> {
     value(meta.labels.as_ref(), names::POD_GROUP)
+}
+
+/// Whether others say which gang a pod belongs to: its PodGroup, or, where it names none, its pool by a label or by the
+/// controller of the pod.
+#[must_use]
+pub fn gang_is_said_by_others(meta: &ObjectMeta) -> bool {
+    let names_one = gang_labels().any(|key| value(meta.labels.as_ref(), key).is_some());
+    let has_size = gang_size_annotations().any(|key| value(meta.annotations.as_ref(), key).is_some());
+    pod_group(meta).is_some() || (!names_one && (has_size || is_of_ray_cluster(meta)))
+}
+
+/// Whether a pod belongs to a RayCluster.
+fn is_of_ray_cluster(meta: &ObjectMeta) -> bool {
+    let of_ray = |owner: &OwnerReference| owner.kind == "RayCluster" && owner.api_version.starts_with("ray.io/");
+    meta.owner_references.iter().flatten().any(|owner| owner.controller == Some(true) && of_ray(owner))
 }
 
 /// The gang that a pod says it belongs to.

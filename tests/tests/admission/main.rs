@@ -11,6 +11,7 @@
 //! | [`guard`] | which pods are gated, and that no tenant admits one |
 //! | [`pods`], [`gangs`], [`pools`] | mistakes on pods, of gangs, in pools |
 //! | [`crashes`] | sidecars killed, two leaders, the webhook down |
+//! | [`settings`] | pools, namespaces, nodes that change while pods wait: no cluster is listed for it |
 //! | [`trouble`] | pods that cannot be written, and that nobody else waits for them |
 //! | [`giving_back`] | reclaim, budgets, notice, a leader killed in the middle of it; Drain; pods without a place |
 //! | [`aliases`] | other names of GPU models, with the placing scheduler |
@@ -29,4 +30,5 @@ mod modes;
 mod pods;
 mod pools;
 mod ray;
+mod settings;
 mod trouble;

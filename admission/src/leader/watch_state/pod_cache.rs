@@ -12,6 +12,7 @@ use crate::convert::condition::{Change, ConditionType, ConditionUpdate, Standing
 use crate::convert::interner::Interner;
 use crate::convert::name::NamespacedName;
 use crate::convert::time;
+use crate::convert::words::PodWords;
 use crate::watch::budgets::{Covered, Labels};
 
 /// A managed pod.
@@ -39,6 +40,8 @@ pub(crate) struct PodState {
     pub(crate) verdict: Option<Box<SchedulerVerdict>>,
     /// Its labels while it runs: budgets select by them.
     pub(crate) labels: Option<Labels>,
+    /// What it says, where it depends on others what that means.
+    pub(crate) words: Option<Box<PodWords>>,
 }
 
 /// The gang of a pod, as the pod announces it.
@@ -100,7 +103,7 @@ impl SchedulerVerdict {
 impl PodState {
     /// What is remembered of a pod.
     #[must_use]
-    pub(crate) fn of(written: &Written, pod: &Pod, interner: &mut Interner) -> Self {
+    pub(crate) fn of(written: &Written, pod: &Pod, words: Option<PodWords>, interner: &mut Interner) -> Self {
         let status = written.status.as_ref();
         let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
         let runs = status.and_then(|status| status.phase.as_deref()) == Some("Running");
@@ -120,6 +123,7 @@ impl PodState {
                 let labels = written.labels().iter();
                 labels.map(|(key, value)| (interner.name(key), interner.name(value))).collect()
             }),
+            words: words.map(Box::new),
         }
     }
 

@@ -1,10 +1,9 @@
 //! What pods are read by beside themselves and may change without an event of theirs: who may use a pool and what it
-//! says of gangs, what a namespace says, the list of special hardware, the sizes of PodGroups.
+//! says of gangs, what a namespace says, the list of special hardware.
 //!
-//! Values are compared, so the answer names what changed.
+//! Values are compared, so the answer is what changed, and only the pods concerned are read again.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -14,16 +13,12 @@ use weir_api::names;
 use weir_api::pool::ResourcePool;
 use weir_placement::sku::SpecialHardware;
 
-use crate::convert::name::NamespacedName;
-
 /// What pods were read by.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::leader) struct ReadBy {
     pools: BTreeMap<String, PoolTerms>,
     namespaces: BTreeMap<String, NamespaceTerms>,
     special: Arc<SpecialHardware>,
-    /// How many members each PodGroup asked for that a pod named; none where it did not exist.
-    groups: BTreeMap<NamespacedName, Option<u32>>,
 }
 
 /// What of a pool matters when a pod is read.
@@ -41,17 +36,18 @@ struct NamespaceTerms {
     annotations: BTreeMap<String, String>,
 }
 
-/// One thing that pods are read by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::leader) enum Source {
-    /// A pool, by its name.
-    Pool(String),
-    /// A namespace, by its name.
-    Namespace(String),
+/// What differs of what pods are read by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::leader) struct Differences {
+    /// Pools, by their names.
+    pub(in crate::leader) pools: BTreeSet<String>,
+    /// Namespaces, by their names.
+    pub(in crate::leader) namespaces: BTreeSet<String>,
+    /// The namespaces among them that ask for the admission of all their pods now and did not, or the reverse: pods
+    /// that are not managed may be concerned.
+    pub(in crate::leader) managed: BTreeSet<String>,
     /// The list of special hardware.
-    SpecialHardware,
-    /// A PodGroup of another scheduler.
-    PodGroup(NamespacedName),
+    pub(in crate::leader) special: bool,
 }
 
 impl ReadBy {
@@ -74,28 +70,30 @@ impl ReadBy {
             let annotations = annotations.map(|(key, value)| (key.clone(), value.clone())).collect();
             (namespace.name_any(), NamespaceTerms { labels: namespace.labels().clone(), annotations })
         });
-        Self { pools: pools.collect(), namespaces: namespaces.collect(), special, groups: BTreeMap::new() }
+        Self { pools: pools.collect(), namespaces: namespaces.collect(), special }
     }
 
-    /// Notes how many members a PodGroup asked for when a pod was read by it.
-    pub(in crate::leader) fn note_group(&mut self, group: NamespacedName, size: Option<u32>) {
-        self.groups.insert(group, size);
-    }
-
-    /// The first thing that differs now; `size` is how many members a PodGroup asks for now.
-    pub(in crate::leader) fn first_difference(
-        &self,
-        now: &Self,
-        size: impl Fn(&NamespacedName) -> Option<u32>,
-    ) -> Option<Source> {
-        let pool = || differing(&self.pools, &now.pools).map(Source::Pool);
-        let namespace = || differing(&self.namespaces, &now.namespaces).map(Source::Namespace);
-        let special = || (self.special != now.special).then_some(Source::SpecialHardware);
-        let group = || {
-            let changed = self.groups.iter().find(|(group, before)| size(group) != **before);
-            changed.map(|(group, _)| Source::PodGroup(group.clone()))
+    /// What differs now.
+    pub(in crate::leader) fn differences(&self, now: &Self) -> Differences {
+        let namespaces = differing(&self.namespaces, &now.namespaces);
+        let is_managed = |read_by: &Self, name: &String| {
+            let terms = read_by.namespaces.get(name);
+            terms.is_some_and(|terms| terms.labels.get(names::MANAGED).is_some_and(|value| value == names::TRUE))
         };
-        pool().or_else(namespace).or_else(special).or_else(group)
+        let managed = namespaces.iter().filter(|name| is_managed(self, name) != is_managed(now, name));
+        Differences {
+            pools: differing(&self.pools, &now.pools),
+            managed: managed.cloned().collect(),
+            namespaces,
+            special: self.special != now.special,
+        }
+    }
+}
+
+impl Differences {
+    /// Whether a pod that names this pool, in this namespace, is concerned.
+    pub(in crate::leader) fn concern(&self, namespace: &str, pool: &str) -> bool {
+        self.namespaces.contains(namespace) || self.pools.contains(pool)
     }
 }
 
@@ -109,22 +107,11 @@ impl PoolTerms {
     }
 }
 
-/// The first key of which the value differs, or that only one of the two has.
-fn differing<V: PartialEq>(before: &BTreeMap<String, V>, now: &BTreeMap<String, V>) -> Option<String> {
-    let gone_or_changed = before.iter().find(|(key, value)| now.get(*key) != Some(value));
-    let new = || now.iter().find(|(key, _)| !before.contains_key(*key));
-    gone_or_changed.or_else(new).map(|(key, _)| key.clone())
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pool(name) => write!(f, "pool {name} says something else of its pods"),
-            Self::Namespace(name) => write!(f, "namespace {name} says something else of its pods"),
-            Self::SpecialHardware => f.write_str("the list of special hardware in force is another"),
-            Self::PodGroup(group) => write!(f, "PodGroup {group} asks for another number of members"),
-        }
-    }
+/// The keys of which the values differ, or that only one of the two has.
+fn differing<V: PartialEq>(before: &BTreeMap<String, V>, now: &BTreeMap<String, V>) -> BTreeSet<String> {
+    let gone_or_changed = before.iter().filter(|(key, value)| now.get(*key) != Some(value));
+    let new = now.iter().filter(|(key, _)| !before.contains_key(*key));
+    gone_or_changed.chain(new).map(|(key, _)| key.clone()).collect()
 }
 
 #[cfg(test)]
@@ -146,8 +133,8 @@ mod tests {
         ReadBy::of(pools, namespaces, Arc::default())
     }
 
-    fn difference(before: &ReadBy, now: &ReadBy) -> Option<String> {
-        before.first_difference(now, |_| None).map(|source| source.to_string())
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
     }
 
     #[test]
@@ -156,12 +143,13 @@ mod tests {
         let larger = read(&[pool("a", json!({ "resources": [{ "name": "cpu", "reservation": "4" }] }))], &[]);
         let selective = read(&[pool("a", json!({ "namespaceSelector": { "matchLabels": { "team": "x" } } }))], &[]);
         let ray = read(&[pool("a", json!({ "defaults": { "gangBy": "ray.io/cluster" } }))], &[]);
-        assert_eq!(difference(&open, &larger), None);
+        assert_eq!(open.differences(&larger), Differences::default());
         for other in [&selective, &ray] {
-            assert_eq!(difference(&open, other).as_deref(), Some("pool a says something else of its pods"));
+            assert_eq!(open.differences(other).pools, set(&["a"]));
         }
         let two = read(&[pool("a", json!({})), pool("b", json!({}))], &[]);
-        assert_eq!(difference(&open, &two).as_deref(), Some("pool b says something else of its pods"));
+        assert_eq!(open.differences(&two).pools, set(&["b"]));
+        assert_eq!(two.differences(&open).pools, set(&["b"]));
     }
 
     #[test]
@@ -170,21 +158,20 @@ mod tests {
         let open = [pool("a", json!({}))];
         let selective = [pool("a", json!({ "namespaceSelector": { "matchLabels": { "team": "x" } } }))];
         let with = |pools: &[Arc<ResourcePool>], labels: Value| read(pools, &[silent(labels)]);
-        assert_eq!(difference(&with(&open, json!({})), &with(&open, json!({ "team": "x" }))), None);
-        let expected = Some("namespace team says something else of its pods".to_owned());
-        assert_eq!(difference(&with(&selective, json!({})), &with(&selective, json!({ "team": "x" }))), expected);
+        let unchanged = with(&open, json!({})).differences(&with(&open, json!({ "team": "x" })));
+        assert_eq!(unchanged, Differences::default());
+        let changed = with(&selective, json!({})).differences(&with(&selective, json!({ "team": "x" })));
+        assert_eq!((changed.namespaces, changed.managed), (set(&["team"]), set(&[])));
         let named = read(&open, &[namespace("team", json!({}), json!({ "weir.dev/pool": "a" }))]);
-        assert_eq!(difference(&with(&open, json!({})), &named), expected);
+        assert_eq!(with(&open, json!({})).differences(&named).namespaces, set(&["team"]));
     }
 
     #[test]
-    fn a_pod_group_matters_once_a_pod_named_it() {
-        let mut before = ReadBy::default();
-        let group = NamespacedName::new("team", "train");
-        let now = ReadBy::default();
-        assert_eq!(before.first_difference(&now, |_| Some(4)), None);
-        before.note_group(group.clone(), None);
-        assert_eq!(before.first_difference(&now, |_| None), None);
-        assert_eq!(before.first_difference(&now, |_| Some(4)), Some(Source::PodGroup(group)));
+    fn a_namespace_that_asks_for_its_pods_or_does_no_more_concerns_pods_that_are_not_managed_too() {
+        let asks = read(&[], &[namespace("team", json!({ "weir.dev/managed": "true" }), json!({}))]);
+        let silent = read(&[], &[]);
+        for (before, now) in [(&asks, &silent), (&silent, &asks)] {
+            assert_eq!(before.differences(now).managed, set(&["team"]));
+        }
     }
 }

@@ -1,34 +1,35 @@
 //! What this leader knows of the cluster, and what it has to tell the queue of it.
 //!
 //! Objects come in as the watches bring them, together with what has to be looked up beside them; nothing here asks
-//! the API server or reads a clock. What changes without an event of its own is [due](WatchState::due): a node that
-//! stayed silent for too long, a model that pods waited for. A term that ends takes all of it along; the next one
-//! lists again.
+//! the API server or reads a clock. What changes without an event of its own is worked out from what is known: a node
+//! that stayed silent for too long is excluded [in time](WatchState::on_time), and pods that were read by something that
+//! is another now are [read again](WatchState::to_read_again), those and no others (G2).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use kube::runtime::watcher;
 use weir_api::names;
 use weir_api::pool::ResourcePool;
-use weir_queue::{BackOff, Event, Obstacle, Phase, Time, Uid};
+use weir_queue::{BackOff, Event, Phase, PodShape, Time, Uid};
 
 use super::nodes::NodeCache;
 use super::pod_cache::{Gang, PodCache, PodState};
-use super::read_by::ReadBy;
+use super::read_by::{Differences, ReadBy};
 use super::scheduler_liveness::{SchedulerLiveness, progress_on};
 use crate::client::LabelWrite;
 use crate::config::Config;
 use crate::convert::hosts::{ModelLabel, Rules};
 use crate::convert::interner::Interner;
+use crate::convert::metadata;
 use crate::convert::name::NamespacedName;
-use crate::convert::pod::{self, Context, PodClass};
+use crate::convert::pod::{self, Context, ManagedPod, PodClass};
+use crate::convert::words::PodWords;
 use crate::leader::pod_event::{PodEvent, PodSeen, StandingAdmission};
-use crate::leader::resync::Resync;
 use crate::watch::budgets::Budgets;
 use crate::watch::ray::{RayCluster, Roster, member::member};
 use crate::watch::relist::Relist;
@@ -45,10 +46,6 @@ pub(in crate::leader) struct WatchState {
     interner: Interner,
     rules: Rules,
     read_by: ReadBy,
-    /// Whether a pod waited for a GPU model that neither a node nor the list of special hardware has.
-    unknown_models: bool,
-    /// A model that appeared after that.
-    new_model: Option<ModelLabel>,
     /// What the queue has not been told yet, in the order in which it happened.
     events: Vec<Event>,
 }
@@ -57,10 +54,10 @@ pub(in crate::leader) struct WatchState {
 pub(in crate::leader) struct Lookups<'a> {
     /// The configuration.
     pub(in crate::leader) config: &'a Config,
-    /// The metadata of the pod's namespace.
-    pub(in crate::leader) namespace: &'a ObjectMeta,
-    /// The PodGroup that the pod names.
-    pub(in crate::leader) group: Option<GroupSize>,
+    /// The namespace of a name.
+    pub(in crate::leader) namespace: &'a dyn Fn(&str) -> Option<Arc<Namespace>>,
+    /// How many members a PodGroup asks for; none where it does not exist.
+    pub(in crate::leader) group: &'a dyn Fn(&NamespacedName) -> Option<u32>,
     /// The pool of a name.
     pub(in crate::leader) pool: &'a dyn Fn(&str) -> Option<Arc<ResourcePool>>,
     /// The RayCluster of a name.
@@ -69,12 +66,12 @@ pub(in crate::leader) struct Lookups<'a> {
     pub(in crate::leader) back_off: &'a dyn Fn(Uid, Time) -> Option<BackOff>,
 }
 
-/// How many members a PodGroup asks for; none where it does not exist.
-pub(in crate::leader) struct GroupSize {
-    /// The PodGroup.
-    pub(in crate::leader) name: NamespacedName,
-    /// The number.
-    pub(in crate::leader) size: Option<u32>,
+/// A pod that was read again, and what its owners have to know.
+pub(in crate::leader) struct ReadAgain {
+    /// The pod as it was remembered.
+    pub(in crate::leader) before: PodState,
+    /// What was read.
+    pub(in crate::leader) read: Pod,
 }
 
 impl WatchState {
@@ -90,8 +87,6 @@ impl WatchState {
             interner: Interner::default(),
             rules,
             read_by,
-            unknown_models: false,
-            new_model: None,
             events: Vec::new(),
         }
     }
@@ -117,19 +112,65 @@ impl WatchState {
         std::mem::take(&mut self.events)
     }
 
-    /// What cannot be known without listing again, as of this time.
-    pub(in crate::leader) fn due(&self, now: Time) -> Option<Resync> {
-        let silent = self.nodes.to_be_excluded(now).map(|node| Resync::SilentNode(node.to_owned()));
-        silent.or_else(|| self.new_model.clone().map(Resync::NewModel))
+    /// Takes in that time goes by: nodes that stayed silent for too long are excluded.
+    pub(in crate::leader) fn on_time(&mut self, now: Time) {
+        let excluded = self.nodes.take_excluded(now);
+        self.events.extend(excluded.into_iter().map(Event::Node));
     }
 
-    /// What differs now of what pods were read by; `size` is how many members a PodGroup asks for now.
-    pub(in crate::leader) fn read_by_difference(
+    /// Whether nodes have other GPU models than when this was last asked.
+    pub(in crate::leader) fn take_other_models(&mut self) -> bool {
+        self.nodes.take_other_models()
+    }
+
+    /// Takes in what pods are read by from now on, and returns what differs.
+    pub(in crate::leader) fn on_read_by(&mut self, now: ReadBy) -> Differences {
+        let differences = self.read_by.differences(&now);
+        self.read_by = now;
+        differences
+    }
+
+    /// The pods that have to be read again: those that this concerns, those whose PodGroup asks for another number of
+    /// members, and with `other_models` those that name a GPU model.
+    pub(in crate::leader) fn to_read_again(
         &self,
-        now: &ReadBy,
-        size: impl Fn(&NamespacedName) -> Option<u32>,
-    ) -> Option<Resync> {
-        self.read_by.first_difference(now, size).map(Resync::ReadBy)
+        differences: &Differences,
+        other_models: bool,
+        group: impl Fn(&NamespacedName) -> Option<u32>,
+    ) -> Vec<Uid> {
+        let keys = self.rules.special().label_keys();
+        let concerned = |state: &&PodState| {
+            let Some(words) = state.words.as_deref() else { return false };
+            let namespace = &state.target.namespace;
+            let regrouped = || {
+                let named = words.group.as_ref();
+                named.is_some_and(|named| group(&NamespacedName::new(&**namespace, &*named.name)) != named.size)
+            };
+            differences.concern(namespace, &state.pool)
+                || (other_models && names_a_model(&words.body.shape, keys))
+                || regrouped()
+        };
+        self.pods.iter().filter(|(_, state)| concerned(state)).map(|(uid, _)| uid).collect()
+    }
+
+    /// Reads a pod again by what it said, and tells the queue of it; none for a pod that depends on nothing else.
+    pub(in crate::leader) fn read_again(&mut self, uid: Uid, lookups: &Lookups<'_>) -> Option<ReadAgain> {
+        let before = self.pods.get(uid)?.clone();
+        let said = before.words.as_deref()?;
+        let namespace = (lookups.namespace)(&before.target.namespace);
+        let empty = ObjectMeta::default();
+        let metadata = namespace.as_ref().map_or(&empty, |namespace| &namespace.metadata);
+        let group = said.group.as_ref().map(|named| NamespacedName::new(&*before.target.namespace, &*named.name));
+        let group = group.and_then(|group| (lookups.group)(&group));
+        let has_model = |label: &ModelLabel| has_model(&self.nodes, &self.rules, label);
+        let context = context(lookups, metadata, group, &self.rules, &has_model);
+        let ManagedPod { mut pod, read, words } = pod::again(uid, said, &context, &mut self.interner);
+        self.join_ray(&read, &mut pod, metadata, lookups);
+        let (pool, gang) = (Arc::clone(&pod.pool), Gang::of(&pod));
+        self.events.push(Event::Pod(pod));
+        let state = PodState { pool, gang, words: words.map(Box::new), ..before.clone() };
+        self.pods.insert(uid, state);
+        Some(ReadAgain { before, read })
     }
 
     /// A list of pods begins.
@@ -146,30 +187,26 @@ impl WatchState {
     /// Reads a pod as the watch brought it: what it is to us.
     pub(in crate::leader) fn read(&mut self, written: &Pod, lookups: &Lookups<'_>) -> Option<PodClass> {
         self.pod_list.saw(pod::uid(&written.metadata)?);
-        if let Some(GroupSize { name, size }) = &lookups.group {
-            self.read_by.note_group(name.clone(), *size);
-        }
-        let context = Context {
-            config: lookups.config,
-            namespace: lookups.namespace,
-            pool: lookups.pool,
-            group: lookups.group.as_ref().and_then(|group| group.size),
-            back_off: lookups.back_off,
-            rules: &self.rules,
-            models: self.nodes.models(),
-        };
+        let name = written.metadata.namespace.as_deref().unwrap_or_default();
+        let namespace = (lookups.namespace)(name);
+        let empty = ObjectMeta::default();
+        let metadata = namespace.as_ref().map_or(&empty, |namespace| &namespace.metadata);
+        let group = metadata::pod_group(&written.metadata).map(|group| NamespacedName::new(name, group));
+        let group = group.and_then(|group| (lookups.group)(&group));
+        let has_model = |label: &ModelLabel| has_model(&self.nodes, &self.rules, label);
+        let context = context(lookups, metadata, group, &self.rules, &has_model);
         let mut class = pod::pod(written, &context, &mut self.interner)?;
-        if let PodClass::Managed(pod) = &mut class {
-            self.join_ray(written, pod, lookups);
+        if let PodClass::Managed(managed) = &mut class {
+            self.join_ray(&managed.read, &mut managed.pod, metadata, lookups);
         }
         Some(class)
     }
 
     /// Makes a pod part of the gang of its RayCluster, if it belongs to one and its gang is asked for by it.
-    fn join_ray(&mut self, written: &Pod, pod: &mut weir_queue::Pod, lookups: &Lookups<'_>) {
+    fn join_ray(&mut self, read: &Pod, pod: &mut weir_queue::Pod, namespace: &ObjectMeta, lookups: &Lookups<'_>) {
         let defaults = (lookups.pool)(&pod.pool).and_then(|pool| pool.spec.defaults.clone());
         let by_pool = defaults.and_then(|defaults| defaults.gang_by);
-        let Some(member) = member(&written.metadata, lookups.namespace, by_pool.as_deref()) else {
+        let Some(member) = member(&read.metadata, namespace, by_pool.as_deref()) else {
             return self.roster.remove(pod.uid);
         };
         self.roster.insert(&member, pod);
@@ -181,12 +218,12 @@ impl WatchState {
         &'s mut self,
         written: &'s Pod,
         pod: weir_queue::Pod,
+        words: Option<PodWords>,
         config: &Config,
         now: Time,
     ) -> PodEvent<'s> {
         let uid = pod.uid;
-        let mut state = PodState::of(written, &pod, &mut self.interner);
-        self.unknown_models |= matches!(pod.obstacle, Some(Obstacle::UnknownModel(_)));
+        let mut state = PodState::of(written, &pod, words, &mut self.interner);
         if let Some(before) = self.pods.get(uid) {
             state.keep_own_writes(before);
             if state.shows_progress_since(before) {
@@ -236,11 +273,7 @@ impl WatchState {
             watcher::Event::Init => self.nodes.begin_list(),
             watcher::Event::InitApply(node) | watcher::Event::Apply(node) => {
                 let label_keys = self.rules.special().label_keys();
-                let (node, new) = self.nodes.apply(&node, label_keys, &config.nodes, now);
-                if self.unknown_models {
-                    // A pod may wait for exactly this model and was told that no node has it.
-                    self.new_model = self.new_model.take().or_else(|| new.into_iter().next());
-                }
+                let node = self.nodes.apply(&node, label_keys, &config.nodes, now);
                 self.events.push(Event::Node(node));
             }
             watcher::Event::InitDone => {
@@ -328,6 +361,30 @@ impl WatchState {
     }
 }
 
+/// What has to be known beside a pod to understand it.
+fn context<'a>(
+    lookups: &'a Lookups<'a>,
+    namespace: &'a ObjectMeta,
+    group: Option<u32>,
+    rules: &'a Rules,
+    has_model: &'a dyn Fn(&ModelLabel) -> bool,
+) -> Context<'a> {
+    let Lookups { config, pool, back_off, .. } = lookups;
+    Context { config, namespace, pool, group, back_off, rules, has_model }
+}
+
+/// Whether some node has a GPU model. While no node has any and nothing is special, nothing is known yet, and no model
+/// is unknown.
+fn has_model(nodes: &NodeCache, rules: &Rules, label: &ModelLabel) -> bool {
+    nodes.has_model(label) || (nodes.has_no_models() && rules.special().models().is_empty())
+}
+
+/// Whether a pod of this shape asks for a GPU model under one of these labels.
+fn names_a_model(shape: &PodShape, keys: &[String]) -> bool {
+    let required = shape.affinity.iter().flat_map(|term| &term.expressions).map(|requirement| &requirement.key);
+    shape.node_selector.keys().chain(required).any(|key| keys.contains(key))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -362,17 +419,26 @@ mod tests {
         gated(number, json!({ "spec": { "schedulingGates": null, "nodeName": "n" } }))
     }
 
-    fn lookups<'a>(config: &'a Config, namespace: &'a ObjectMeta) -> Lookups<'a> {
-        let (pool, ray_cluster) = (&|_: &str| None, &|_: &NamespacedName| None);
-        Lookups { config, namespace, group: None, pool, ray_cluster, back_off: &|_, _| None }
+    fn lookups(config: &Config) -> Lookups<'_> {
+        Lookups {
+            config,
+            namespace: &|_| None,
+            group: &|_| None,
+            pool: &|_| None,
+            ray_cluster: &|_| None,
+            back_off: &|_, _| None,
+        }
     }
 
     /// Takes in a pod as the term does, and returns what its owners see of it.
     fn take<T>(watch: &mut WatchState, pod: &Pod, see: impl FnOnce(&PodEvent<'_>) -> T) -> T {
-        let (config, namespace) = (Config::default(), ObjectMeta::default());
-        let class = watch.read(pod, &lookups(&config, &namespace)).unwrap();
+        let config = Config::default();
+        let class = watch.read(pod, &lookups(&config)).unwrap();
         match class {
-            PodClass::Managed(read) => see(&watch.on_managed_pod(pod, *read, &config, at(100))),
+            PodClass::Managed(managed) => {
+                let ManagedPod { pod: read, words, .. } = *managed;
+                see(&watch.on_managed_pod(pod, read, words, &config, at(100)))
+            }
             PodClass::Unmanaged { uid, node, shape } => see(&watch.on_gone(uid, Event::Unmanaged { uid, node, shape })),
             PodClass::Nothing(uid) => see(&watch.on_gone(uid, Event::PodGone(uid))),
         }
@@ -440,19 +506,39 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_pods_wait_for_and_a_node_that_stayed_silent_need_another_list() {
+    fn pods_that_name_a_gpu_model_are_read_again_when_nodes_have_other_models_and_no_others() {
         let (mut watch, config) = (watch(), Config::default());
         let unknown = gated(1, json!({ "spec": { "nodeSelector": { MODEL: "B200" } } }));
         watch.on_node_event(watcher::Event::Apply(node("a", "T4")), &config, at(100));
+        watch.take_other_models();
         take(&mut watch, &unknown, |_| ());
+        take(&mut watch, &gated(2, json!({})), |_| ());
         watch.on_node_event(watcher::Event::Apply(node("b", "T4")), &config, at(100));
-        assert_eq!(watch.due(at(100)), None, "T4 is known");
+        assert!(!watch.take_other_models(), "T4 is known");
         watch.on_node_event(watcher::Event::Apply(node("c", "B200")), &config, at(100));
-        assert_eq!(watch.due(at(100)), Some(Resync::NewModel(ModelLabel::new(MODEL, "B200"))));
+        assert!(watch.take_other_models());
+        assert_eq!(watch.to_read_again(&Differences::default(), true, |_| None), [uid(1)]);
+        watch.take_events();
+        watch.read_again(uid(1), &lookups(&config)).unwrap();
+        let events = watch.take_events();
+        assert!(matches!(&events[..], [Event::Pod(pod)] if pod.obstacle.is_none()), "{events:?}");
+    }
+
+    #[test]
+    fn a_node_that_stays_silent_is_excluded_in_time_without_an_event() {
+        let (mut watch, config) = (watch(), Config::default());
         let mut silent = node("d", "T4");
         silent.status = None;
         watch.on_node_event(watcher::Event::Apply(silent), &config, at(100));
-        assert_eq!(watch.due(at(360)), Some(Resync::SilentNode("d".to_owned())));
+        watch.take_events();
+        watch.on_time(at(359));
+        assert_eq!(watch.take_events(), []);
+        watch.on_time(at(360));
+        let events = watch.take_events();
+        assert!(
+            matches!(&events[..], [Event::Node(node)] if node.name == "d" && node.excluded.is_some()),
+            "{events:?}"
+        );
     }
 
     #[test]
