@@ -1,5 +1,6 @@
 //! Pods that are there, changed or are gone.
 
+use crate::contract::decision::Decision;
 use crate::contract::pod::{Admitted, Membership, Phase, Pod, Uid};
 use crate::contract::time::Time;
 use crate::state::State;
@@ -10,7 +11,7 @@ use crate::state::queues::Rank;
 use super::super::context::Round;
 use super::super::enqueue::enqueue;
 use super::super::gangs::note_bound;
-use super::record::void_gang;
+use super::record::{unadmit, void_gang};
 
 /// Takes over what a pod is now.
 pub(super) fn changed(round: &mut Round<'_>, pod: Pod) {
@@ -21,6 +22,10 @@ pub(super) fn changed(round: &mut Round<'_>, pod: Pod) {
     if known.is_some_and(|known| says_nothing_new(state, known, &pod, shape)) {
         return;
     }
+    if let Some(known) = known {
+        void_where_decided_otherwise(round, known, &pod, shape);
+    }
+    let state = &mut *round.state;
     let before = known.and_then(|known| forget(state, known));
     let seat = pod.gang.as_ref().map(|membership| seat(state, membership));
     let record = record_of(state, pod, shape, seat, before);
@@ -44,20 +49,43 @@ fn seat(state: &mut State, membership: &Membership) -> GangSeat {
     GangSeat { gang: state.gangs.of(membership), size: membership.size.max(1) }
 }
 
+/// B5b: voids an admission that was decided on something else than the pod says now, as long as its gate is there: of the
+/// whole gang, or, where a gate of it is gone already, of the pod alone.
+fn void_where_decided_otherwise(round: &mut Round<'_>, known: PodId, pod: &Pod, shape: ShapeId) {
+    let state = &*round.state;
+    let Some(record) = state.pods.record(known) else { return };
+    let Some(number) = record.running().and_then(|running| running.round) else { return };
+    if pod.phase != Phase::Waiting || is_decided_on(state, record, pod, shape) {
+        return;
+    }
+    if let Some(gang) = record.gang_id() {
+        void_gang(round, gang, number, pod.uid);
+    }
+    if !round.state.pods.waits(known) {
+        unadmit(round, known);
+        round.decisions.push(Decision::Void(vec![pod.uid]));
+    }
+}
+
+/// Whether a pod says what its admission was decided on.
+fn is_decided_on(state: &State, record: &PodRecord, pod: &Pod, shape: ShapeId) -> bool {
+    record.pool == pod.pool
+        && record.priority == pod.priority
+        && record.preemptible == pod.preemptible
+        && record.shape == shape
+        && record.obstacle.as_deref() == pod.obstacle.as_ref()
+        && same_membership(state, record, pod.gang.as_ref())
+}
+
 /// Whether a waiting pod says nothing new: most changes of pods are of their status, often ours.
 fn says_nothing_new(state: &State, known: PodId, pod: &Pod, shape: ShapeId) -> bool {
     let Some(record) = state.pods.record(known) else { return false };
     record.waits()
         && pod.phase == Phase::Waiting
-        && record.pool == pod.pool
-        && record.priority == pod.priority
+        && is_decided_on(state, record, pod, shape)
         && record.created == pod.created
-        && record.preemptible == pod.preemptible
         && record.controlled == pod.controlled
-        && record.shape == shape
         && record.back_off == pod.back_off
-        && record.obstacle.as_deref() == pod.obstacle.as_ref()
-        && same_membership(state, record, pod.gang.as_ref())
 }
 
 fn same_membership(state: &State, record: &PodRecord, membership: Option<&Membership>) -> bool {

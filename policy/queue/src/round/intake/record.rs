@@ -67,7 +67,7 @@ fn was_decided_in(state: &State, pod: PodId, number: u64) -> bool {
 }
 
 /// Makes a pod whose admission was decided wait again.
-fn unadmit(round: &mut Round<'_>, pod: PodId) {
+pub(super) fn unadmit(round: &mut Round<'_>, pod: PodId) {
     let state = &mut *round.state;
     state.dequeue(pod);
     state.withdraw(pod);
