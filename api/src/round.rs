@@ -138,10 +138,26 @@ pub struct Claim {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ENTRIES), inner(length(max = 253)))]
     pub nodes: Vec<String>,
+    /// What a claim from patience keeps on these nodes so far: what was freed there since it waits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ENTRIES))]
+    pub held: Vec<Held>,
     /// The UIDs of the pods that make room.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = MAX_ENTRIES), inner(length(max = 64)))]
     pub victims: Vec<String>,
+}
+
+/// What a claim keeps on a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// The node.
+    #[schemars(length(max = 253))]
+    pub node: String,
+    /// How much of each resource.
+    #[schemars(schema_with = "schema::quantities")]
+    pub amounts: BTreeMap<String, Quantity>,
 }
 
 /// A pod that is about to be evicted.

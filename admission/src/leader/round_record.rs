@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Moment;
 use weir_api::round::{
-    Admission as Entry, AdmissionRound, AdmissionRoundSpec, BackOff, Claim, MAX_ENTRIES, MAX_VICTIMS, TOGETHER, Victim,
+    Admission as Entry, AdmissionRound, AdmissionRoundSpec, BackOff, Claim, Held, MAX_ENTRIES, MAX_VICTIMS, TOGETHER,
+    Victim,
 };
 use weir_model::Amount;
 use weir_queue::{Admission, Claimed, Grounds, Record, Recorded, RecordedClaim, Time, Uid};
@@ -176,7 +177,7 @@ impl RoundRecord {
 
     /// Records what is kept for a claimant from the next write on.
     pub(super) fn keep(&mut self, claimed: Claimed) {
-        let Claimed { claimant, pool, amounts, nodes, victims } = claimed;
+        let Claimed { claimant, pool, amounts, nodes, held, victims } = claimed;
         let Some(&first) = claimant.first() else { return };
         let texts = |uids: &[Uid]| uids.iter().map(ToString::to_string).collect();
         let claim = Claim {
@@ -184,6 +185,10 @@ impl RoundRecord {
             pool,
             amounts: quantities(&amounts),
             nodes: nodes.iter().map(|node| node.to_string()).collect(),
+            held: held
+                .iter()
+                .map(|held| Held { node: held.node.to_string(), amounts: quantities(&held.amounts) })
+                .collect(),
             victims: texts(&victims),
         };
         self.claims.insert(first, claim);
@@ -357,6 +362,7 @@ impl RoundRecord {
         let claims = self.claims.values().map(|claim| RecordedClaim {
             claimant: uids(&claim.claimant),
             nodes: claim.nodes.clone(),
+            held: claim.held.iter().map(held).collect(),
             victims: uids(&claim.victims),
         });
         // Victims of a claim for which there was no room in the record yet go too.
@@ -427,6 +433,14 @@ fn uids(texts: &[String]) -> Vec<Uid> {
 /// Amounts as the API server writes them.
 fn quantities(amounts: &[(String, Amount)]) -> BTreeMap<String, Quantity> {
     amounts.iter().map(|(dim, amount)| (dim.clone(), written(dim, *amount))).collect()
+}
+
+/// What a recorded claim keeps on a node.
+fn held(held: &Held) -> weir_queue::Held {
+    let amount = |(name, written): (&String, &Quantity)| {
+        Some((name.clone(), weir_model::Quantity::parse(&written.0).ok()?.amount(name)))
+    };
+    weir_queue::Held { node: held.node.as_str().into(), amounts: held.amounts.iter().filter_map(amount).collect() }
 }
 
 /// The grounds of this name.
@@ -676,6 +690,7 @@ mod tests {
             pool: "prod".to_owned(),
             amounts: Vec::new(),
             nodes: vec!["n".into()],
+            held: Vec::new(),
             victims: vec![uid(8)],
         };
         record.keep(claimed);

@@ -237,6 +237,7 @@ pub struct BudgetFact {
 ///     pool: "research".into(),
 ///     amounts: vec![("nvidia.com/gpu".into(), Amount::new(8))],
 ///     nodes: vec!["node-0".into()],
+///     held: vec![],
 ///     victims: vec![Uid::new(2), Uid::new(3)],
 /// };
 /// assert_eq!(claim.nodes.len(), claim.claimant.len());
@@ -251,8 +252,26 @@ pub struct Claimed {
     pub amounts: Vec<(String, Amount)>,
     /// The nodes that are kept, one for each pod; empty for a claim on quota alone.
     pub nodes: Vec<Arc<str>>,
+    /// What a claim from patience keeps on these nodes so far. It is decided anew each time that this changes.
+    pub held: Vec<Held>,
     /// The pods that make room; empty for a claim from patience.
     pub victims: Vec<Uid>,
+}
+
+/// What a claim keeps on a node.
+///
+/// ```
+/// use weir_model::Amount;
+/// use weir_queue::Held;
+/// let held = Held { node: "node-0".into(), amounts: vec![("nvidia.com/gpu".into(), Amount::new(1))] };
+/// assert_eq!(held.amounts.len(), 1);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The node.
+    pub node: Arc<str>,
+    /// How much of each resource, by the name of the resource.
+    pub amounts: Vec<(String, Amount)>,
 }
 
 /// A pod that is being deleted and does not end within its grace period and some slack.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::decision::Held;
 use super::hosts::Node;
 use super::pod::{Grounds, Pod, PodShape, Uid};
 use super::settings::{Config, PoolConfig};
@@ -127,6 +128,8 @@ pub struct RecordedClaim {
     pub claimant: Vec<Uid>,
     /// The nodes, one for each pod of the claimant; empty for a claim on quota alone.
     pub nodes: Vec<String>,
+    /// What a claim from patience held on these nodes.
+    pub held: Vec<Held>,
     /// The pods that make room.
     pub victims: Vec<Uid>,
 }

@@ -17,11 +17,12 @@ use crate::state::refusal::{Refusal, Refused};
 use crate::state::verdicts::Head;
 
 use super::admission::{admit, may_go};
-use super::checks::reservation_allows;
-use super::claims::{claim_for_head, grounds_of, serve_claims};
+use super::checks::{exceeds_entitlement, reservation_allows};
+use super::claims::{grounds_of, serve_claims};
 use super::context::Round;
 use super::fair_order::{DominantShare, FairOrder};
 use super::leaves::judge_leaves;
+use super::patience::claim_for_head;
 
 /// Admits all that may go, and returns what may not.
 pub(super) fn admit_all(round: &mut Round<'_>) -> Vec<Refused> {
@@ -61,7 +62,7 @@ pub(super) fn admit_all(round: &mut Round<'_>) -> Vec<Refused> {
     refused
 }
 
-/// What the first workload that may go at all, or one with a claim before it, means for the others of its leaf.
+/// What the first workload that may go now or later, or one with a claim before it, means for the others of its leaf.
 fn look_at_head(round: &mut Round<'_>, leaf: PoolId, head: Head, open: &mut Open, refused: &mut Vec<Refused>) {
     let Head { key, request, refusal } = head;
     if let Some(first) = head_with_claim(round.state, leaf).filter(|&first| first < key) {
@@ -73,10 +74,15 @@ fn look_at_head(round: &mut Round<'_>, leaf: PoolId, head: Head, open: &mut Open
     }
 }
 
-/// Whether no eligible workload stands before this one.
+/// Whether no eligible workload stands before this one, but for those that are larger than the entitlement.
 fn is_head(state: &State, leaf: PoolId, key: QueueKey) -> bool {
     let eligible = state.demand.answers(leaf).iter().filter(|(_, answer)| answer.is_ok());
-    let first = eligible.filter_map(|&(request, _)| state.queues[leaf].first_of(request)).map(|(key, _)| key).min();
+    let obstacle = |(request, _): &&(RequestId, _)| !exceeds_entitlement(state, leaf, *request);
+    let first = eligible
+        .filter(obstacle)
+        .filter_map(|&(request, _)| state.queues[leaf].first_of(request))
+        .map(|(key, _)| key)
+        .min();
     first.is_none_or(|first| first >= key)
 }
 

@@ -24,6 +24,17 @@ pub(super) fn reservation_allows(state: &State, leaf: PoolId, request: RequestId
     within_reservation(state, Candidate::new(leaf, request)).is_ok()
 }
 
+/// Whether a request is larger than what its pool or an ancestor is entitled to: it keeps nothing and is in no
+/// pod's way, because it waits for others to ask for less and not for room.
+pub(super) fn exceeds_entitlement(state: &State, leaf: PoolId, request: RequestId) -> bool {
+    let State { pools, shapes, .. } = state;
+    let amounts = &shapes.request_of(request).amounts;
+    pools.tree.path(leaf).any(|pool| {
+        let mut checked = amounts.iter().filter(|&(dim, _)| pools.checks(pool, dim));
+        checked.any(|(dim, asked)| asked > pools.entitled(pool, dim))
+    })
+}
+
 /// B3: usage and request within the entitlement of the pool and every ancestor, in every dimension it asks for.
 /// What other pools of an ancestor use above their own entitlements does not count there: it is taken back where
 /// a pod needs the room, and not for the sake of the sum. Limits count all of it.

@@ -1,4 +1,4 @@
-//! When claims are made, served and dropped (B2, C5).
+//! When claims are made, served and dropped (C5); those from patience are served in `patience` (B2).
 //!
 //! A claim keeps quota in its pool and the pool's ancestors, and room on nodes where room is what is missing.
 //! Every other check sees both as taken. At an ancestor a claim never keeps more than its own pool is entitled to
@@ -7,51 +7,75 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_model::ResourceVec;
 use weir_model::reason::Grounds;
+use weir_model::{Amount, ResourceVec};
 
-use crate::contract::decision::{Claimed, Decision, Released};
+use crate::contract::decision::{Claimed, Decision, Held, Released};
 use crate::contract::event::RecordedClaim;
 use crate::contract::pod::Uid;
 use crate::state::State;
-use crate::state::claims::Claim;
+use crate::state::claims::{Claim, Source};
 use crate::state::fit::Placement;
-use crate::state::ids::{GangId, NodeId, PodId, RequestId};
+use crate::state::ids::{GangId, NodeId, PodId};
 use crate::state::pods::Running;
 use crate::state::queues::{Candidate, Position, Rank, Workload};
 use crate::state::refusal::{Refusal, Refused};
+use crate::state::row::Row;
 
 use super::admission::{admit, may_go};
 use super::checks::reservation_allows;
 use super::context::Round;
 use super::evictions::{unmark, unmark_gang_of};
+use super::patience;
 
-/// Admits the claimants that now fit, ahead of every queue; drops claims that are of no use any more.
+/// Admits the claimants that now fit, ahead of every queue; drops claims that are of no use any more. What is freed goes
+/// to the claim of the plan that freed it first.
 pub(super) fn serve_claims(round: &mut Round<'_>) -> Vec<Refused> {
     let mut refused = Vec::new();
-    for claim in round.state.claims.take() {
-        round.state.give_back(&claim);
-        let Some(Position { leaf, request, key }) = eligible_position(round.state, &claim) else {
+    let (patient, plans): (Vec<Claim>, Vec<Claim>) = round.state.claims.take().into_iter().partition(Claim::is_patient);
+    for claim in plans {
+        serve_plan(round, claim, &mut refused);
+    }
+    patience::serve(round, patient, &mut refused);
+    refused
+}
+
+/// Admits the claimant of a plan, or keeps its claim while its victims are going.
+fn serve_plan(round: &mut Round<'_>, claim: Claim, refused: &mut Vec<Refused>) {
+    round.state.give_back(&claim);
+    let Some(Position { leaf, request, key }) = eligible_position(round.state, &claim) else {
+        note_freed(round, &claim);
+        return drop_idle(round, claim);
+    };
+    let candidate = Candidate::new(leaf, request);
+    match may_go_on(round, candidate, &claim) {
+        Ok(nodes) => {
+            let grounds = grounds_of(key.rank);
+            admit(round, candidate, claim.workload, nodes, grounds, None);
+            // The claimant went without some of the pods that were to make room; they need not go any more,
+            // unless they are the rest of something.
             drop_idle(round, claim);
-            continue;
-        };
-        let candidate = Candidate::new(leaf, request);
-        match may_go_on(round, candidate, &claim) {
-            Ok(nodes) => {
-                let grounds = grounds_of(key.rank);
-                admit(round, candidate, claim.workload, nodes, grounds, None);
-                // The claimant went without some of the pods that were to make room; they need not go any more,
-                // unless they are the rest of something.
-                drop_idle(round, claim);
-            }
-            Err(refusal) if still_helps(round.state, &claim, refusal) => {
-                refused.push(Refused::new(leaf, request, refusal));
-                keep(round, claim);
-            }
-            Err(_) => drop_idle(round, claim),
+        }
+        Err(refusal) if still_helps(round.state, &claim, refusal) => {
+            refused.push(Refused::new(leaf, request, refusal));
+            keep(round, claim);
+        }
+        Err(_) => {
+            note_freed(round, &claim);
+            drop_idle(round, claim);
         }
     }
-    refused
+}
+
+/// Notes that the room of a claim that ends is free for others.
+fn note_freed(round: &mut Round<'_>, claim: &Claim) {
+    let held = match claim.source {
+        Source::Patience => claim.held.clone(),
+        Source::Plan => claim.needs(&round.state.shapes),
+    };
+    for (node, row) in held {
+        round.freed.entry(node).or_default().add(&row);
+    }
 }
 
 /// The grounds on which a workload of this rank is admitted within its pool's entitlement.
@@ -63,7 +87,7 @@ pub(super) const fn grounds_of(rank: Rank) -> Grounds {
 }
 
 /// Where a claimant stands, if it still asks for what its claim keeps and is eligible.
-fn eligible_position(state: &State, claim: &Claim) -> Option<Position> {
+pub(super) fn eligible_position(state: &State, claim: &Claim) -> Option<Position> {
     let stands = |at: &Position| {
         let same = is_claimant(state, claim) && at.request == claim.request;
         same && state.demand.is_eligible(at.leaf, at.request)
@@ -98,95 +122,73 @@ fn fit_together(state: &mut State, placement: &Placement) -> bool {
 
 /// Whether a claim is of use for as long as this refusal stands: while its victims are going or, if it has none,
 /// while room or quota is short.
-fn still_helps(state: &State, claim: &Claim, refusal: Refusal) -> bool {
+pub(super) fn still_helps(state: &State, claim: &Claim, refusal: Refusal) -> bool {
     let usable = claim.nodes.iter().all(|&(_, node)| state.nodes.usable(node));
-    let short = matches!(
-        refusal,
-        Refusal::Quota { .. } | Refusal::Entitlement { .. } | Refusal::Reserved { .. } | Refusal::Placement(_)
-    );
+    let short = match refusal {
+        Refusal::Quota { .. } | Refusal::Reserved { .. } | Refusal::Placement(_) => true,
+        // What is larger than its entitlement keeps nothing from others; victims that are going go for it all the same.
+        Refusal::Entitlement { .. } => !claim.is_patient(),
+        _ => false,
+    };
     let reserved = state.position(claim.workload).is_some_and(|at| reservation_allows(state, at.leaf, at.request));
     let comes = || state.victims_left(claim) > 0 && !state.waits_in_vain(claim);
     usable && short && reserved && (claim.is_patient() || comes())
 }
 
-/// B2: makes a claim for the head of a queue, which has waited long enough; from now on what is freed is kept.
-pub(super) fn claim_for_head(round: &mut Round<'_>, candidate: Candidate, workload: Workload, refusal: Refusal) {
-    let state = &mut *round.state;
-    state.verdicts.invalidate();
-    let mut claims = std::mem::take(&mut state.claims);
-    let in_pool = |claim: &Claim| state.position(claim.workload).is_none_or(|at| at.leaf == candidate.leaf);
-    // One claim from patience for each pool: another head has come.
-    let before = claims.take_where(|claim| claim.is_patient() && in_pool(claim));
-    state.claims = claims;
-    for claim in before {
-        round.state.give_back(&claim);
-        drop_idle(round, claim);
-    }
-    let mut claim = Claim::new(workload, candidate.request, round.number);
-    if matches!(refusal, Refusal::Placement(_)) {
-        claim.nodes = nodes_to_wait_for(round.state, candidate.request);
-    }
-    make(round, claim);
-}
-
-/// The nodes where room for a request is nearest: what is free now, then the nodes with the most free.
-fn nodes_to_wait_for(state: &mut State, request: RequestId) -> Placement {
-    let State { fit, nodes, shapes, .. } = state;
-    let mut placement = Placement::new();
-    for &(id, count) in &shapes.request_of(request).members {
-        let shape = shapes.shape_of(id);
-        let slots = fit.slots(id, shape, nodes).to_vec();
-        let admits = fit.admits(id, shape, nodes);
-        let mut open: Vec<(i64, &str, NodeId)> = Vec::new();
-        for node in nodes.iter().filter(|node| admits[node.index()] > 0) {
-            let host = nodes.host(node);
-            open.push((-host.free.at(shape.main), &host.name, node));
-        }
-        open.sort_unstable();
-        let now = open.iter().flat_map(|&(_, _, node)| (0..slots[node.index()]).map(move |_| node));
-        let most = |node: NodeId| nodes.slots_when_empty(node, shape).saturating_sub(u32::from(slots[node.index()]));
-        let later = open.iter().flat_map(|&(_, _, node)| (0..most(node)).map(move |_| node));
-        placement.extend(now.chain(later).take(count as usize).map(|node| (id, node)));
-    }
-    placement
-}
-
 /// Records a new claim and says so.
 pub(super) fn make(round: &mut Round<'_>, mut claim: Claim) {
-    let state = &*round.state;
-    let Some(at) = state.position(claim.workload) else { return };
-    claim.claimant = state.uids(claim.workload);
-    round.decisions.push(Decision::Claim(Claimed {
-        claimant: claim.claimant.clone(),
-        pool: state.pools.tree.name(at.leaf).to_owned(),
-        amounts: state.shapes.amounts(claim.request),
-        nodes: claim.nodes.iter().map(|&(_, node)| Arc::clone(&state.nodes.host(node).name)).collect(),
-        victims: claim.victims.clone(),
-    }));
+    claim.claimant = round.state.uids(claim.workload);
+    let Some(decision) = announce(round.state, &claim) else { return };
+    round.decisions.push(decision);
     keep(round, claim);
+}
+
+/// What is recorded of a claim.
+pub(super) fn announce(state: &State, claim: &Claim) -> Option<Decision> {
+    let Position { leaf, .. } = state.position(claim.workload)?;
+    let name = |node: NodeId| Arc::clone(&state.nodes.host(node).name);
+    let amount = |(resource, units)| (state.shapes.names.name(resource).to_owned(), Amount::new(units));
+    let held = |(&node, row): (&NodeId, &Row)| Held { node: name(node), amounts: row.positive().map(amount).collect() };
+    Some(Decision::Claim(Claimed {
+        claimant: claim.claimant.clone(),
+        pool: state.pools.tree.name(leaf).to_owned(),
+        amounts: state.shapes.amounts(claim.request),
+        nodes: claim.nodes.iter().map(|&(_, node)| name(node)).collect(),
+        held: claim.held.iter().map(held).filter(|held| !held.amounts.is_empty()).collect(),
+        victims: claim.victims.clone(),
+    }))
 }
 
 /// Keeps quota and room for a claim; a claim whose claimant is gone is dropped.
 pub(super) fn keep(round: &mut Round<'_>, mut claim: Claim) {
-    let State { pools, usage, shapes, .. } = &*round.state;
-    let Some(Position { leaf, .. }) = round.state.position(claim.workload) else { return drop_idle(round, claim) };
+    match reserve(round.state, &mut claim) {
+        true => round.state.claims.push(claim),
+        false => drop_idle(round, claim),
+    }
+}
+
+/// Takes the quota and the room of a claim; whether its claimant still stands somewhere.
+pub(super) fn reserve(state: &mut State, claim: &mut Claim) -> bool {
+    let State { pools, usage, shapes, .. } = &*state;
+    let Some(Position { leaf, .. }) = state.position(claim.workload) else { return false };
     let asked = &shapes.request_of(claim.request).amounts;
     let due: ResourceVec = asked.iter().map(|(dim, asked)| (dim, asked.min(usage.unused(pools, leaf, dim)))).collect();
     let of = |pool| if pool == leaf { asked.clone() } else { due.clone() };
     claim.claimed = pools.tree.path(leaf).map(|pool| (pool, of(pool))).collect();
-    round.state.keep(&claim);
-    round.state.claims.push(claim);
+    state.keep(claim);
+    true
 }
 
 /// Drops a claim that still keeps something, and with it all evictions that were not carried out.
 pub(super) fn abandon(round: &mut Round<'_>, claim: Claim) {
     round.state.give_back(&claim);
+    note_freed(round, &claim);
     release(round, claim, Begun::Stays);
 }
 
 /// Drops a claim that keeps nothing any more: victims that are not going yet may stay. Half a gang is of no use,
 /// so where some pods of a group are gone the rest follows.
-fn drop_idle(round: &mut Round<'_>, claim: Claim) {
+pub(super) fn drop_idle(round: &mut Round<'_>, claim: Claim) {
     release(round, claim, Begun::Follows);
 }
 
@@ -236,7 +238,8 @@ pub(super) fn restore_claim(round: &mut Round<'_>, recorded: &RecordedClaim) {
         None => return,
     };
     let Some(Position { request, .. }) = state.position(workload) else { return };
-    let mut claim = Claim::new(workload, request, 0);
+    let source = if recorded.victims.is_empty() { Source::Patience } else { Source::Plan };
+    let mut claim = Claim::new(source, workload, request, 0);
     let mut names = recorded.nodes.iter();
     for &(shape, count) in &state.shapes.request_of(request).members {
         let here = names.by_ref().take(count as usize);
@@ -244,6 +247,18 @@ pub(super) fn restore_claim(round: &mut Round<'_>, recorded: &RecordedClaim) {
     }
     (claim.claimant, claim.victims) = (recorded.claimant.clone(), recorded.victims.clone());
     claim.victim_groups = victim_groups_of(state, &claim.victims);
+    let needs = claim.needs(&state.shapes);
+    for Held { node, amounts } in &recorded.held {
+        let node = state.nodes.named(node);
+        let position = |(name, amount): &(String, Amount)| Some((state.shapes.names.find(name)?, amount.units()));
+        let amounts = amounts.iter().filter_map(position);
+        let mut row = Row::default();
+        row.change(&amounts.collect::<Vec<_>>(), 1);
+        // A record is read like anything else that others may write: no claim holds more than its pods need.
+        if let Some(needs) = needs.get(&node) {
+            claim.held.insert(node, needs.common(&row));
+        }
+    }
     keep(round, claim);
 }
 

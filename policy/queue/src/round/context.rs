@@ -1,5 +1,7 @@
 //! What one round works on, and what it decides.
 
+use std::collections::BTreeMap;
+
 use weir_model::reason::Waiting as Reason;
 
 use crate::contract::decision::{Decision, Waiting};
@@ -9,7 +11,8 @@ use crate::contract::time::Time;
 use crate::preemption::View;
 use crate::state::State;
 use crate::state::clocks::Clocks;
-use crate::state::ids::PodId;
+use crate::state::ids::{NodeId, PodId};
+use crate::state::row::Row;
 
 /// One round: it borrows what is remembered and has what lives for one step only.
 pub(crate) struct Round<'a> {
@@ -21,6 +24,8 @@ pub(crate) struct Round<'a> {
     pub(crate) number: u64,
     /// For how many requests the round may still assume other nodes for admitted pods.
     pub(crate) reassume_budget: u32,
+    /// What became free on nodes since the last round; claims from patience grow with it.
+    pub(crate) freed: BTreeMap<NodeId, Row>,
     /// What was decided so far.
     pub(crate) decisions: Vec<Decision>,
 }
@@ -34,7 +39,7 @@ impl<'a> Round<'a> {
         now: Time,
         number: u64,
     ) -> Self {
-        Self { config, state, clocks, now, number, reassume_budget: 0, decisions: Vec::new() }
+        Self { config, state, clocks, now, number, reassume_budget: 0, freed: BTreeMap::new(), decisions: Vec::new() }
     }
 
     /// Whether pods wait at all.

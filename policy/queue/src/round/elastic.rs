@@ -77,12 +77,9 @@ fn enqueue_group(round: &mut Round<'_>, gang: GangId, pods: &[PodId]) {
     let Some(leaf) = state.leaf_of(first) else { return };
     let key = QueueKey { rank: Rank::Ordinary, ..first.queue_key() };
     let (pool, preemptible) = (std::sync::Arc::clone(&first.pool), first.preemptible);
-    let latest = records.iter().map(|record| record.created).max().unwrap_or_default();
+    let since = records.iter().map(|record| record.created).max().unwrap_or_default();
     let shapes: Vec<_> = records.iter().map(|record| record.shape).collect();
     let request = round.state.shapes.request(shapes.into_iter(), preemptible);
-    let now = round.now.max(latest);
-    let Some(record) = round.state.pods.record_mut(head) else { return };
-    let since = *record.since.get_or_insert(now);
     round.state.push(Position { leaf, request, key }, QueuedWorkload { workload: Workload::Group(gang, head), since });
     let group = Group { pods: pods.to_vec(), position: QueuePosition { pool, request, key } };
     round.state.gangs[gang].groups.insert(head, group);

@@ -30,20 +30,13 @@ pub(super) fn enqueue_pod(round: &mut Round<'_>, pod: PodId, rank: Rank) {
     let Some(record) = round.state.pods.record(pod).filter(|record| record.waits()) else { return };
     if let Some(why) = obstacle(round.state, round.now, record) {
         set_backoff_timer(round, pod);
-        if let Some(record) = round.state.pods.record_mut(pod) {
-            record.since = None;
-        }
         return round.tell([pod], &why);
     }
     let Some(leaf) = round.state.leaf_of(record) else { return };
     let request = round.state.shapes.request(std::iter::once(record.shape), record.preemptible);
-    let now = round.now;
     let Some(record) = round.state.pods.record_mut(pod) else { return };
     (record.request, record.rank) = (Some(request), rank);
-    // A pod that nothing was ever in the way of has waited since it was created, whichever replica leads now.
-    let first = if record.told.is_none() { record.created } else { now.max(record.created) };
-    let since = *record.since.get_or_insert(first);
-    let at = Position { leaf, request, key: record.queue_key() };
+    let (since, at) = (record.created, Position { leaf, request, key: record.queue_key() });
     round.state.push(at, QueuedWorkload { workload: Workload::Pod(pod), since });
 }
 

@@ -65,7 +65,6 @@ fn enqueue_gang(round: &mut Round<'_>, id: GangId) {
         enqueue_replacements(round, &members, lost);
     } else if let Some(why) = gang_obstacle(round.state, round.now, id, &members) {
         members.waiting.iter().for_each(|&pod| set_backoff_timer(round, pod));
-        round.state.gangs[id].since = None;
         round.tell(members.waiting.iter().copied(), &why);
     } else {
         enqueue_whole(round, id, &members);
@@ -90,14 +89,13 @@ fn enqueue_whole(round: &mut Round<'_>, id: GangId, members: &GangMembers) {
     let state = &*round.state;
     let records: Vec<&PodRecord> = state.pods.records(members.waiting.iter().copied()).collect();
     let Some(first) = records.iter().min_by_key(|record| record.queue_key()) else { return };
-    let latest = records.iter().map(|record| record.created).max().unwrap_or_default();
+    let since = records.iter().map(|record| record.created).max().unwrap_or_default();
     let Some(leaf) = state.leaf_of(first) else { return };
     let key = QueueKey { rank: Rank::Ordinary, ..first.queue_key() };
     let (pool, preemptible) = (Arc::clone(&first.pool), first.preemptible);
     let shapes: Vec<_> = records.iter().map(|record| record.shape).collect();
     let request = round.state.shapes.request(shapes.into_iter(), preemptible);
     let gang = &mut round.state.gangs[id];
-    let since = *gang.since.get_or_insert(round.now.max(latest));
     gang.piece = members.has_parts.then(|| members.waiting.clone());
     gang.position = Some(QueuePosition { pool, request, key });
     round.state.push(Position { leaf, request, key }, QueuedWorkload { workload: Workload::Gang(id), since });

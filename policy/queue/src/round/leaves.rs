@@ -53,7 +53,8 @@ fn judge_leaf(state: &State, leaf: PoolId, claimants: &[Workload]) -> LeafVerdic
             Some(refusal) => verdict.refused.push(Refused::new(leaf, request, refusal)),
             None => drop(verdict.open.insert(key, request)),
         }
-        if verdict.head.is_none_or(|head| key < head.key) {
+        let obstacle = !matches!(refusal, Some(Refusal::Entitlement { .. }));
+        if obstacle && verdict.head.is_none_or(|head| key < head.key) {
             verdict.head = Some(Head { key, request, refusal });
         }
     }

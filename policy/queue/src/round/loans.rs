@@ -3,8 +3,9 @@
 //! Two gangs that each need 64 of 100 GPUs are each entitled to 50 for ever. When all that B3 allows is
 //! admitted and something that waits fits what is free, it goes on loan: preemptible only, within every
 //! limit, in the order least (usage ÷ capacity) ÷ share, longest wait, name. A loan is never given out of a
-//! claim, which the node model has taken already, never where an entitled workload waits for victims, and it is
-//! the first to be taken back.
+//! claim, nor of the nodes and the quota of a plan that is being made; everything else is lent while an entitled
+//! workload waits. A claim from patience keeps what was freed for it, and loans keep off what was free before as
+//! well. A loan is the first to be taken back.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,14 +14,16 @@ use weir_model::{Amount, Dim, PoolId};
 
 use crate::contract::settings::Strategy;
 use crate::contract::time::Time;
+use crate::preemption::Served;
 use crate::state::State;
-use crate::state::claims::Claim;
+use crate::state::claims::{Claim, Source};
 use crate::state::ids::RequestId;
 use crate::state::queues::{Candidate, QueueKey, Workload};
 use crate::state::refusal::{Refusal, Refused};
 
 use super::admission::admit;
 use super::assumed::find_nodes;
+use super::claims::reserve;
 use super::context::Round;
 use super::fair_order::DominantShare;
 
@@ -34,17 +37,45 @@ struct Borrower {
     request: RequestId,
 }
 
-/// Lends what is left to workloads that entitlements alone hold back; `wanted` are the dimensions in which an
-/// entitled workload waits for a plan.
-pub(super) fn lend(round: &mut Round<'_>, refused: &[Refused], wanted: &[Dim]) {
+/// Lends what is left to workloads that entitlements alone hold back; `planned` is what entitled workloads get by a
+/// plan for which it is not yet time.
+pub(super) fn lend(round: &mut Round<'_>, refused: &[Refused], planned: Vec<Served>) {
+    let candidates = may_borrow(round.state, refused);
+    if candidates.is_empty() {
+        return;
+    }
+    let kept = keep_off(round.state, planned, round.number);
+    lend_to(round, candidates);
+    for claim in kept {
+        round.state.give_back(&claim);
+    }
+}
+
+/// Keeps what plans are about to use, and what claims from patience wait for.
+fn keep_off(state: &mut State, planned: Vec<Served>, round: u64) -> Vec<Claim> {
+    let mut kept = Vec::new();
+    for served in planned {
+        let mut claim = Claim::new(Source::Plan, served.workload, served.candidate.request, round);
+        claim.nodes = served.nodes;
+        if reserve(state, &mut claim) {
+            kept.push(claim);
+        }
+    }
+    let patient = state.claims.iter().filter(|claim| claim.is_patient());
+    let waits = patient.map(|claim| Claim { held: claim.lacks(&state.shapes), claimed: Vec::new(), ..claim.clone() });
+    let waits: Vec<Claim> = waits.collect();
+    waits.iter().for_each(|claim| state.keep(claim));
+    kept.extend(waits);
+    kept
+}
+
+fn lend_to(round: &mut Round<'_>, candidates: Vec<Candidate>) {
     let mut borrowers: BTreeSet<Borrower> = BTreeSet::new();
     // Room only shrinks while things are lent: what finds none now is not asked about leaf by leaf.
     let mut fits: HashMap<RequestId, bool> = HashMap::new();
-    for candidate in may_borrow(round.state, refused) {
+    for candidate in candidates {
         let request = candidate.request;
-        let amounts = &round.state.shapes.request_of(request).amounts;
-        let keeps_off = amounts.iter().any(|(dim, _)| wanted.contains(&dim));
-        if !keeps_off && *fits.entry(request).or_insert_with(|| may_fit(round, request)) {
+        if *fits.entry(request).or_insert_with(|| may_fit(round, request)) {
             borrowers.extend(first_borrower(round.state, candidate));
         }
     }

@@ -22,6 +22,7 @@ mod intake;
 mod leaves;
 mod loans;
 pub(crate) mod overdue;
+mod patience;
 mod reclaim;
 mod timeouts;
 
@@ -46,15 +47,17 @@ fn decide(round: &mut Round<'_>) {
     overdue::give_up(round);
     assumed::assume_nodes(round);
     assumed::reassume(round);
+    patience::take_freed(round);
     eligibility::judge_eligibility(round.state);
     round.state.sweep();
     entitle::entitle(round.state);
     let refused = admit::admit_all(round);
-    let wanted = reclaim::reclaim(round, &refused);
-    loans::lend(round, &refused, &wanted);
+    let planned = reclaim::reclaim(round, &refused);
+    loans::lend(round, &refused, planned);
     explain::tell_all(round, &refused);
     timeouts::drain(round);
     timeouts::time_out(round);
     gangs::requeue_gangs(round);
     dry_run::admit_unenforced(round);
+    patience::watch_freed(round);
 }

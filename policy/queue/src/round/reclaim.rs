@@ -19,7 +19,7 @@ use crate::contract::time::Time;
 use crate::preemption::candidates::Victim;
 use crate::preemption::{Admits, Planned, Served, displaced, giving_leaves, plan};
 use crate::state::State;
-use crate::state::claims::Claim;
+use crate::state::claims::{Claim, Source};
 use crate::state::queues::{Candidate, Workload};
 use crate::state::refusal::{Refusal, Refused};
 use crate::state::sums::amount;
@@ -29,18 +29,18 @@ use super::claims;
 use super::context::Round;
 use super::evictions::evict;
 
-/// Makes and carries out a plan where it is time, and returns the dimensions in which one is being made.
-pub(super) fn reclaim(round: &mut Round<'_>, refused: &[Refused]) -> Vec<Dim> {
+/// Makes and carries out a plan where it is time, and returns what the claimants get for whom it is not yet time.
+pub(super) fn reclaim(round: &mut Round<'_>, refused: &[Refused]) -> Vec<Served> {
     let claimants = claimants(round.state, refused);
     let suspended = suspend_claims(round.state, &claimants);
-    let wanted = reclaim_for(round, &claimants);
+    let planned = reclaim_for(round, &claimants);
     for claim in suspended {
         // A claim from patience ends where a plan takes over.
         if !round.state.claims.has(claim.workload) {
             claims::keep(round, claim);
         }
     }
-    wanted
+    planned
 }
 
 /// The requests that are within the entitlement of their pool and wait for room, for quota that others of the same
@@ -77,7 +77,7 @@ fn suspend_claims(state: &mut State, claimants: &[Candidate]) -> Vec<Claim> {
     suspended
 }
 
-fn reclaim_for(round: &mut Round<'_>, claimants: &[Candidate]) -> Vec<Dim> {
+fn reclaim_for(round: &mut Round<'_>, claimants: &[Candidate]) -> Vec<Served> {
     let first = plan_for(round, claimants, &|_, _| true);
     let wanted = asked_by(round.state, first.claimants());
     if !round.enforces() {
@@ -87,16 +87,18 @@ fn reclaim_for(round: &mut Round<'_>, claimants: &[Candidate]) -> Vec<Dim> {
     }
     keep_clocks(round, &wanted, first.evicts());
     if !first.evicts() || round.now < round.config.evictions_from {
-        return wanted;
+        return first.served;
     }
     let ripe = ripe(round);
     if ripe.is_empty() && !claimants.iter().any(|candidate| takes_within(round.state, candidate.leaf)) {
-        return wanted;
+        return first.served;
     }
     let planned = plan_for(round, claimants, &|pool, dim| ripe.contains(&(pool, dim)));
     carry_out(round, &planned);
     let served: Vec<Workload> = planned.served.iter().map(|served| served.workload).collect();
-    asked_by(round.state, first.claimants().filter(|one| !served.contains(&one.workload)))
+    let mut rest = first.served;
+    rest.retain(|one| !served.contains(&one.workload));
+    rest
 }
 
 /// Plans which victims go for these claimants, out of pools that may be taken from.
@@ -162,7 +164,7 @@ fn carry_out(round: &mut Round<'_>, planned: &Planned) {
         if !round.enforces() {
             continue;
         }
-        let mut claim = Claim::new(served.workload, served.candidate.request, round.number);
+        let mut claim = Claim::new(Source::Plan, served.workload, served.candidate.request, round.number);
         (claim.nodes, claim.victims) = (served.nodes.clone(), victims);
         claim.victim_groups = victim_groups(round.state, served, &planned.victims);
         claims::make(round, claim);

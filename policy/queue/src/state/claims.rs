@@ -2,26 +2,46 @@
 //!
 //! A claim comes from **patience** (the head of a queue let others pass for long enough) or from a **plan**
 //! (pods are being evicted to make room). It keeps quota in its pool and the pool's ancestors, and room on nodes
-//! where room is what is missing. When claims are made, served and dropped is in `round::claims`.
+//! where room is what is missing. A plan's claim keeps all that its pods need there; one from patience begins with
+//! nothing and grows with what is freed on its nodes. When claims are made, served and dropped is in `round::claims`.
 
-use weir_model::{Dim, PoolId, ResourceVec};
+use std::collections::BTreeMap;
+
+use weir_model::{Amount, Dim, PoolId, ResourceVec};
 
 use super::fit::Placement;
-use super::ids::RequestId;
+use super::ids::{NodeId, RequestId};
 use super::queues::Workload;
+use super::row::Row;
+use super::shapes::Shapes;
 use crate::contract::pod::Uid;
+
+/// Where a claim comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The claimant let others pass for its pool's patience.
+    Patience,
+    /// Pods are being evicted for the claimant.
+    Plan,
+}
 
 /// What is kept for one workload.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
     pub(crate) workload: Workload,
+    pub(crate) source: Source,
     /// The pods of the workload when the claim was made: its name in the record, whatever becomes of them.
     pub(crate) claimant: Vec<Uid>,
     pub(crate) request: RequestId,
     /// The round that decided the claim.
     pub(crate) round: u64,
-    /// The room that is kept, one node for each pod; empty for a claim on quota alone.
+    /// Where room is kept, one node for each pod; empty for a claim on quota alone.
     pub(crate) nodes: Placement,
+    /// What a claim from patience keeps on these nodes so far: what was freed there since, and never more than its
+    /// pods need.
+    pub(crate) held: BTreeMap<NodeId, Row>,
+    /// What the claimant's pool was entitled to when the nodes were chosen, of what is asked for.
+    pub(crate) entitled: Vec<Amount>,
     /// The pods that make room; empty for a claim from patience.
     pub(crate) victims: Vec<Uid>,
     /// The same by what goes as a whole: a pod, a worker with all its hosts, a gang with what it has beyond its
@@ -33,13 +53,16 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// A claim that keeps nothing yet.
-    pub(crate) const fn new(workload: Workload, request: RequestId, round: u64) -> Self {
+    pub(crate) const fn new(source: Source, workload: Workload, request: RequestId, round: u64) -> Self {
         Self {
             workload,
+            source,
             claimant: Vec::new(),
             request,
             round,
             nodes: Vec::new(),
+            held: BTreeMap::new(),
+            entitled: Vec::new(),
             victims: Vec::new(),
             victim_groups: Vec::new(),
             claimed: Vec::new(),
@@ -47,8 +70,26 @@ impl Claim {
     }
 
     /// Whether the claim came from patience: no pod is evicted for it.
-    pub(crate) const fn is_patient(&self) -> bool {
-        self.victims.is_empty()
+    pub(crate) fn is_patient(&self) -> bool {
+        self.source == Source::Patience
+    }
+
+    /// What the claimant's pods need on each of the nodes.
+    pub(crate) fn needs(&self, shapes: &Shapes) -> BTreeMap<NodeId, Row> {
+        let mut needs = BTreeMap::<NodeId, Row>::new();
+        for &(shape, node) in &self.nodes {
+            needs.entry(node).or_default().change(&shapes.shape_of(shape).needs, 1);
+        }
+        needs
+    }
+
+    /// What a claim from patience still waits for on each of its nodes.
+    pub(crate) fn lacks(&self, shapes: &Shapes) -> BTreeMap<NodeId, Row> {
+        let mut lacks = self.needs(shapes);
+        for (node, held) in &self.held {
+            lacks.entry(*node).or_default().take(held);
+        }
+        lacks
     }
 
     /// What the claim keeps in a pool.

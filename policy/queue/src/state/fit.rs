@@ -190,12 +190,6 @@ impl FitIndex {
         if fit == request.pods { Ok(()) } else { Err(Shortfall { fit, of: request.pods }) }
     }
 
-    /// How many pods of a shape each node has room for now.
-    pub(crate) fn slots(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &[u16] {
-        self.make_room(id, nodes);
-        &self.free(id, shape, nodes).slots
-    }
-
     /// Which nodes admit a shape, and have room for it when only unmanaged pods are there: none where it is 0.
     pub(crate) fn admits(&mut self, id: ShapeId, shape: &Shape, nodes: &Nodes) -> &[u16] {
         self.make_room(id, nodes);

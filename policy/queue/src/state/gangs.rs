@@ -33,8 +33,6 @@ pub(crate) struct Gang {
     pub(crate) evicting: bool,
     /// Since when the gang has no live pod.
     pub(crate) empty_since: Option<Time>,
-    /// Since when the gang stands in the queue; kept while a member is written anew.
-    pub(crate) since: Option<Time>,
     /// Where the gang stands, if it waits whole.
     pub(crate) position: Option<QueuePosition>,
     /// The pods that stand there, where that is not every member: of a gang with parts those that it needs.
@@ -70,7 +68,6 @@ impl Gang {
             began: None,
             evicting: false,
             empty_since: None,
-            since: None,
             position: None,
             piece: None,
             groups: BTreeMap::new(),
@@ -79,7 +76,7 @@ impl Gang {
 
     /// Notes that all of the gang was admitted in one piece.
     pub(crate) fn admitted_whole(&mut self, now: Time) {
-        (self.whole, self.since) = (true, None);
+        self.whole = true;
         self.began.get_or_insert(now);
     }
 

@@ -32,7 +32,7 @@ pub(crate) mod verdicts;
 use weir_model::{PoolId, ResourceVec};
 
 use budgets::Budgets;
-use claims::{Claim, Claims};
+use claims::{Claim, Claims, Source};
 use demand::EligibleDemand;
 use fit::FitIndex;
 use gangs::{Gangs, QueuePosition};
@@ -208,14 +208,30 @@ impl State {
     /// Keeps what a claim names: quota, and room on nodes.
     pub(crate) fn keep(&mut self, claim: &Claim) {
         self.count_claim(claim, 1);
-        claim.nodes.iter().for_each(|&(shape, node)| self.nodes.take(node, shape, Holder::Claim, &mut self.shapes));
+        match claim.source {
+            Source::Patience => self.hold_room(claim, 1),
+            Source::Plan => claim
+                .nodes
+                .iter()
+                .for_each(|&(shape, node)| self.nodes.take(node, shape, Holder::Claim, &mut self.shapes)),
+        }
     }
 
     /// Gives back what [`State::keep`] kept.
     pub(crate) fn give_back(&mut self, claim: &Claim) {
         self.count_claim(claim, -1);
-        let nodes = claim.nodes.iter();
-        nodes.for_each(|&(shape, node)| self.nodes.release(node, shape, Holder::Claim, &mut self.shapes));
+        match claim.source {
+            Source::Patience => self.hold_room(claim, -1),
+            Source::Plan => claim
+                .nodes
+                .iter()
+                .for_each(|&(shape, node)| self.nodes.release(node, shape, Holder::Claim, &mut self.shapes)),
+        }
+    }
+
+    /// Keeps what a claim from patience holds on nodes, or (`times` −1) gives it back.
+    pub(crate) fn hold_room(&mut self, claim: &Claim, times: i64) {
+        claim.held.iter().for_each(|(&node, held)| self.nodes.keep(node, held, times, &mut self.shapes));
     }
 
     fn count_claim(&mut self, claim: &Claim, times: i128) {

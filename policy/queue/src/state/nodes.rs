@@ -140,6 +140,8 @@ pub(crate) struct Nodes {
     capacity: Vec<i128>,
     /// What unmanaged pods hold, by dimension.
     unmanaged: Vec<i128>,
+    /// What became free on each node since it was last taken, less what was taken there; only while it is of interest.
+    freed: Option<BTreeMap<NodeId, Row>>,
     /// Unmanaged pods, with the node that each is on.
     unmanaged_pods: HashMap<Uid, UnmanagedPod>,
 }
@@ -185,7 +187,11 @@ impl Nodes {
         }
         let host = &mut self.hosts[id.index()];
         shapes.learn_node(host.spec.as_ref(), spec.as_ref());
-        host.free.add(&allocatable.minus(&host.allocatable));
+        let more = allocatable.minus(&host.allocatable);
+        host.free.add(&more);
+        if let Some(freed) = &mut self.freed {
+            freed.entry(id).or_default().add(&more);
+        }
         host.class = spec.as_ref().map(|spec| shapes.node_class(spec)).or(host.class.take());
         host.allocatable = allocatable;
         host.spec = spec;
@@ -213,6 +219,9 @@ impl Nodes {
         host.free.change(needs, -times);
         host.change_ports(ports, times);
         host.holders = if times > 0 { host.holders + 1 } else { host.holders.saturating_sub(1) };
+        if let Some(freed) = self.freed.as_mut().filter(|_| holder != Holder::Claim) {
+            freed.entry(id).or_default().change(needs, -times);
+        }
         if host.is_nothing() {
             self.gone.insert(id);
         }
@@ -228,6 +237,22 @@ impl Nodes {
             }
             Holder::Claim => Change::Free,
         }
+    }
+
+    /// Keeps so much on a node for a claim, or (`times` −1) gives it back.
+    pub(crate) fn keep(&mut self, id: NodeId, amounts: &Row, times: i64, shapes: &mut Shapes) {
+        let host = &mut self.hosts[id.index()];
+        match times > 0 {
+            true => host.free.take(amounts),
+            false => host.free.add(amounts),
+        }
+        self.changed(id, Change::Free, shapes);
+    }
+
+    /// What became free since this was last asked, by node. From now on it is noted if it is of interest.
+    pub(crate) fn take_freed(&mut self, interest: Interest) -> BTreeMap<NodeId, Row> {
+        let next = (interest == Interest::Noted).then(BTreeMap::new);
+        std::mem::replace(&mut self.freed, next).unwrap_or_default()
     }
 
     /// Puts an unmanaged pod on a node, wherever it was before.
@@ -396,6 +421,15 @@ fn add(sums: &mut Vec<i128>, amounts: &ResourceVec, times: i128) {
         }
         sums[dim.index()] += times * i128::from(amount.units());
     }
+}
+
+/// Whether what becomes free on nodes is noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    /// No claim grows with it.
+    Unnoted,
+    /// A claim from patience does.
+    Noted,
 }
 
 /// What of a node changed.

@@ -28,8 +28,6 @@ pub(crate) struct PodRecord {
     /// The bucket that the pod stands in by itself; of a gang that waits whole, none.
     pub(crate) request: Option<RequestId>,
     pub(crate) rank: Rank,
-    /// Since when the pod stands in the queue; kept while it is written anew.
-    pub(crate) since: Option<Time>,
     /// The reason that the pod was last told.
     pub(crate) told: Option<Waiting>,
     pub(crate) obstacle: Option<Box<Obstacle>>,

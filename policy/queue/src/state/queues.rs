@@ -48,7 +48,7 @@ pub(crate) enum Rank {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct QueuedWorkload {
     pub(crate) workload: Workload,
-    /// Since when nothing but quota and room was in its way.
+    /// When the last of its pods was created. Patience counts from here, so that every leader reads the same.
     pub(crate) since: Time,
 }
 

@@ -33,6 +33,23 @@ impl Row {
         }
     }
 
+    /// Takes another row away, saturating.
+    pub(crate) fn take(&mut self, other: &Self) {
+        for (resource, &amount) in other.0.iter().enumerate() {
+            self.change(&[(resource, amount)], -1);
+        }
+    }
+
+    /// Of each resource the smaller amount, and nothing where one is below zero.
+    pub(crate) fn common(&self, other: &Self) -> Self {
+        Self((0..self.0.len().min(other.0.len())).map(|at| self.at(at).min(other.at(at)).max(0)).collect())
+    }
+
+    /// The amounts above zero, by position of the resource name.
+    pub(crate) fn positive(&self) -> impl Iterator<Item = (usize, i64)> + '_ {
+        self.0.iter().copied().enumerate().filter(|&(_, amount)| amount > 0)
+    }
+
     /// This row less another, saturating.
     pub(crate) fn minus(&self, other: &Self) -> Self {
         let length = self.0.len().max(other.0.len());

@@ -12,7 +12,7 @@ use super::queues::{Open, QueueKey, Workload};
 use super::refusal::{Refusal, Refused};
 use super::usage::Usage;
 
-/// The first workload of a leaf that may go at all.
+/// The first workload of a leaf that may go at all and is not larger than the leaf's entitlement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     pub(crate) key: QueueKey,

@@ -162,7 +162,7 @@ fn a_new_leader_goes_on_with_the_recorded_claim_and_evicts_no_other_pod() {
         Phase::Admitted(Admitted { node: Some(node), .. }) => node.to_string(),
         other => panic!("{other:?}"),
     };
-    let claim = RecordedClaim { claimant: vec![claimant], nodes: vec![node], victims: vec![victim] };
+    let claim = RecordedClaim { claimant: vec![claimant], nodes: vec![node], held: vec![], victims: vec![victim] };
     let record = Record { claims: vec![claim], victims: vec![victim], ..Record::default() };
     let mut next = new_leader(&cluster, record);
     next.settle(200);

@@ -12,6 +12,7 @@ mod gangs;
 mod giving;
 mod hour;
 mod order;
+mod patience;
 mod properties;
 mod refusals;
 mod taking;

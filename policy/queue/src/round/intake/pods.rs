@@ -107,7 +107,7 @@ fn record_of(
 ) -> PodRecord {
     // A pod that changes pools is told the reason anew, even if the word is the same.
     let same_pool = before.as_ref().filter(|record| record.pool == pod.pool);
-    let (told, since) = same_pool.map_or((None, None), |record| (record.told, record.since));
+    let told = same_pool.and_then(|record| record.told);
     let (refused, state_before) = before.map_or((None, None), |record| (record.refused, Some(record.state)));
     let running = state_before.and_then(|state| match state {
         PodState::Running(running) => Some(*running),
@@ -128,7 +128,6 @@ fn record_of(
         controlled: pod.controlled,
         request: None,
         rank: Rank::Ordinary,
-        since,
         told,
         obstacle: pod.obstacle.map(Box::new),
         back_off: pod.back_off,
