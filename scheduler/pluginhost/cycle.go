@@ -60,6 +60,7 @@ func (s *slot) begin(state framework.CycleState, pod *v1.Pod) *cycle {
 	began := &cycle{state: state, pod: pod}
 	if kept, err := state.Read(s.key); err != nil {
 		began.version = s.versionFor(state)
+		s.retireOutgoing()
 	} else if kept := kept.(*cycle); kept.pod == pod {
 		return kept
 	} else {

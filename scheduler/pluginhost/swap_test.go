@@ -186,6 +186,11 @@ func TestAModuleThatIsReplacedIsInForceForTheNextCycleAndNotForTheOneThatBegan(t
 	if got := inCycle(); got != "old" {
 		t.Errorf("the cycle that had begun is now answered %q: it has two versions", got)
 	}
+	s.starting.Lock()
+	defer s.starting.Unlock()
+	if kept := len(s.outgoing); kept != 0 {
+		t.Errorf("%d versions that no cycle begins with any more are not let go", kept)
+	}
 }
 
 func TestAfterASwapTheRejectedPodsOfTheProfileAreTriedAgain(t *testing.T) {
