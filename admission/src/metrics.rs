@@ -50,14 +50,20 @@ struct Series {
     admissions: Family<ResultLabels, Counter>,
     evictions: Family<ReasonLabels, Counter>,
     gate_removals: Family<OutcomeLabels, Counter>,
-    terms: Family<TermLabels, Counter>,
-    resyncs: Family<TermLabels, Counter>,
     violations: Family<InvariantLabels, Counter>,
     refused: Family<RefusalLabels, Counter>,
     cycle: Histogram,
     webhook: Family<AnswerLabels, Counter>,
     webhook_seconds: Histogram,
+    leading: Leading,
+}
+
+/// Whether this replica leads, and how its terms went.
+#[derive(Default)]
+struct Leading {
     leader: Gauge,
+    terms: Family<TermLabels, Counter>,
+    resyncs: Family<TermLabels, Counter>,
 }
 
 /// The figures of pools and queues, all set again in each report.
@@ -146,14 +152,12 @@ impl Default for Metrics {
             admissions: Family::default(),
             evictions: Family::default(),
             gate_removals: Family::default(),
-            terms: Family::default(),
-            resyncs: Family::default(),
             violations: Family::default(),
             refused: Family::default(),
             cycle: Histogram::new(exponential_buckets(0.0005, 2.0, 14)),
             webhook: Family::default(),
             webhook_seconds: Histogram::new(exponential_buckets(0.0001, 2.0, 14)),
-            leader: Gauge::default(),
+            leading: Leading::default(),
             registry: Registry::default(),
         };
         let r = &mut registry;
@@ -165,9 +169,9 @@ impl Default for Metrics {
         r.register(counter(names::ADMISSIONS), "Pods admitted", series.admissions.clone());
         r.register(counter(names::EVICTIONS), "Pods evicted", series.evictions.clone());
         r.register(counter(names::GATE_REMOVALS), "What came of removals of gates", series.gate_removals.clone());
-        r.register(counter(names::TERMS), "Terms that ended", series.terms.clone());
+        r.register(counter(names::TERMS), "Terms that ended", series.leading.terms.clone());
         let resyncs = "Lists of a kind that was known already";
-        r.register(counter(names::RESYNCS), resyncs, series.resyncs.clone());
+        r.register(counter(names::RESYNCS), resyncs, series.leading.resyncs.clone());
         let never = "What must never happen and did";
         r.register(counter(names::INVARIANT_VIOLATIONS), never, series.violations.clone());
         let asked = "Requests about pods that the policy refuses";
@@ -175,7 +179,7 @@ impl Default for Metrics {
         r.register(names::CYCLE_DURATION, "Seconds of one cycle", series.cycle.clone());
         r.register(counter(names::WEBHOOK_REQUESTS), "Answers of the webhook", series.webhook.clone());
         r.register(names::WEBHOOK_DURATION, "Seconds of one answer", series.webhook_seconds.clone());
-        r.register(names::LEADER, "1 on the replica that decides", series.leader.clone());
+        r.register(names::LEADER, "1 on the replica that decides", series.leading.leader.clone());
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
         r.register(names::BUILD_INFO, "The version that runs", build);
@@ -212,7 +216,7 @@ impl Metrics {
 
     /// Sets whether this replica leads.
     pub fn leads(&self, leads: bool) {
-        self.0.leader.set(i64::from(leads));
+        self.0.leading.leader.set(i64::from(leads));
     }
 
     /// How long a cycle took.
@@ -275,12 +279,12 @@ impl Metrics {
 
     /// Counts that a term ended for this reason.
     pub fn term_ended(&self, reason: &'static str) {
-        self.0.terms.get_or_create(&TermLabels { reason }).inc();
+        self.0.leading.terms.get_or_create(&TermLabels { reason }).inc();
     }
 
     /// Counts that something was listed again for this reason: its kind, where a watch of it broke.
     pub fn resync(&self, reason: &'static str) {
-        self.0.resyncs.get_or_create(&TermLabels { reason }).inc();
+        self.0.leading.resyncs.get_or_create(&TermLabels { reason }).inc();
     }
 
     /// Counts that what must never happen did.

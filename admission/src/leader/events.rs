@@ -168,7 +168,7 @@ impl Term<'_> {
         let (now, caches) = (self.now(), &self.context.caches);
         let pods = &self.watch.pods;
         let restored = self.record.restore(|uid| pods.get(uid).map(PodState::waits));
-        let gates = finishing(&self.record, pods, now.time);
+        let gates = finishing(&self.record.entries, self.record.epoch(), pods, now.time);
         self.watch.push(Event::Restored(restored));
         self.send_gates(gates);
         self.eviction_step(now).resume(|name| caches.pool(name));

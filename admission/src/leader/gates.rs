@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use weir_api::round::Admission as Entry;
 use weir_queue::{Admission, Time, Uid};
 
 use super::decision;
-use super::round_record::RoundRecord;
 use super::watch_state::pod_cache::PodCache;
 use crate::client::{Outcome, Target};
 
@@ -150,14 +150,14 @@ pub(super) fn removals(admission: &Admission, epoch: i64, pods: &PodCache, now: 
 }
 
 /// The gates that an earlier leader recorded and did not remove.
-pub(super) fn finishing(record: &RoundRecord, pods: &PodCache, now: Time) -> Vec<GateRemoval> {
-    let decision = decision::finishing(record.epoch(), now);
-    let removal = |(&pod, entry): (&Uid, &weir_api::round::Admission)| {
+pub(super) fn finishing(entries: &BTreeMap<Uid, Entry>, epoch: i64, pods: &PodCache, now: Time) -> Vec<GateRemoval> {
+    let decision = decision::finishing(epoch, now);
+    let removal = |(&pod, entry): (&Uid, &Entry)| {
         let target = pods.get(pod)?.target.clone();
         let (grounds, decision) = (entry.reason.clone(), decision.clone());
         Some(GateRemoval { pod, round: 0, target, grounds, decision, tried: Tried::default() })
     };
-    record.entries.iter().filter_map(removal).collect()
+    entries.iter().filter_map(removal).collect()
 }
 
 #[cfg(test)]
