@@ -11,6 +11,7 @@ use weir_model::{Amount, Dim, PoolId};
 
 use crate::contract::settings::Strategy;
 use crate::state::State;
+use crate::state::claims::Claim;
 use crate::state::ids::RequestId;
 use crate::state::queues::{Candidate, Open, QueueKey};
 use crate::state::refusal::{Refusal, Refused};
@@ -18,11 +19,11 @@ use crate::state::verdicts::Head;
 
 use super::admission::{admit, may_go};
 use super::checks::{exceeds_entitlement, reservation_allows};
-use super::claims::{grounds_of, serve_claims};
+use super::claims::{grounds_of, serve_plan};
 use super::context::Round;
 use super::fair_order::{DominantShare, FairOrder};
 use super::leaves::judge_leaves;
-use super::patience::claim_for_head;
+use super::patience::{self, claim_for_head};
 
 /// Admits all that may go, and returns what may not.
 pub(super) fn admit_all(round: &mut Round<'_>) -> Vec<Refused> {
@@ -59,6 +60,18 @@ pub(super) fn admit_all(round: &mut Round<'_>) -> Vec<Refused> {
         }
         offer(round.state, &mut fair_order, leaf, here);
     }
+    refused
+}
+
+/// Admits the claimants that now fit, ahead of every queue; drops claims that are of no use any more. What is freed goes
+/// to the claim of the plan that freed it first.
+fn serve_claims(round: &mut Round<'_>) -> Vec<Refused> {
+    let mut refused = Vec::new();
+    let (patient, plans): (Vec<Claim>, Vec<Claim>) = round.state.claims.take().into_iter().partition(Claim::is_patient);
+    for claim in plans {
+        serve_plan(round, claim, &mut refused);
+    }
+    patience::serve(round, patient, &mut refused);
     refused
 }
 

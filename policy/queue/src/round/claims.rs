@@ -26,22 +26,9 @@ use super::admission::{admit, may_go};
 use super::checks::reservation_allows;
 use super::context::Round;
 use super::evictions::{unmark, unmark_gang_of};
-use super::patience;
-
-/// Admits the claimants that now fit, ahead of every queue; drops claims that are of no use any more. What is freed goes
-/// to the claim of the plan that freed it first.
-pub(super) fn serve_claims(round: &mut Round<'_>) -> Vec<Refused> {
-    let mut refused = Vec::new();
-    let (patient, plans): (Vec<Claim>, Vec<Claim>) = round.state.claims.take().into_iter().partition(Claim::is_patient);
-    for claim in plans {
-        serve_plan(round, claim, &mut refused);
-    }
-    patience::serve(round, patient, &mut refused);
-    refused
-}
 
 /// Admits the claimant of a plan, or keeps its claim while its victims are going.
-fn serve_plan(round: &mut Round<'_>, claim: Claim, refused: &mut Vec<Refused>) {
+pub(super) fn serve_plan(round: &mut Round<'_>, claim: Claim, refused: &mut Vec<Refused>) {
     round.state.give_back(&claim);
     let Some(Position { leaf, request, key }) = eligible_position(round.state, &claim) else {
         note_freed(round, &claim);
