@@ -50,28 +50,19 @@ pub struct AdmissionRoundSpec {
     pub inputs: Option<String>,
     /// Pods whose gate is about to go. All members of a gang stand in the same round.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = MAX_ENTRIES),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["uid"])
-    )]
+    #[schemars(length(max = MAX_ENTRIES), extend("x-kubernetes-list-type" = "atomic"))]
     pub admissions: Vec<Admission>,
     /// What is kept, on nodes and in quotas, for the workload that waited longest or for which it was freed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = MAX_ENTRIES))]
+    #[schemars(length(max = MAX_ENTRIES), extend("x-kubernetes-list-type" = "atomic"))]
     pub claims: Vec<Claim>,
     /// Pods that are about to be evicted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = MAX_ENTRIES),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["uid"])
-    )]
+    #[schemars(length(max = MAX_ENTRIES), extend("x-kubernetes-list-type" = "atomic"))]
     pub victims: Vec<Victim>,
     /// Owners that back off after their pods were not placed in time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = MAX_ENTRIES),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["owner"])
-    )]
+    #[schemars(length(max = MAX_ENTRIES), extend("x-kubernetes-list-type" = "atomic"))]
     pub back_offs: Vec<BackOff>,
 }
 
@@ -82,41 +73,49 @@ pub const MAX_ENTRIES: u64 = 4096;
 /// How long [`AdmissionRoundSpec::inputs`] may be, in bytes: some hundreds of pools.
 pub const MAX_INPUTS: u64 = 131_072;
 
-/// How many pods are recorded together where none of their gangs is larger: what a record with victims and
-/// [`AdmissionRoundSpec::inputs`] beside them holds with room to spare, as the API server also stores the
-/// owner of each field.
+/// How many bytes of JSON a record may have, a gang of [`MAX_ENTRIES`] included: a third of what etcd takes, because the
+/// API server stores beside it who owns which field.
+pub const MAX_BYTES: usize = 512 * 1024;
+
+/// How many pods are recorded together where none of their gangs is larger.
 pub const TOGETHER: u64 = 1024;
 /// How many pods may be about to be evicted at once, each with its sentence. A larger gang goes in several records,
-/// one after the other; [`Claim::victims`] has all pods that go for a claim from the first of them.
-pub const MAX_VICTIMS: u64 = 1024;
+/// one after the other; the pods that go for a claim stand in [`Claim::victims`] from the first of them.
+pub const MAX_VICTIMS: u64 = 256;
+/// How many owners back off in the record: those that do so longest.
+pub const MAX_BACK_OFFS: usize = 1024;
+/// How many bytes the sentence of a victim may have.
+pub const MAX_SENTENCE: usize = 512;
 
-/// A pod whose gate is about to go.
+/// Pods whose gate is about to go: a gang, or pods of one namespace and pool that stand alone. The pods are named once,
+/// by UID, and everything that they have in common once, so that a record of the largest gang is small.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Admission {
-    /// The pod; only the one with this UID is meant.
-    #[schemars(length(min = 1, max = 64))]
-    pub uid: String,
-    /// Its namespace.
+    /// Their namespace.
     #[schemars(length(max = NAME))]
     pub namespace: String,
-    /// Its name.
-    #[schemars(length(max = 253))]
-    pub name: String,
-    /// The gang it belongs to; empty for a pod that stands alone. A gang is finished whole or dropped whole.
+    /// The gang that they belong to; empty for pods that stand alone. A gang is finished whole or dropped whole.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 253))]
     pub gang: String,
-    /// The pool that it counts in.
+    /// The pool that they count in.
     #[schemars(length(max = NAME))]
     pub pool: String,
-    /// What it counts for, by dimension.
+    /// The reason that their condition will carry.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+    /// What they counted for together when they were decided, by dimension.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::quantities")]
     pub amounts: BTreeMap<String, Quantity>,
-    /// The reason that its condition will carry.
-    #[schemars(length(max = 64))]
-    pub reason: String,
+    /// Their UIDs.
+    #[schemars(
+        length(min = 1, max = MAX_ENTRIES),
+        inner(length(max = 64)),
+        extend("x-kubernetes-list-type" = "atomic")
+    )]
+    pub pods: Vec<String>,
 }
 
 /// What is kept until the claimant is admitted.
@@ -189,7 +188,7 @@ pub struct Victim {
     pub reason: String,
     /// The sentence of that condition, so that a new leader says the same.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = MAX_SENTENCE))]
     pub message: String,
 }
 

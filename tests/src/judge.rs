@@ -40,7 +40,9 @@ pub fn broken(record: &Record, namespace: Option<&str>) -> Vec<String> {
             WatchEvent::PodGone(pod) => checker.pod_gone(pod),
             WatchEvent::Pool(pool) => checker.pool_seen(pool),
             WatchEvent::Round(round) => {
-                recorded.admissions.extend(round.spec.admissions.iter().map(|admission| admission.uid.clone()));
+                recorded
+                    .admissions
+                    .extend(round.spec.admissions.iter().flat_map(|admission| admission.pods.iter().cloned()));
                 recorded.victims.extend(round.spec.victims.iter().map(|victim| victim.uid.clone()));
                 checker.round_seen(round);
             }

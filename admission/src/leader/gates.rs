@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use weir_api::round::Admission as Entry;
 use weir_queue::{Admission, Time, Uid};
 
 use super::decision;
+use super::recorded::Entry;
 use super::watch_state::pod_cache::PodCache;
 use crate::client::{Outcome, Target};
 
@@ -154,7 +154,7 @@ pub(super) fn finishing(entries: &BTreeMap<Uid, Entry>, epoch: i64, pods: &PodCa
     let decision = decision::finishing(epoch, now);
     let removal = |(&pod, entry): (&Uid, &Entry)| {
         let target = pods.get(pod)?.target.clone();
-        let (grounds, decision) = (entry.reason.clone(), decision.clone());
+        let (grounds, decision) = (entry.reason().to_owned(), decision.clone());
         Some(GateRemoval { pod, round: 0, target, grounds, decision, tried: Tried::default() })
     };
     entries.iter().filter_map(removal).collect()

@@ -12,7 +12,7 @@
 //! | [`events`], [`pod_event`] | what the watches bring, passed on to each owner of a part of the state |
 //! | [`apply`], [`requests`] | what each owner says is due is sent, and what came of it goes back |
 //! | [`watch_state`], [`resync`] | the cluster as this leader knows it, and why it has to be listed again |
-//! | [`round_record`], [`gates`] | what is about to be done is recorded before it is done |
+//! | [`round_record`], [`recorded`], [`gates`] | what is about to be done is recorded before it is done |
 //! | [`conditions`] | conditions of pods, and the events beside them |
 //! | [`eviction`] | evictions, step by step |
 //! | [`status`] | the status of pools and gangs, and metrics |
@@ -29,6 +29,7 @@ mod eviction;
 mod fixture;
 mod gates;
 mod pod_event;
+mod recorded;
 mod requests;
 mod resync;
 mod round_record;

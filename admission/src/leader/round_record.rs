@@ -11,18 +11,18 @@ use std::time::{Duration, Instant};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time as Moment;
 use weir_api::round::{
-    Admission as Entry, AdmissionRound, AdmissionRoundSpec, BackOff, Claim, Held, MAX_ENTRIES, MAX_VICTIMS, TOGETHER,
-    Victim,
+    Admission as Admitted, AdmissionRound, AdmissionRoundSpec, BackOff, Claim, Held, MAX_BACK_OFFS, MAX_BYTES,
+    MAX_ENTRIES, MAX_VICTIMS, TOGETHER, Victim,
 };
 use weir_model::Amount;
 use weir_queue::{Admission, Claimed, Grounds, Record, Recorded, RecordedClaim, Time, Uid};
 
 use super::gates::{GateRemoval, GateRemovals, Removed};
 use super::pod_event::PodEvent;
+use super::recorded::{Entry, Group, entries};
 use super::watch_state::pod_cache::PodCache;
 use crate::client::{Outcome, RecordError};
 use crate::clock::Now;
-use crate::convert::name::NamespacedName;
 use crate::convert::{moment, time, written};
 
 /// How long a written record vouches that this replica still leads.
@@ -101,7 +101,7 @@ impl RoundRecord {
         let parsed = |uid: &str| uid.parse::<Uid>().ok();
         let AdmissionRoundSpec { admissions, claims, victims, back_offs, .. } = &written.spec;
         let back_offs = back_offs.iter().filter_map(|it| Some((parsed(&it.owner)?, it.clone()))).collect();
-        let entries = admissions.iter().filter_map(|entry| Some((parsed(&entry.uid)?, entry.clone()))).collect();
+        let entries = admissions.iter().flat_map(entries).collect();
         let victims = victims.iter().filter_map(|victim| Some((parsed(&victim.uid)?, victim.clone()))).collect();
         let claims =
             claims.iter().filter_map(|claim| Some((parsed(claim.claimant.first()?)?, claim.clone()))).collect();
@@ -342,9 +342,9 @@ impl RoundRecord {
     /// none was released yet is dropped, because finishing it would admit a part; one that was begun is finished.
     pub(super) fn restore(&mut self, waits: impl Fn(Uid) -> Option<bool>) -> Record {
         self.restored = true;
-        let mut gangs: BTreeMap<NamespacedName, Vec<Uid>> = BTreeMap::new();
-        for (uid, entry) in self.entries.iter().filter(|(_, entry)| !entry.gang.is_empty()) {
-            gangs.entry(NamespacedName::new(&*entry.namespace, &*entry.gang)).or_default().push(*uid);
+        let mut gangs: BTreeMap<&Group, Vec<Uid>> = BTreeMap::new();
+        for (uid, entry) in self.entries.iter().filter(|(_, entry)| !entry.group.gang.is_empty()) {
+            gangs.entry(&*entry.group).or_default().push(*uid);
         }
         let half = gangs.into_values().filter(|uids| {
             uids.iter().any(|&uid| waits(uid).is_none()) && uids.iter().all(|&uid| waits(uid) != Some(false))
@@ -358,7 +358,7 @@ impl RoundRecord {
             waits(*uid) == Some(false) && (victim.claimant.is_empty() || claimed(&victim.claimant))
         });
         let admitted =
-            self.entries.iter().map(|(&uid, entry)| Recorded { uid, node: None, grounds: grounds(&entry.reason) });
+            self.entries.iter().map(|(&uid, entry)| Recorded { uid, node: None, grounds: grounds(entry.reason()) });
         let claims = self.claims.values().map(|claim| RecordedClaim {
             claimant: uids(&claim.claimant),
             nodes: claim.nodes.clone(),
@@ -373,46 +373,84 @@ impl RoundRecord {
     }
 
     fn enter(&mut self, admission: &Admission, pods: &PodCache) {
+        let mut first = true;
         for (uid, _) in &admission.pods {
             let Some(state) = pods.get(*uid) else { continue };
-            let alone = admission.pods.len() == 1;
-            let entry = Entry {
-                uid: state.target.uid.clone(),
+            let group = Group {
                 namespace: state.target.namespace.clone(),
-                name: state.target.name.clone(),
                 gang: state.gang.as_ref().map(|gang| gang.name.name.clone()).unwrap_or_default(),
                 pool: admission.pool.clone(),
-                amounts: if alone { quantities(&admission.amounts) } else { BTreeMap::new() },
                 reason: admission.grounds.as_str().to_owned(),
             };
-            self.entries.insert(*uid, entry);
+            let amounts = if first { admission.amounts.clone() } else { Vec::new() };
+            first = false;
+            self.entries.insert(*uid, Entry { group: Arc::new(group), amounts: amounts.into() });
         }
     }
 
     /// Whether what is outstanding differs from what stands in the record.
     fn differs(&self) -> bool {
         let AdmissionRoundSpec { admissions, claims, victims, back_offs, .. } = &self.written.spec;
-        !back_offs.iter().eq(self.back_offs.values())
-            || !admissions.iter().eq(self.entries.values())
+        *back_offs != self.longest_back_offs()
+            || *admissions != self.admissions()
             || !claims.iter().eq(self.claims.values())
             || !victims.iter().eq(self.victims.values())
     }
 
-    /// What is outstanding, as the next epoch; `inputs` are what its new admissions were decided on.
+    /// The recorded pods, those that have all in common together.
+    fn admissions(&self) -> Vec<Admitted> {
+        let mut groups: BTreeMap<&Group, (BTreeMap<&str, Amount>, Vec<String>)> = BTreeMap::new();
+        for (uid, Entry { group, amounts }) in &self.entries {
+            let (sum, pods) = groups.entry(&**group).or_default();
+            for (dim, amount) in amounts.iter() {
+                let sum = sum.entry(dim.as_str()).or_default();
+                *sum += *amount;
+            }
+            pods.push(uid.to_string());
+        }
+        let written = groups.into_iter().map(|(group, (amounts, pods))| {
+            let Group { namespace, gang, pool, reason } = group.clone();
+            let amounts = amounts.into_iter().map(|(dim, amount)| (dim.to_owned(), written(dim, amount))).collect();
+            Admitted { namespace, gang, pool, reason, amounts, pods }
+        });
+        written.collect()
+    }
+
+    /// What is outstanding, as the next epoch; `inputs` are what its new admissions were decided on, left out where the
+    /// record would be too large with them.
     fn next(&self, inputs: Option<Arc<str>>, now: Now) -> AdmissionRound {
         let mut next = self.written.clone();
         next.spec = AdmissionRoundSpec {
             epoch: self.written.spec.epoch + 1,
             holder: self.holder.clone(),
             recorded: Some(moment(now.time)),
-            inputs: inputs.filter(|_| self.entries.len() <= together()).map(|inputs| inputs.to_string()),
-            admissions: self.entries.values().cloned().collect(),
+            inputs: None,
+            admissions: self.admissions(),
             claims: self.claims.values().cloned().collect(),
             victims: self.victims.values().cloned().collect(),
-            back_offs: self.back_offs.values().cloned().collect(),
+            back_offs: self.longest_back_offs(),
         };
+        let room = MAX_BYTES.saturating_sub(bytes(&next.spec));
+        next.spec.inputs = inputs.filter(|inputs| inputs.len() * 2 <= room).map(|inputs| inputs.to_string());
         next
     }
+
+    /// The owners that back off, those that do so longest where there are too many.
+    fn longest_back_offs(&self) -> Vec<BackOff> {
+        let mut all: Vec<&BackOff> = self.back_offs.values().collect();
+        if all.len() > MAX_BACK_OFFS {
+            all.sort_by(|one, other| other.until.cmp(&one.until).then_with(|| one.owner.cmp(&other.owner)));
+            all.truncate(MAX_BACK_OFFS);
+            all.sort_by(|one, other| one.owner.cmp(&other.owner));
+        }
+        all.into_iter().cloned().collect()
+    }
+}
+
+/// How many bytes a record has as JSON.
+fn bytes(spec: &AdmissionRoundSpec) -> usize {
+    // Of an object that is made of strings and numbers nothing is refused.
+    serde_json::to_vec(spec).map_or(usize::MAX, |text| text.len())
 }
 
 /// How many more pods fit into a record that has this many.
@@ -450,10 +488,14 @@ fn grounds(word: &str) -> Grounds {
 
 #[cfg(test)]
 mod tests {
+    use weir_api::round::MAX_SENTENCE;
+
     use super::*;
+    use crate::convert::name::NamespacedName;
     use crate::leader::fixture::{admission, at, cache, member, now, placed, uid, waiting};
     use crate::leader::gates::removals;
     use crate::leader::pod_event::{PodSeen, StandingAdmission};
+    use crate::leader::watch_state::pod_cache::{Gang, PodState};
 
     const WRITERS: usize = 1;
 
@@ -472,6 +514,10 @@ mod tests {
     fn applies(written: Result<Written, RecordError>) -> Vec<Vec<u128>> {
         let Ok(Written::Applies(admitted)) = written else { panic!("{written:?}") };
         admitted.iter().map(|one| (1..=5000).filter(|&n| one.pods.contains(&(uid(n), None))).collect()).collect()
+    }
+
+    fn texts(pods: impl IntoIterator<Item = u128>) -> Vec<String> {
+        pods.into_iter().map(|pod| uid(pod).to_string()).collect()
     }
 
     fn removal(number: u128) -> GateRemoval {
@@ -499,7 +545,7 @@ mod tests {
         let first = record.due(&pods, false, WRITERS, now(5)).unwrap();
         let spec = &first.round.spec;
         assert_eq!((spec.epoch, spec.holder.as_str(), spec.inputs.as_deref()), (1, "replica-0", Some("inputs")));
-        assert_eq!(spec.admissions.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["p1", "p2"]);
+        assert_eq!(spec.admissions.iter().map(|group| group.pods.clone()).collect::<Vec<_>>(), [texts([1, 2])]);
         let answer = Ok(first.round.clone());
         assert_eq!(applies(record.came_back(first, answer, now(5))), [[1], [2]]);
         assert_eq!(write(&mut record, &pods), [[3]]);
@@ -527,6 +573,62 @@ mod tests {
         assert!(record.due(&pods, false, WRITERS, now(6)).is_none(), "1100 are more than fit beside another");
         assert!(seen_admitted(&mut record, 1200));
         assert_eq!(write(&mut record, &pods).iter().map(Vec::len).collect::<Vec<_>>(), [1100]);
+    }
+
+    /// A pod with the longest names that there are.
+    fn longest(number: u128) -> PodState {
+        let (long, name) = ("n".repeat(63), format!("{number:0>253}"));
+        let mut state = member(number, &"g".repeat(253), 4096);
+        (state.target.namespace, state.target.name) = (long.clone(), name);
+        PodState {
+            gang: state.gang.map(|gang| Gang { name: NamespacedName::new(&*long, &*gang.name.name), ..gang }),
+            ..state
+        }
+    }
+
+    #[test]
+    fn the_largest_gang_with_the_longest_names_is_a_small_record() {
+        let (mut record, pods) = (opened(), cache((1..=4096).map(longest)));
+        let amounts = (0..64).map(|at| (format!("example.com/{at:0>50}"), Amount::new(i64::MAX))).collect();
+        let whole = Admission { pool: "p".repeat(63), amounts, ..admission(1, 1..=4096) };
+        record.line_up(whole, Some("x".repeat(131_072).into()));
+        let write = record.due(&pods, false, WRITERS, now(5)).unwrap();
+        assert_eq!(write.round.spec.admissions.len(), 1);
+        let size = bytes(&write.round.spec);
+        assert!(size < MAX_BYTES, "{size} bytes");
+    }
+
+    #[test]
+    fn the_record_stays_small_whatever_is_to_be_evicted_and_however_many_owners_back_off() {
+        let (mut record, pods) = (opened(), cache((1..=1024).map(longest)));
+        for pod in 1..=1024 {
+            record.line_up(admission(1, [pod]), None);
+        }
+        for number in 1..=5000_u128 {
+            let (owner, until) = (uid(number).to_string(), moment(at(u64::try_from(number).unwrap())));
+            record.back_offs.insert(uid(number), BackOff { owner, since: moment(at(1)), until, times: 7 });
+        }
+        while record.room_for_victims() > 0 {
+            let number = 10_000 + u128::try_from(record.room_for_victims()).unwrap();
+            let victim = Victim {
+                uid: uid(number).to_string(),
+                namespace: "n".repeat(63),
+                name: "v".repeat(253),
+                pool: "p".repeat(63),
+                claimant: uid(1).to_string(),
+                message: "m".repeat(MAX_SENTENCE),
+                ..Victim::default()
+            };
+            record.victims.insert(uid(number), victim);
+        }
+        let write = record.due(&pods, true, WRITERS, now(5)).unwrap();
+        let size = bytes(&write.round.spec);
+        assert!(size < MAX_BYTES, "{size} bytes");
+        let longest = write.round.spec.back_offs.iter().map(|it| it.until.clone()).min();
+        assert_eq!(longest, Some(moment(at(5000 - 1023))), "those that back off longest stay");
+        let answer = Ok(write.round.clone());
+        record.came_back(write, answer, now(5)).unwrap();
+        assert!(record.due(&pods, false, WRITERS, now(6)).is_none(), "and the rest makes no further write");
     }
 
     #[test]
@@ -566,7 +668,8 @@ mod tests {
         let (mut admitted, mut refused) = (Vec::new(), Vec::new());
         for second in 5..40 {
             let Some(write) = record.due(&pods, false, WRITERS, now(second)) else { continue };
-            let answer = match write.round.spec.admissions.iter().any(|entry| entry.name == "p6") {
+            let answer = match write.round.spec.admissions.iter().any(|group| group.pods.contains(&uid(6).to_string()))
+            {
                 true => Err(RecordError::Refused { epoch: 1, why: "too large".to_owned() }),
                 false => Ok(write.round.clone()),
             };

@@ -27,7 +27,7 @@ impl Invariant for RecordedFirst {
 
     fn round_seen(&mut self, round: &AdmissionRound) {
         self.rounds_seen = true;
-        self.recorded.extend(round.spec.admissions.iter().map(|admission| admission.uid.clone()));
+        self.recorded.extend(round.spec.admissions.iter().flat_map(|admission| admission.pods.iter().cloned()));
     }
 
     fn admitted(&mut self, admission: &Admission<'_>) -> Result<(), String> {

@@ -286,7 +286,7 @@ fn every_exception_says_so_in_its_condition() {
 #[test]
 fn whoever_is_admitted_stood_in_the_record_of_rounds() {
     let round = |uid: &str| -> AdmissionRound {
-        let admission = json!({ "uid": uid, "namespace": "team", "name": "p", "pool": "research", "reason": "OnLoan" });
+        let admission = json!({ "namespace": "team", "pool": "research", "reason": "OnLoan", "pods": [uid] });
         AdmissionRound::new("weir", serde_json::from_value(json!({ "epoch": 6, "admissions": [admission] })).unwrap())
     };
     let pod = Life::new("p");
@@ -363,8 +363,7 @@ fn an_entitlement_that_does_not_follow_from_what_its_round_says_is_found() {
     };
     let pod = Life::new("p");
     let with = |inputs: Option<String>| {
-        let admission =
-            json!({ "uid": "uid-p", "namespace": "team", "name": "p", "pool": "research", "reason": "OnLoan" });
+        let admission = json!({ "namespace": "team", "pool": "research", "reason": "OnLoan", "pods": ["uid-p"] });
         let spec = json!({ "epoch": 7, "admissions": [admission], "inputs": inputs });
         let mut checker = checker();
         checker.round_seen(&AdmissionRound::new("weir", serde_json::from_value(spec).unwrap()));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use weir_api::condition::{Preempted, Spared};
 use weir_api::pool::ResourcePool;
-use weir_api::round::Victim;
+use weir_api::round::{MAX_SENTENCE, Victim};
 use weir_queue::{Cause, Event, Eviction, Grounds, Queue, Released, Time, Uid};
 
 use super::state::{Act, Cancel, Evictions, Plan, Recorded, Verdict};
@@ -21,9 +21,6 @@ use crate::leader::conditions::{Conditions, spared};
 use crate::leader::round_record::RoundRecord;
 use crate::leader::watch_state::pod_cache::PodState;
 use crate::leader::watch_state::state::WatchState;
-
-/// How many characters of a sentence the record takes.
-const SENTENCE: usize = 1000;
 
 /// The message on a pod that stays after all.
 const NOT_NEEDED: &str = "it need not go any more";
@@ -83,7 +80,7 @@ impl EvictionStep<'_> {
                 claimant: claimant.clone(),
                 deadline: Some(moment(deadline)),
                 reason: reason(&eviction.cause, loan).as_str().to_owned(),
-                message: message.chars().take(SENTENCE).collect(),
+                message: message[..message.floor_char_boundary(MAX_SENTENCE)].to_owned(),
             };
             self.record.victims.insert(victim.uid, entry);
             self.evictions.entered(victim.uid);

@@ -496,8 +496,8 @@ mod tests {
     fn a_gang_that_no_record_holds_goes_in_several() {
         let of = |count| pieces(decided(count)).iter().map(|piece| piece.victims.len()).collect::<Vec<_>>();
         assert_eq!(of(3), [3]);
-        assert_eq!(of(1024), [1024]);
-        assert_eq!(of(2500), [1024, 1024, 452]);
+        assert_eq!(of(256), [256]);
+        assert_eq!(of(600), [256, 256, 88]);
     }
 
     #[test]
