@@ -136,6 +136,22 @@ func TestAReasonIsCutAtItsLimit(t *testing.T) {
 	}
 }
 
+func TestManyLargeReasonsAreChargedThoughEachIsCut(t *testing.T) {
+	m := wasmtest.New().MaxPages(32)
+	reason := m.Import("k8s.io/scheduler", "result.status_reason", two, nil)
+	m.Func("filter", i32, wasmtest.Const(31), wasmtest.GrowMemory, wasmtest.Drop,
+		wasmtest.Forever(wasmtest.Const(0), wasmtest.Const(1<<20), reason), wasmtest.Const(0))
+	limits := guest.DefaultLimits()
+	limits.Memory = 4 << 20
+	began := time.Now()
+	if trap := trap(t, instance(t, m, limits, guest.Settings{}), &guest.Call{}); !trap.OutOfBounds {
+		t.Errorf("it says %+v", trap)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("that took %v", took)
+	}
+}
+
 func TestACallLogsAFewLinesAndNoMore(t *testing.T) {
 	m := wasmtest.New()
 	log := m.Import("k8s.io/klog", "log", []wasmtest.ValueType{wasmtest.I32, wasmtest.I32, wasmtest.I32}, nil)

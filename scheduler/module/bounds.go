@@ -6,10 +6,12 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"weir.dev/scheduler/code"
 )
 
-// Bounds are what a module may use up. They are compared with what the module declares, before any of its code runs; the
-// runtime and the module's own metering then hold it to what it declared.
+// Bounds are what a module may use up. They are compared with what the module declares and with its code, before any of it
+// runs; the runtime and the module's own metering, which is proven by its code, then hold it to what it declared.
 type Bounds struct {
 	// Memory is the most bytes that one instance may ever have.
 	Memory uint64
@@ -35,6 +37,9 @@ type metering struct {
 	// FuelPerCall is how much each call of an export may use: about one for each instruction. The packed module itself
 	// fills it up when it is called and traps when it is used up.
 	FuelPerCall uint64 `json:"fuelPerCall"`
+
+	// unproven is what in the module's code contradicts that; nil if nothing does.
+	unproven error
 }
 
 const (
@@ -44,9 +49,14 @@ const (
 	// mostFuel is about a second of the fastest core. More is no bound for somebody who waits for a pod.
 	mostFuel = 1 << 30
 
-	// mostTableEntries is far above the functions that a module of MaxBytes could refer to. Unlike memory, a table that
-	// may grow has no limit in the runtime.
-	mostTableEntries = 1 << 20
+	// mostTableEntries is what all tables of a module together may get to, and what the packer lets one of them grow to.
+	// Unlike memory, a table that may grow has no limit in the runtime.
+	mostTableEntries = 1 << 16
+
+	// mostCompilation and mostParsing are of code.Size.Compilation: the first takes the compiler about a second and is ten
+	// times what a plugin of ours has, the second is the same for modules that an operator trusts, and TinyGo's.
+	mostCompilation = 1 << 25
+	mostParsing     = 1 << 28
 
 	pageBytes = 64 << 10
 )
@@ -89,8 +99,10 @@ func (m *Module) Within(bounds Bounds) error {
 	case m.memory > bounds.Memory:
 		return fmt.Errorf("%s may grow its memory to %d bytes and the slot allows %d; link it with a lower --max-memory, or raise args.maxMemory",
 			m.Source, m.memory, bounds.Memory)
-	case m.tables > mostTableEntries:
-		return fmt.Errorf("%s has a table that may grow to %d entries, and %d are allowed; link it without --growable-table", m.Source, m.tables, mostTableEntries)
+	case m.size.TableEntries > mostTableEntries:
+		return fmt.Errorf("%s has tables that may grow to %d entries, and %d are allowed; link it without --growable-table", m.Source, m.size.TableEntries, mostTableEntries)
+	case m.size.Compilation > mostCompilation && bounds.Metering == MeteringRequired:
+		return m.tooDear()
 	}
 	return m.metered(bounds.Metering)
 }
@@ -106,13 +118,19 @@ func (m *Module) metered(wanted Metering) error {
 			m.Source, m.metering.Version, meteringSection, knownMetering)
 	case m.metering.FuelPerCall == 0 || m.metering.FuelPerCall > mostFuel:
 		return fmt.Errorf("%s has %d fuel for each call; expected 1 to %d", m.Source, m.metering.FuelPerCall, uint64(mostFuel))
+	case m.metering.unproven != nil && wanted == MeteringRequired:
+		return fmt.Errorf("%s says that it is metered and is not (%w); pack it with `weir plugin pack`", m.Source, m.metering.unproven)
 	}
 	return nil
 }
 
-// FuelPerCall is what a call of a metered module may use; 0 for one that is not metered.
+func (m *Module) tooDear() error {
+	return fmt.Errorf("%s has functions with so many branches that compiling them would take too long; divide them", m.Source)
+}
+
+// FuelPerCall is what a call of a metered module may use; 0 for one that is not metered, whatever it says.
 func (m *Module) FuelPerCall() uint64 {
-	if m.metering == nil {
+	if m.metering == nil || m.metering.unproven != nil {
 		return 0
 	}
 	return m.metering.FuelPerCall
@@ -122,7 +140,6 @@ func (m *Module) readBounds(compiled wazero.CompiledModule) error {
 	if most, declared := compiled.ExportedMemories()["memory"].Max(); declared {
 		m.memory = uint64(most) * pageBytes
 	}
-	m.tables = largestTable(m.bytes)
 	return m.readMetering(compiled.CustomSections())
 }
 
@@ -135,6 +152,7 @@ func (m *Module) readMetering(sections []api.CustomSection) error {
 		if err := json.Unmarshal(section.Data(), m.metering); err != nil {
 			return fmt.Errorf("%s: its custom section %s is not the JSON that `weir plugin pack` writes: %w", m.Source, meteringSection, err)
 		}
+		m.metering.unproven = code.Check(m.bytes, m.metering.FuelPerCall)
 	}
 	return nil
 }

@@ -1,9 +1,13 @@
 package module
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"weir.dev/scheduler/internal/wasmtest"
 )
 
 // Sections of modules that are written by hand: what they hold is not what a compiler would write.
@@ -15,6 +19,7 @@ var (
 	endlessTable  = []byte{4, 4, 1, 0x70, 0, 3}                             // no maximum
 	largeTable    = []byte{4, 7, 1, 0x70, 1, 3, 0x81, 0x80, 0x40}           // up to 1048577
 	twoTables     = []byte{4, 8, 2, 0x70, 1, 0, 9, 0x70, 0, 0}              // the second has no maximum
+	twoHalves     = []byte{4, 13, 2, 0x70, 1, 0, 0x81, 0x80, 2, 0x70, 1, 0, 0x80, 0x80, 2}
 )
 
 func parsed(t *testing.T, sections ...[]byte) *Module {
@@ -35,9 +40,10 @@ func TestAModuleIsHeldToTheMemoryAndTablesThatItMayGrowTo(t *testing.T) {
 		"a memory within the bounds":     {[][]byte{boundedMemory, exportsMemory}, ""},
 		"a memory without a maximum":     {[][]byte{endlessMemory, exportsMemory}, "declares no maximum for its memory"},
 		"a table with a maximum":         {[][]byte{boundedTable, boundedMemory, exportsMemory}, ""},
-		"a table without a maximum":      {[][]byte{endlessTable, boundedMemory, exportsMemory}, "has a table that may grow to 18446744073709551615"},
-		"a table that may get too large": {[][]byte{largeTable, boundedMemory, exportsMemory}, "has a table that may grow to 1048577"},
-		"a second table without one":     {[][]byte{twoTables, boundedMemory, exportsMemory}, "has a table that may grow to"},
+		"a table without a maximum":      {[][]byte{endlessTable, boundedMemory, exportsMemory}, "has tables that may grow to 4294967295 entries"},
+		"a table that may get too large": {[][]byte{largeTable, boundedMemory, exportsMemory}, "has tables that may grow to 1048577 entries"},
+		"two tables that are too large":  {[][]byte{twoHalves, boundedMemory, exportsMemory}, "has tables that may grow to 65537 entries"},
+		"a second table without one":     {[][]byte{twoTables, boundedMemory, exportsMemory}, "has tables that may grow to"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := parsed(t, test.sections...).Within(Bounds{Memory: 1 << 20, Metering: MeteringOptional})
@@ -71,5 +77,44 @@ func TestWhatIsNotADigestOrAKeyIsRefusedWithTheFieldsName(t *testing.T) {
 		if _, err := ParsePublicKey("args.publicKey", text); err == nil || !strings.Contains(err.Error(), "args.publicKey") {
 			t.Errorf("%q: got %v", text, err)
 		}
+	}
+}
+
+// The compiler takes time with the square of a function's branches: a quarter of a megabyte of them took it 13 seconds.
+func TestAModuleWhoseFunctionsHaveTooManyBranchesIsRefusedBeforeItIsCompiled(t *testing.T) {
+	branches := func(count int) []byte {
+		return wasmtest.New().Func("filter", []wasmtest.ValueType{wasmtest.I32},
+			bytes.Repeat([]byte{0x41, 0, 0x04, 0x40, 0x0b}, count), wasmtest.Const(0)).Bytes()
+	}
+	began := time.Now()
+	_, err := Parse(t.Context(), "test.wasm", branches(50_000))
+	if took := time.Since(began); err == nil || !strings.Contains(err.Error(), "so many branches") || took > time.Second {
+		t.Errorf("after %v: %v", took, err)
+	}
+	dear, err := Parse(t.Context(), "test.wasm", branches(6_000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dear.Within(Bounds{Memory: 1 << 20}); err == nil || !strings.Contains(err.Error(), "so many branches") {
+		t.Errorf("got %v", err)
+	}
+	if err := dear.Within(Bounds{Memory: 1 << 20, Metering: MeteringOptional}); err != nil {
+		t.Errorf("of a module that the operator trusts: %v", err)
+	}
+}
+
+// A section can be forged. What counts is the code.
+func TestAModuleThatOnlySaysThatItIsMeteredIsRefusedOrBoundedByTheClock(t *testing.T) {
+	forged := wasmtest.New().Func("filter", []wasmtest.ValueType{wasmtest.I32}, wasmtest.Forever(), wasmtest.Const(0)).
+		Custom("weir.metering", []byte(`{"version":1,"fuelPerCall":1000}`))
+	m, err := Parse(t.Context(), "test.wasm", forged.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Within(Bounds{Memory: 1 << 20}); err == nil || !strings.Contains(err.Error(), "says that it is metered and is not") {
+		t.Errorf("got %v", err)
+	}
+	if err := m.Within(Bounds{Memory: 1 << 20, Metering: MeteringOptional}); err != nil || m.FuelPerCall() != 0 {
+		t.Errorf("where metering is optional: %v, and %d fuel", err, m.FuelPerCall())
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+
+	"weir.dev/scheduler/code"
 )
 
 // Module is a WebAssembly module whose bytes are known to be valid.
@@ -50,10 +52,11 @@ type Module struct {
 
 	bytes []byte
 
-	// memory is the most bytes that the module's memory may grow to, 0 if it does not say; tables is the same for the
-	// entries of its largest table. metering is nil for a module that is not packed.
-	memory, tables uint64
-	metering       *metering
+	// memory is the most bytes that the module's memory may grow to, 0 if it does not say. metering is nil for a module
+	// that does not say that it is packed.
+	memory   uint64
+	size     code.Size
+	metering *metering
 }
 
 // about is what a module says of itself in the custom section "weir.dev/guest", as JSON. The plain extension does not
@@ -125,12 +128,19 @@ func ReadFile(ctx context.Context, url string) (*Module, error) {
 
 // Parse validates the bytes of a module.
 func Parse(ctx context.Context, source string, bytes []byte) (*Module, error) {
+	size, err := code.SizeOf(bytes)
+	if err != nil {
+		return nil, notAModule(source, bytes, err)
+	}
+	if size.Compilation > mostParsing {
+		return nil, (&Module{Source: source}).tooDear()
+	}
 	// The interpreter's compiler validates the module as the real one does, in a fraction of the time.
 	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCustomSections(true))
 	defer runtime.Close(ctx)
 	compiled, err := runtime.CompileModule(ctx, bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a WebAssembly module, or only a part of one (%d bytes): %w", source, len(bytes), err)
+		return nil, notAModule(source, bytes, err)
 	}
 	if _, ok := compiled.ExportedMemories()["memory"]; !ok {
 		return nil, fmt.Errorf("%s exports no memory named \"memory\"; the host could not hand it anything", source)
@@ -140,6 +150,7 @@ func Parse(ctx context.Context, source string, bytes []byte) (*Module, error) {
 		Digest:  DigestOf(bytes),
 		Exports: map[string]bool{},
 		bytes:   bytes,
+		size:    size,
 	}
 	for name := range compiled.ExportedFunctions() {
 		module.Exports[name] = true
@@ -155,6 +166,10 @@ func Parse(ctx context.Context, source string, bytes []byte) (*Module, error) {
 		return nil, err
 	}
 	return module, nil
+}
+
+func notAModule(source string, bytes []byte, why error) error {
+	return fmt.Errorf("%s is not a WebAssembly module, or only a part of one (%d bytes): %w", source, len(bytes), why)
 }
 
 // DigestOf is the digest of a module's bytes.

@@ -25,13 +25,16 @@ func onlyOn(does ...wasmtest.Code) *wasmtest.Module {
 		wasmtest.If(does...), wasmtest.Const(0))
 }
 
-func packed(sentence string) *wasmtest.Module { return answering(sentence).Packed(1000) }
+// enoughFuel is for some calls of the host, of which each costs 1000.
+const enoughFuel = 10_000
+
+func packed(sentence string) *wasmtest.Module { return answering(sentence).Packed(enoughFuel) }
 
 func TestAModuleThatLoopsIsEndedByItsFuelAndSchedulingGoesOn(t *testing.T) {
-	s := startBounded(t, onlyOn(wasmtest.Spend(1000)).Packed(1000), Args{})
+	s := startBounded(t, onlyOn(wasmtest.Forever()).Packed(enoughFuel), Args{})
 
 	status := s.ask(t, "trap")
-	if want := "ran out of fuel, of which a call has 1000"; status.Code() != framework.Error || !strings.Contains(status.Message(), want) {
+	if want := "ran out of fuel, of which a call has 10000"; status.Code() != framework.Error || !strings.Contains(status.Message(), want) {
 		t.Errorf("it is answered %v %q, want an Error with %q", status.Code(), status.Message(), want)
 	}
 	if status := s.ask(t, "a"); !status.IsSuccess() {
@@ -44,19 +47,19 @@ func TestAModuleThatLoopsIsEndedByItsFuelAndSchedulingGoesOn(t *testing.T) {
 
 func TestACandidateThatLoopsInItsSelfTestIsRefused(t *testing.T) {
 	s := startBounded(t, packed("old"), Args{})
-	looping := wasmtest.New().Func("filter", i32, wasmtest.Spend(50), wasmtest.Const(0)).Packed(50)
+	looping := wasmtest.New().Func("filter", i32, wasmtest.Forever(), wasmtest.Const(0)).Packed(50)
 	s.refuses(t, looping.Bytes(), "ran out of fuel, of which a call has 50")
 }
 
 func TestACandidateThatLoopsWhileItStartsIsRefused(t *testing.T) {
 	s := startBounded(t, packed("old"), Args{})
-	looping := answering("new").Func("_start", nil, wasmtest.Spend(50)).Packed(50)
+	looping := answering("new").Func("_start", nil, wasmtest.Forever()).Packed(50)
 	s.refuses(t, looping.Bytes(), "ran out of fuel, of which a call has 50")
 }
 
 func TestAModuleThatAllocatesWithoutEndStopsAtItsCapAndSchedulingGoesOn(t *testing.T) {
 	grow := wasmtest.Forever(wasmtest.Const(1), wasmtest.GrowMemory, wasmtest.Const(-1), wasmtest.Equal, wasmtest.If(wasmtest.Trap))
-	s := startBounded(t, onlyOn(grow).MaxPages(64).Packed(1000), Args{MaxMemory: resource.MustParse("4Mi")})
+	s := startBounded(t, onlyOn(grow).MaxPages(64).Packed(10_000_000), Args{MaxMemory: resource.MustParse("4Mi")})
 	if status := s.ask(t, "trap"); status.Code() != framework.Error || !strings.Contains(status.Message(), "unreachable") {
 		t.Errorf("it is answered %v %q", status.Code(), status.Message())
 	}
@@ -78,10 +81,10 @@ func TestACandidateOutsideTheBoundsIsRefusedWithItsReasonAndTheOldOneStays(t *te
 		"has 0 fuel for each call":               filter(wasmtest.New()).Custom("weir.metering", []byte(`{"version":1}`)).Bytes(),
 		"is not the JSON that":                   filter(wasmtest.New()).Custom("weir.metering", []byte(`1000`)).Bytes(),
 		"memory to 33554432 bytes and the slot":  packed("new").MaxPages(512).Bytes(),
-		"imports env.open_door":                  filter(unknown).Packed(1000).Bytes(),
-		"imports wasi_snapshot_preview1.sock_ac": filter(sockets).Packed(1000).Bytes(),
+		"imports env.open_door":                  filter(unknown).Packed(enoughFuel).Bytes(),
+		"imports wasi_snapshot_preview1.sock_ac": filter(sockets).Packed(enoughFuel).Bytes(),
 		"or only a part of one":                  sound[:len(sound)/2],
-		"other extension points":                 wasmtest.New().Func("score", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Packed(1000).Bytes(),
+		"other extension points":                 wasmtest.New().Func("score", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(0)).Packed(enoughFuel).Bytes(),
 	} {
 		t.Run(want, func(t *testing.T) {
 			s := startBounded(t, packed("old"), Args{})

@@ -24,7 +24,7 @@ func aPodOfKind(kind int) *v1.Pod {
 
 // One odd pod used to make each of kube-scheduler's workers run out of fuel, which counted as many traps of the version.
 func TestAPodWithWhichAModuleFailsCostsOneCallOnceAndTheVersionStays(t *testing.T) {
-	s := startBounded(t, onlyOn(wasmtest.Spend(1000)).Pure().Packed(1000), Args{})
+	s := startBounded(t, onlyOn(wasmtest.Forever()).Pure().Packed(enoughFuel), Args{})
 	trap := info(t, s.handle, "trap")
 	for range 3 { // cycles: it is tried again after each backoff
 		state, pod := upstream.NewCycleState(), aPodOfKind(1)

@@ -92,8 +92,7 @@ func standIns(t *testing.T) string {
 		"loadaware-score":      wasmtest.New().Func("prescore", i32, wasmtest.Const(0)).Func("score", i64, wasmtest.Const64(0)),
 		"score":                wasmtest.New().Func("score", i64, wasmtest.Const64(0)),
 	} {
-		guest.Custom("weir.metering", []byte(`{"version":1,"fuelPerCall":1000}`))
-		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), guest.Bytes(), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, name+".wasm"), guest.Packed(1000).Bytes(), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

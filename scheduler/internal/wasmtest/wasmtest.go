@@ -5,6 +5,7 @@ package wasmtest
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,13 +41,16 @@ type Module struct {
 	maxPages uint32
 	custom   []Code
 
-	// globalName is under which name the global is exported; empty if it is not.
-	globalName string
+	globals  []Code          // with what they begin with
+	exported map[string]Code // kind and index of each; nil for the memory and the functions
+
+	// fuel is that of a call; 0 for a module that is not metered.
+	fuel int64
 }
 
 // New is a module with one page of memory that may grow to 16.
 func New() *Module {
-	return &Module{minPages: 1, maxPages: 16}
+	return &Module{minPages: 1, maxPages: 16, globals: []Code{{byte(I32), 0x01, 0x41, 0x00, 0x0b}}}
 }
 
 // Import declares a host function and gives the instruction that calls it. All imports come before the first Func.
@@ -120,6 +124,9 @@ func Forever(body ...Code) Code {
 
 // Bytes encodes the module.
 func (m *Module) Bytes() []byte {
+	if m.fuel > 0 {
+		return m.metered().Bytes()
+	}
 	out := bytes.NewBuffer([]byte{0x00, 'a', 's', 'm', 0x01, 0x00, 0x00, 0x00})
 	section(out, 1, each(m.types, func(t signature) Code {
 		return slices.Concat(Code{0x60}, valueTypes(t.params), valueTypes(t.results))
@@ -127,20 +134,25 @@ func (m *Module) Bytes() []byte {
 	section(out, 2, each(m.imports, func(c Code) Code { return c }))
 	section(out, 3, each(m.funcs, func(f function) Code { return uleb(uint64(f.typ)) }))
 	section(out, 5, slices.Concat(Code{0x01, 0x01}, uleb(uint64(m.minPages)), uleb(uint64(m.maxPages))))
-	section(out, 6, Code{0x01, byte(I32), 0x01, 0x41, 0x00, 0x0b})
-	exports := []Code{slices.Concat(text("memory"), Code{0x02, 0x00})}
-	if m.globalName != "" {
-		exports = append(exports, slices.Concat(text(m.globalName), Code{0x03, 0x00}))
-	}
-	for i, f := range m.funcs {
-		exports = append(exports, slices.Concat(text(f.export), Code{0x00}, uleb(uint64(len(m.imports)+i))))
-	}
-	section(out, 7, each(exports, func(c Code) Code { return c }))
+	section(out, 6, each(m.globals, func(c Code) Code { return c }))
+	exported := m.exports()
+	section(out, 7, each(slices.Sorted(maps.Keys(exported)), func(name string) Code { return slices.Concat(text(name), exported[name]) }))
 	section(out, 10, each(m.funcs, func(f function) Code { return append(uleb(uint64(len(f.body))), f.body...) }))
 	for _, custom := range m.custom {
 		section(out, 0, custom)
 	}
 	return out.Bytes()
+}
+
+func (m *Module) exports() map[string]Code {
+	if m.exported != nil {
+		return m.exported
+	}
+	exported := map[string]Code{"memory": {0x02, 0x00}}
+	for i, f := range m.funcs {
+		exported[f.export] = slices.Concat(Code{0x00}, uleb(uint64(len(m.imports)+i)))
+	}
+	return exported
 }
 
 // Write puts the module into a file of the test and returns its file:// URL.
