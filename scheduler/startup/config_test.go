@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-scheduler/app/options"
 	"k8s.io/kubernetes/pkg/scheduler"
 	"k8s.io/kubernetes/pkg/scheduler/apis/config"
+	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
 	"k8s.io/utils/clock"
 
 	"sigs.k8s.io/yaml"
@@ -21,6 +23,7 @@ import (
 	"weir.dev/scheduler/binder"
 	"weir.dev/scheduler/internal/wasmtest"
 	"weir.dev/scheduler/pluginhost"
+	"weir.dev/scheduler/preemption"
 	"weir.dev/scheduler/startup"
 )
 
@@ -46,7 +49,10 @@ func setUpWith(t testing.TB, configPath string, host *pluginhost.Host) (*schedul
 	opts := options.NewOptions()
 	opts.ConfigFile = configPath
 	opts.SecureServing.BindPort = 0
-	plugins := []app.Option{app.WithPlugin(binder.Name, binder.Factory(host.PlacedBy))}
+	plugins := []app.Option{
+		app.WithPlugin(binder.Name, binder.Factory(host.PlacedBy)),
+		app.WithPlugin(preemption.Name, preemption.Factory()),
+	}
 	for _, name := range startup.GuestNames([]string{"--config", configPath}) {
 		plugins = append(plugins, app.WithPlugin(name, host.Factory(name)))
 	}
@@ -116,6 +122,7 @@ func table(made *scheduler.Scheduler, profile string) string {
 	row("preFilter", plugins.PreFilter)
 	row("filter", plugins.Filter)
 	row("postFilter", plugins.PostFilter)
+	row("groupPostFilter", plugins.PodGroupPostFilter)
 	row("preScore", plugins.PreScore)
 	row("score", plugins.Score)
 	row("reserve", plugins.Reserve)
@@ -135,6 +142,7 @@ func TestTheShippedConfigurationHasThisEffectiveTable(t *testing.T) {
 preFilter  NodeName NodeUnschedulable TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity DynamicResources NodeDeclaredFeatures GPUFilter SKUExclusionFilter BinPackScore LoadAwareScore
 filter     NodeName NodeUnschedulable TaintToleration NodeAffinity NodePorts NodeResourcesFit VolumeRestrictions NodeVolumeLimits VolumeBinding VolumeZone PodTopologySpread InterPodAffinity DynamicResources NodeDeclaredFeatures GPUFilter SKUExclusionFilter
 postFilter DynamicResources
+groupPostFilter DynamicResources
 preScore   TaintToleration NodeAffinity VolumeBinding PodTopologySpread InterPodAffinity BinPackScore LoadAwareScore
 score      TaintToleration=3 NodeAffinity=2 VolumeBinding=1 PodTopologySpread=2 InterPodAffinity=2 DynamicResources=2 BinPackScore=100 LoadAwareScore=10
 reserve    VolumeBinding DynamicResources
@@ -150,7 +158,7 @@ postBind
 	}
 }
 
-func TestTheClustersOwnSchedulerIsUpstreamsWithTheFiltersOnly(t *testing.T) {
+func TestTheClustersOwnSchedulerIsUpstreamsWithTheFiltersAndAPreemptionThatSparesWhatIsAdmitted(t *testing.T) {
 	made, err := setUp(t, shipped(t, standIns(t)))
 	if err != nil {
 		t.Fatal(err)
@@ -165,6 +173,11 @@ func TestTheClustersOwnSchedulerIsUpstreamsWithTheFiltersOnly(t *testing.T) {
 	upstream.PreFilter.Enabled = append(upstream.PreFilter.Enabled, ours...)
 	upstream.Filter.Enabled = append(upstream.Filter.Enabled, ours...)
 	upstream.Bind.Enabled = []config.Plugin{{Name: binder.Name}}
+	for _, set := range []*config.PluginSet{&upstream.PreEnqueue, &upstream.PostFilter, &upstream.PodGroupPostFilter} {
+		set.Enabled = append(slices.DeleteFunc(set.Enabled, func(each config.Plugin) bool {
+			return each.Name == names.DefaultPreemption
+		}), config.Plugin{Name: preemption.Name})
+	}
 	if !reflect.DeepEqual(got, upstream) {
 		t.Errorf("it is\n%v\nwant\n%v", got, upstream)
 	}

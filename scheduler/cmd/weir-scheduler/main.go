@@ -16,6 +16,7 @@ import (
 
 	"weir.dev/scheduler/binder"
 	"weir.dev/scheduler/pluginhost"
+	"weir.dev/scheduler/preemption"
 	"weir.dev/scheduler/startup"
 )
 
@@ -28,7 +29,10 @@ func main() {
 	host := pluginhost.NewHost(clock.RealClock{}, recheckOneIn())
 	host.ReportAs(startup.Identity(os.Args[1:], hostname()))
 	reach := new(startup.Reach)
-	plugins := []app.Option{app.WithPlugin(binder.Name, binder.Factory(host.PlacedBy))}
+	plugins := []app.Option{
+		app.WithPlugin(binder.Name, binder.Factory(host.PlacedBy)),
+		app.WithPlugin(preemption.Name, preemption.Factory()),
+	}
 	for _, name := range startup.GuestNames(os.Args[1:]) {
 		plugins = append(plugins, app.WithPlugin(name, reach.Before(host.Factory(name))))
 	}

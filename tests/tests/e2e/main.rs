@@ -9,6 +9,7 @@ mod load;
 mod mixed;
 mod new_plugin;
 mod packing;
+mod preemption;
 mod run;
 mod special_hardware;
 mod swap;
