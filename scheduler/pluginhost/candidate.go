@@ -82,6 +82,7 @@ func (s *slot) wantedShadow(ctx context.Context, there *found) (wanted spec, wan
 func (s *slot) watch(ctx context.Context, candidate *version, source string) {
 	if running := s.shadow.Swap(s.startShadow(s.following, candidate, source)); running != nil {
 		running.end()
+		s.departed.add(running.candidate)
 	}
 	s.shadowed = s.current.Load()
 	klog.FromContext(ctx).Info("Runs a candidate in the shadow", "plugin", s.name, "candidate", candidate.module.Digest)
@@ -95,6 +96,7 @@ func (s *slot) endShadow(ctx context.Context) {
 		return
 	}
 	running.end()
+	s.departed.add(running.candidate)
 	sums := running.report()
 	reason := fmt.Sprintf("%d of %d answers were different", sums.Disagreements, sums.Comparisons)
 	klog.FromContext(ctx).Info("Ended the shadow of a plugin", "plugin", s.name, "candidate", sums.Digest, "because", reason)

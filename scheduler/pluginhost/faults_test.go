@@ -2,12 +2,18 @@ package pluginhost
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	goruntime "runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/kube-scheduler/framework"
 	upstream "k8s.io/kubernetes/pkg/scheduler/framework"
 	testingclock "k8s.io/utils/clock/testing"
@@ -137,5 +143,97 @@ func TestAKindOfPodIsAskedAboutAgainAfterAPauseThatGrows(t *testing.T) {
 	}
 	if len(failed.known) > mostFaults {
 		t.Errorf("%d kinds are kept", len(failed.known))
+	}
+}
+
+// A web server that hangs keeps a slot from reading, and from nothing else.
+func TestARollbackDoesNotWaitForAWebServerThatHangs(t *testing.T) {
+	var content atomic.Value
+	content.Store(answering("old").Bytes())
+	hanging, release := make(chan struct{}, 100), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		bytes := content.Load().([]byte)
+		if len(bytes) == 0 {
+			hanging <- struct{}{}
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		}
+		_, _ = w.Write(bytes)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(release) })
+	s := startSwapping(t, nil, Args{GuestURL: server.URL + "/guest.wasm", PollEvery: metav1.Duration{Duration: 10 * time.Millisecond}})
+	content.Store(onlyOn(wasmtest.Trap).Pure().Bytes())
+	s.event(t)
+	content.Store([]byte{})
+	<-hanging
+	for kind := range kindsToRollBack {
+		s.Filter(t.Context(), upstream.NewCycleState(), aPodOfKind(kind), info(t, s.handle, "trap"))
+	}
+	if event := s.event(t); !strings.Contains(event, "failed on 3 kinds of pods") {
+		t.Errorf("the event says %q", event)
+	}
+	if got := s.ask(t, "a").Message(); got != "old" {
+		t.Errorf("in force is %q", got)
+	}
+}
+
+// What a module keeps in its memory for a pod at Reserve it finds again at PreBind, whatever comes into force between.
+func TestAModuleWithAMemoryKeepsItForThePodsThatWaitAtPermit(t *testing.T) {
+	remembering := func(version int32) *wasmtest.Module {
+		return wasmtest.New().
+			Func("reserve", i32, wasmtest.Const(version), wasmtest.SetGlobal, wasmtest.Const(0)).
+			Func("permit", []wasmtest.ValueType{wasmtest.I64}, wasmtest.Const64(4<<32|60000)). // Wait
+			Func("prebind", i32, wasmtest.Const(2), wasmtest.SetLocal,
+				wasmtest.Global, wasmtest.Const(version), wasmtest.Equal, wasmtest.If(wasmtest.Const(0), wasmtest.SetLocal), wasmtest.Local)
+	}
+	s := startSwapping(t, remembering(1), Args{})
+	state, pod := upstream.NewCycleState(), podOn("p", "")
+	if status := s.Reserve(t.Context(), state, pod, "a"); !status.IsSuccess() {
+		t.Fatal(status)
+	}
+	if status, _ := s.Permit(t.Context(), state, pod, "a"); status.Code() != framework.Wait {
+		t.Fatal(status)
+	}
+	s.replace(t, remembering(2).Bytes())
+	s.event(t)
+	other := upstream.NewCycleState()
+	if status := s.Reserve(t.Context(), other, podOn("other", ""), "a"); !status.IsSuccess() {
+		t.Fatal(status)
+	}
+	goruntime.GC() // frees what nothing has any more
+	if status := s.PreBind(t.Context(), state, pod, "a"); !status.IsSuccess() {
+		t.Errorf("it has forgotten the pod: %v", status)
+	}
+	if status := s.PreBind(t.Context(), other, podOn("other", ""), "a"); !status.IsSuccess() {
+		t.Errorf("the version after it does not know its own: %v", status)
+	}
+}
+
+func TestTheSeriesOfVersionsThatLeftAreDropped(t *testing.T) {
+	s := startSwapping(t, answering("version 0"), Args{})
+	seriesOf := func() (count int) {
+		families, err := onlyOf(s.name, legacyregistry.DefaultGatherer).Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			count += len(family.Metric)
+		}
+		return count
+	}
+	few := 0
+	for version := range 50 {
+		s.ask(t, "a")
+		s.replace(t, answering(fmt.Sprintf("version %d", version+1)).Bytes())
+		s.event(t)
+		if version == mostDeparted+1 {
+			few = seriesOf()
+		}
+	}
+	if many := seriesOf(); many > few {
+		t.Errorf("after fifty modules there are %d series, after a few there were %d", many, few)
 	}
 }

@@ -68,7 +68,7 @@ var (
 		"Answers of a plugin that were remembered; weir_plugin_calls_total counts them too.",
 		[]string{"plugin", "digest", "point"}, nil, metrics.ALPHA, "")
 
-	answers = &answerCollector{all: map[answerKey]*pointMetrics{}}
+	answers = &answerCollector{all: map[answerKey]*pointMetrics{}, holders: map[moduleKey]int{}}
 
 	registerMetrics = sync.OnceFunc(func() {
 		legacyregistry.MustRegister(callSeconds, trapsTotal, memoMismatchesTotal, swapsTotal, configInfo, pluginInfo, shadowComparisons)
@@ -83,11 +83,17 @@ type pointMetrics struct {
 	called, found, askedAgain [framework.Pending + 1]atomic.Uint64
 	seconds                   metrics.ObserverMetric
 	traps                     atomic.Uint64
+
+	// gone says that the module's series were dropped: a cycle that ends late must not bring them back.
+	gone atomic.Bool
 }
 
+// moduleKey is a module of a plugin, for which series are kept.
+type moduleKey struct{ plugin, digest string }
+
 type answerKey struct {
-	plugin, digest string
-	point          guest.Point
+	moduleKey
+	point guest.Point
 }
 
 // answered counts an answer of the module itself.
@@ -105,6 +111,9 @@ func (m *pointMetrics) took(since time.Time) { m.seconds.Observe(time.Since(sinc
 
 func (m *pointMetrics) trapped() {
 	m.traps.Add(1)
+	if m.gone.Load() {
+		return
+	}
 	trapsTotal.WithLabelValues(m.plugin, m.digest, m.point.Export()).Inc()
 }
 
@@ -143,12 +152,43 @@ func (m *pointMetrics) microseconds(quantile float64) float64 {
 // hits is how many answers of this code the memo gave.
 func (m *pointMetrics) hits(code int) uint64 { return m.found[code].Load() - m.askedAgain[code].Load() }
 
-// answerCollector shows the plain counters. They are never taken away: a counter that starts again at zero when a module
-// comes back would look like a restart.
+// answerCollector shows the plain counters, and knows which modules are still somebody's: their series go with them, or
+// every module that was ever pushed would have some.
 type answerCollector struct {
 	metrics.BaseStableCollector
 	mu  sync.Mutex
 	all map[answerKey]*pointMetrics
+
+	// holders is how many versions there are of a module.
+	holders map[moduleKey]int
+}
+
+// hold keeps a module's series until what it returns is called, and other holders have let go too.
+func (c *answerCollector) hold(key moduleKey) (drop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holders[key]++
+	return sync.OnceFunc(func() { c.drop(key) })
+}
+
+func (c *answerCollector) drop(key moduleKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.holders[key]--; c.holders[key] > 0 {
+		return
+	}
+	delete(c.holders, key)
+	for each, m := range c.all {
+		if each.moduleKey == key {
+			m.gone.Store(true)
+			delete(c.all, each)
+		}
+	}
+	labels := map[string]string{"plugin": key.plugin, "digest": key.digest}
+	callSeconds.DeletePartialMatch(labels)
+	trapsTotal.DeletePartialMatch(labels)
+	memoMismatchesTotal.DeletePartialMatch(labels)
+	shadowComparisons.DeletePartialMatch(labels)
 }
 
 // of is the counters of a module at a point, the same ones for two profiles with the same plugin.

@@ -1,9 +1,9 @@
 // Package pluginhost runs a plugin that is a WebAssembly module inside kube-scheduler.
 //
-// A slot is one plugin name in one profile. It loads the module through kube-scheduler-wasm-extension, which it wraps
-// and does not change; it decides what guests are told (package guestview), that each call sees the node it is
-// about, which answers need not be asked for again, and that nothing a guest does ends the process. What a guest
-// answers it passes on.
+// A slot is one plugin name in one profile. It decides what guests are told (package nodeview), that each call sees the node
+// it is about, which answers need not be asked for again, when one version of a module gives way to another, and that
+// nothing a guest does ends the process. How a module is run is package guest's. What a guest answers it passes on, where it
+// is an answer that its point has.
 package pluginhost
 
 import (
@@ -51,6 +51,7 @@ type slot struct {
 	// tried in vain; refusal and shadowRefusal are the last words about it, and mark the content of the module's source then.
 	state         sync.Mutex
 	previous      *version
+	departed      departed
 	mark          string
 	rolledBack    string
 	revision      string
@@ -104,7 +105,7 @@ func (s *slot) load() (err error) {
 		err = s.host.enter(s.following, s)
 	}
 	if err != nil {
-		v.pool.retire()
+		v.discard()
 	}
 	return err
 }
@@ -131,7 +132,11 @@ func (s *slot) Close() error {
 	s.host.leave(s)
 	s.endShadow(context.Background())
 	v := s.current.Load()
-	v.pool.retire()
+	v.discard()
+	if s.previous != nil {
+		s.previous.dropSeries()
+	}
+	s.departed.dropAll()
 	v.forgetInfo(s.mode())
 	s.noteRevision("")
 	return nil

@@ -125,10 +125,11 @@ func (s *slot) replace(ctx context.Context, before, candidate *version) (settled
 	s.state.Lock()
 	defer s.state.Unlock()
 	if s.current.Load() != before {
-		candidate.pool.retire()
+		candidate.discard()
 		return false
 	}
 	s.putInForce(ctx, candidate)
+	s.departed.add(s.previous)
 	s.previous = before
 	s.noteRevision(candidate.spec.revision)
 	s.refused, s.refusal = nil, refusal{}
@@ -143,7 +144,7 @@ func (s *slot) prepare(ctx context.Context, candidate spec, handle framework.Han
 		return nil, err
 	}
 	if err := errors.Join(sameInterfaces(s.current.Load(), v), v.selfTestOnCaptured(s.host.podView.Load())); err != nil {
-		v.pool.retire()
+		v.discard()
 		return nil, err
 	}
 	return v, nil
@@ -236,6 +237,7 @@ func (s *slot) rollBack(ctx context.Context, bad *version) {
 	}
 	sound := s.previous
 	s.previous = nil
+	s.departed.add(bad)
 	s.putInForce(ctx, sound)
 	s.noteRevision(sound.spec.revision)
 	why := fmt.Sprintf("because that failed on %d kinds of pods within %v", kindsToRollBack, faultsWithin)

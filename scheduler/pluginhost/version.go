@@ -35,6 +35,9 @@ type version struct {
 	onFault func(of *version, kind, reason string)
 	faults  faults
 	metrics map[guest.Point]*pointMetrics
+
+	// dropSeries lets the metrics of the module go, once no other version has it.
+	dropSeries func()
 }
 
 // newVersion loads a module, or says why it cannot be used.
@@ -58,16 +61,19 @@ func (h *Host) newVersion(ctx context.Context, plugin string, args Args, of spec
 	if m.Pure {
 		v.memo = newMemo()
 	}
+	key := moduleKey{plugin, m.Digest}
+	v.dropSeries = answers.hold(key)
 	for _, p := range guest.Points() {
 		if m.Exports[p.Export()] {
-			v.metrics[p] = answers.of(answerKey{plugin, m.Digest, p})
+			v.metrics[p] = answers.of(answerKey{key, p})
 		}
 	}
 	if err := v.fill(ctx, h, args, handle); err != nil {
+		v.dropSeries()
 		return nil, err
 	}
 	if err := v.selfTest(); err != nil && !h.withoutSelfTest {
-		v.pool.retire()
+		v.discard()
 		return nil, fmt.Errorf("%s cannot be used: %w", args.GuestURL, err)
 	}
 	return v, nil
@@ -101,6 +107,36 @@ func explained(err error, m *module.Module) error {
 		return fmt.Errorf("ran out of fuel, of which a call has %d; the module loops, or needs to be packed with more", m.FuelPerCall())
 	}
 	return err
+}
+
+// discard frees a version that never was in force.
+func (v *version) discard() {
+	v.pool.retire()
+	v.dropSeries()
+}
+
+// departed are the versions that were in force last and are not any more. Their metrics are kept for a while: who looks
+// after a swap wants to see what the version before it did.
+type departed struct{ versions []*version }
+
+const mostDeparted = 2
+
+func (d *departed) add(v *version) {
+	if v == nil {
+		return
+	}
+	d.versions = append(d.versions, v)
+	for len(d.versions) > mostDeparted {
+		d.versions[0].dropSeries()
+		d.versions = d.versions[1:]
+	}
+}
+
+func (d *departed) dropAll() {
+	for _, each := range d.versions {
+		each.dropSeries()
+	}
+	d.versions = nil
 }
 
 // leave lets a version go that no cycle begins with any more. A module that keeps things in its memory keeps them for the
