@@ -1,4 +1,4 @@
-// Package guestview says what a plugin in a WebAssembly module is told of a node and of a pod.
+// Package nodeview says what a plugin in a WebAssembly module is told of a node and of a pod.
 //
 // It decides the content and nothing else: which plugin is asked, and what becomes of the answer, is the slot's.
 // docs/guest-view.md is the same in words; testdata/golden holds examples that the Go and the Rust tests both read.

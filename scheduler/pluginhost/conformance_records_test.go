@@ -27,6 +27,9 @@ func recordings(t *testing.T, fault hostFault) []recordedCall {
 	r.everyPoint(random)
 	r.hostFunctions(t)
 	r.everyCode(t)
+	r.normalizing(t)
+	r.binding(t)
+	r.wasi(t)
 	r.peers(random)
 	return r.all
 }

@@ -109,8 +109,23 @@ func (p *plugin) call(ctx context.Context, record *Record, pod *v1.Pod, answer *
 			answer.Score = score
 		}
 		return status, nil
+	case "normalizescore":
+		return p.normalize(ctx, state, record, pod, answer), nil
 	}
 	return p.binding(ctx, state, record, pod, answer)
+}
+
+func (p *plugin) normalize(ctx context.Context, state *framework.CycleState, record *Record, pod *v1.Pod, answer *Answer) *framework.Status {
+	var scores framework.NodeScoreList
+	for _, name := range slices.Sorted(maps.Keys(record.Scores)) {
+		scores = append(scores, framework.NodeScore{Name: name, Score: record.Scores[name]})
+	}
+	status := p.Plugin.(framework.ScorePlugin).ScoreExtensions().NormalizeScore(ctx, state, pod, scores)
+	answer.Scores = map[string]int64{} // they come back in any order
+	for _, each := range scores {
+		answer.Scores[each.Name] = each.Score
+	}
+	return status
 }
 
 func (p *plugin) otherPod(ctx context.Context, state *framework.CycleState, record *Record, pod *v1.Pod, node *framework.NodeInfo) (*framework.Status, error) {
