@@ -5,18 +5,14 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/kube-scheduler/framework"
+
+	"weir.dev/scheduler/pluginhost/memo"
 )
 
 // A filter that is not told what pods ask for says of a pod and a node the same as long as neither changes, whoever is
 // placed, nominated or evicted meanwhile. Where the memo has its Success for every node of the cluster, each of a cycle's
 // calls of Filter is known before the first of them; then PreFilter answers Skip, which is kube-scheduler's word for it,
 // and none is made. That spares the calls, and what kube-scheduler does around each.
-
-// allNodesPass is whether a kind of pod passes on every node, as of one state of the Nodes.
-type allNodesPass struct {
-	nodeSet uint64
-	passes  bool
-}
 
 // nodeSetVersion numbers the states of the Nodes of a cluster: under one number there are the same Node objects, and a Node
 // object never changes.
@@ -61,15 +57,15 @@ func (s *slot) passesAllNodes(c *cycle, infos []framework.NodeInfo) bool {
 		return false
 	}
 	nodeSet, asked := s.host.nodeSet.of(c.state, infos), 0
-	known := c.row.allNodesPass.Load()
-	if known == nil || known.nodeSet != nodeSet {
+	known := c.row.AllNodesPass.Load()
+	if known == nil || known.NodeSet != nodeSet {
 		if known, asked = s.allNodesPass(c, infos); known == nil {
 			return false
 		}
-		known.nodeSet = nodeSet
-		c.row.allNodesPass.Store(known)
+		known.NodeSet = nodeSet
+		c.row.AllNodesPass.Store(known)
 	}
-	return known.passes && s.recheckAllNodes(c, infos, asked)
+	return known.Passes && s.recheckAllNodes(c, infos, asked)
 }
 
 // fewUnknown nodes are asked about at once, one after the other. More are left to kube-scheduler's parallel calls. Some it
@@ -77,17 +73,16 @@ func (s *slot) passesAllNodes(c *cycle, infos []framework.NodeInfo) bool {
 const fewUnknown = 32
 
 // allNodesPass looks for an answer that is no Success, and says how many nodes it asked about. It is nil where it cannot say.
-func (s *slot) allNodesPass(c *cycle, infos []framework.NodeInfo) (_ *allNodesPass, asked int) {
+func (s *slot) allNodesPass(c *cycle, infos []framework.NodeInfo) (_ *memo.AllNodesPass, asked int) {
 	var unknown []framework.NodeInfo
 	for _, info := range infos {
-		number, ok := c.row.filter.find(c.nodes, info)
-		switch {
-		case !ok && len(unknown) == fewUnknown:
+		switch known := c.row.Filter().Find(c.nodes, info); {
+		case known == nil && len(unknown) == fewUnknown:
 			return nil, 0
-		case !ok:
+		case known == nil:
 			unknown = append(unknown, info)
-		case c.row.verdicts.get(number).code != framework.Success:
-			return &allNodesPass{}, 0
+		case known.Code != framework.Success:
+			return &memo.AllNodesPass{}, 0
 		}
 	}
 	for _, info := range unknown {
@@ -95,13 +90,13 @@ func (s *slot) allNodesPass(c *cycle, infos []framework.NodeInfo) (_ *allNodesPa
 		case status.Code() == framework.Error:
 			return nil, 0 // the call of Filter will say so
 		case !status.IsSuccess():
-			return &allNodesPass{}, 0
+			return &memo.AllNodesPass{}, 0
 		}
-		if _, kept := c.row.filter.find(c.nodes, info); !kept {
+		if c.row.Filter().Find(c.nodes, info) == nil {
 			return nil, 0 // it looked at another node
 		}
 	}
-	return &allNodesPass{passes: true}, len(unknown)
+	return &memo.AllNodesPass{Passes: true}, len(unknown)
 }
 
 // recheckAllNodes counts one remembered answer for each node that was not asked about, and asks the module again for
@@ -119,5 +114,5 @@ func (s *slot) recheckAllNodes(c *cycle, infos []framework.NodeInfo, asked int) 
 			return false // the calls of Filter will say so
 		}
 	}
-	return !c.version.memo.off.Load()
+	return !c.version.memo.Off()
 }

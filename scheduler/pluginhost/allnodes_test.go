@@ -173,7 +173,7 @@ func TestNoNodeWouldHaveRejectedAPodForWhichNoCallIsMade(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			with, handle := onChanging(t, rejectsKept(t), withoutRequests, recheckOneIn)
 			without, _ := onChanging(t, rejectsKept(t), withoutRequests, 0)
-			without.current.Load().memo.off.Store(true)
+			without.current.Load().memo.TurnOff()
 			skips, rejections := 0, 0
 			for step := range 1500 {
 				change(random, handle, step)

@@ -31,7 +31,9 @@ func BenchmarkFilter(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		s.current.Load().memo.off.Store(mode.off)
+		if mode.off {
+			s.current.Load().memo.TurnOff()
+		}
 		for _, pod := range []struct {
 			verdict string
 			pod     *v1.Pod

@@ -39,39 +39,39 @@ func (s *slot) reloadShadow(ctx context.Context, there *found) {
 		return
 	}
 	candidate, err := s.prepare(ctx, wanted, silentHandle{s.handle})
-	s.state.Lock()
-	defer s.state.Unlock()
+	s.swaps.mu.Lock()
+	defer s.swaps.mu.Unlock()
 	if err != nil {
 		if !isPassing(err) {
-			s.refused.add(wanted, err)
+			s.swaps.refused.add(wanted, err)
 		}
 		s.refuseShadow(ctx, wanted.module.Digest, err)
 		return
 	}
-	s.shadowRefusal = refusal{}
+	s.trial.refusal = refusal{}
 	s.endShadow(ctx)
 	s.watch(ctx, candidate, s.sources.shadowURL)
 }
 
 // wantedShadow is what to compare with the version in force, if that is not done already.
 func (s *slot) wantedShadow(ctx context.Context, there *found) (wanted spec, wanting bool) {
-	s.state.Lock()
-	defer s.state.Unlock()
+	s.swaps.mu.Lock()
+	defer s.swaps.mu.Unlock()
 	inForce := s.current.Load()
 	if there.candidateErr != nil {
 		s.refuseShadow(ctx, "", there.candidateErr)
 		return wanted, false
 	}
 	if there.candidate == nil || there.candidate.Digest == inForce.module.Digest {
-		s.shadowRefusal = refusal{} // if it goes wrong again, that is news
+		s.trial.refusal = refusal{} // if it goes wrong again, that is news
 		s.endShadow(ctx)
 		return wanted, false
 	}
 	wanted = spec{module: there.candidate, config: inForce.spec.config}
-	if running := s.shadow.Load(); running != nil && running.candidate.spec.same(wanted) && s.shadowed == inForce {
+	if running := s.trial.shadow.Load(); running != nil && running.candidate.spec.same(wanted) && s.trial.against == inForce {
 		return wanted, false
 	}
-	if why := s.refused.of(wanted); why != nil {
+	if why := s.swaps.refused.of(wanted); why != nil {
 		s.refuseShadow(ctx, wanted.module.Digest, why)
 		return wanted, false
 	}
@@ -80,27 +80,27 @@ func (s *slot) wantedShadow(ctx context.Context, there *found) (wanted spec, wan
 
 // watch compares a candidate with what is in force from now on.
 func (s *slot) watch(ctx context.Context, candidate *version, source string) {
-	if running := s.shadow.Swap(s.startShadow(s.following, candidate, source)); running != nil {
+	if running := s.trial.shadow.Swap(s.startShadow(s.life, candidate, source)); running != nil {
 		running.end()
-		s.departed.add(running.candidate)
+		s.swaps.departed.add(running.candidate)
 	}
-	s.shadowed = s.current.Load()
+	s.trial.against = s.current.Load()
 	klog.FromContext(ctx).Info("Runs a candidate in the shadow", "plugin", s.name, "candidate", candidate.module.Digest)
-	s.history.noted(s.host.clock.Now(), report.EventShadowed, candidate.module.Digest, "")
+	s.swaps.history.noted(s.host.clock.Now(), report.EventShadowed, candidate.module.Digest, "")
 	s.host.changed()
 }
 
 func (s *slot) endShadow(ctx context.Context) {
-	running := s.shadow.Swap(nil)
+	running := s.trial.shadow.Swap(nil)
 	if running == nil {
 		return
 	}
 	running.end()
-	s.departed.add(running.candidate)
+	s.swaps.departed.add(running.candidate)
 	sums := running.report()
 	reason := fmt.Sprintf("%d of %d answers were different", sums.Disagreements, sums.Comparisons)
 	klog.FromContext(ctx).Info("Ended the shadow of a plugin", "plugin", s.name, "candidate", sums.Digest, "because", reason)
-	s.history.noted(s.host.clock.Now(), report.EventShadowEnded, sums.Digest, reason)
+	s.swaps.history.noted(s.host.clock.Now(), report.EventShadowEnded, sums.Digest, reason)
 	s.host.changed()
 }
 
@@ -109,11 +109,11 @@ func (s *slot) refuseShadow(ctx context.Context, digest string, reason error) {
 	s.endShadow(ctx)
 	reason = fmt.Errorf("for the shadow: %w", reason)
 	said := refusal{reason.Error(), digest}
-	if said == s.shadowRefusal {
+	if said == s.trial.refusal {
 		return
 	}
-	s.shadowRefusal = said
-	s.history.refused(s.host.clock.Now(), digest, said.reason)
+	s.trial.refusal = said
+	s.swaps.history.refused(s.host.clock.Now(), digest, said.reason)
 	s.complain(ctx, reason)
 }
 

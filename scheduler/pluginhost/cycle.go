@@ -9,6 +9,7 @@ import (
 
 	"weir.dev/scheduler/guest"
 	"weir.dev/scheduler/nodeview"
+	"weir.dev/scheduler/pluginhost/memo"
 )
 
 // cycle is what a slot looks up once for the scheduling of a pod and not for each node.
@@ -24,7 +25,7 @@ type cycle struct {
 	nodes nodeview.Reader
 
 	// row is what was answered about such pods before; nil when answers are not remembered.
-	row *row
+	row *memo.Row
 
 	// sampled is not nil in a cycle of which the shadow gets to see something.
 	sampled *sampled
@@ -45,20 +46,20 @@ func (c *cycle) Clone() framework.StateData { return c }
 // cycle finds what was looked up for this pod in this cycle. The first call looks it up, whichever that is: PreFilter
 // is not called when another plugin has left no node, and Filter is called from several goroutines at once.
 func (s *slot) cycle(state framework.CycleState, pod *v1.Pod) *cycle {
-	if last := s.last.Load(); last != nil && last.state == state && last.pod == pod {
+	if last := s.cycles.last.Load(); last != nil && last.state == state && last.pod == pod {
 		return last
 	}
-	if kept, err := state.Read(s.key); err == nil && kept.(*cycle).pod == pod {
+	if kept, err := state.Read(s.cycles.key); err == nil && kept.(*cycle).pod == pod {
 		return kept.(*cycle)
 	}
 	return s.begin(state, pod)
 }
 
 func (s *slot) begin(state framework.CycleState, pod *v1.Pod) *cycle {
-	s.starting.Lock()
-	defer s.starting.Unlock()
+	s.cycles.starting.Lock()
+	defer s.cycles.starting.Unlock()
 	began := &cycle{state: state, pod: pod}
-	if kept, err := state.Read(s.key); err != nil {
+	if kept, err := state.Read(s.cycles.key); err != nil {
 		began.version = s.versionFor(state)
 		s.retireOutgoing()
 	} else if kept := kept.(*cycle); kept.pod == pod {
@@ -67,14 +68,14 @@ func (s *slot) begin(state framework.CycleState, pod *v1.Pod) *cycle {
 		began.version = kept.version
 	}
 	began.lookUp(s, state)
-	state.Write(s.key, began)
-	s.last.Store(began)
+	state.Write(s.cycles.key, began)
+	s.cycles.last.Store(began)
 	return began
 }
 
 func (c *cycle) lookUp(s *slot, state framework.CycleState) {
 	v := c.version
-	if shadow := s.shadow.Load(); shadow != nil {
+	if shadow := s.trial.shadow.Load(); shadow != nil {
 		c.sampled = shadow.sample(c.pod, s.host.purePod)
 	}
 	c.nodes = v.views.ByGeneration()
@@ -85,8 +86,8 @@ func (c *cycle) lookUp(s *slot, state framework.CycleState) {
 		c.view = wholePod(c.pod)
 	} else {
 		c.view = s.host.purePod(c.pod)
-		if c.view.message != "" && !v.memo.off.Load() {
-			c.row = v.memo.row(c.view.message, v.views.Len())
+		if c.view.message != "" && !v.memo.Off() {
+			c.row = v.memo.Row(c.view.message, v.views.Len())
 		}
 	}
 	if err := v.faults.of(func() string { return v.kindOf(c.view) }); err != nil {
@@ -117,11 +118,11 @@ func (s *slot) versionFor(state framework.CycleState) *version {
 	if group == nil {
 		return s.current.Load()
 	}
-	if kept, err := group.Read(s.key); err == nil {
+	if kept, err := group.Read(s.cycles.key); err == nil {
 		return kept.(pinned).version
 	}
 	current := s.current.Load()
-	group.Write(s.key, pinned{current})
+	group.Write(s.cycles.key, pinned{current})
 	return current
 }
 

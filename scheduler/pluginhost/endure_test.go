@@ -266,7 +266,7 @@ func keptIn(t *testing.T) {
 func TestASchedulerThatStartsWhileTheNewestModuleIsBrokenStartsWithTheLastGoodOne(t *testing.T) {
 	keptIn(t)
 	s := startSwapping(t, answering("good"), Args{})
-	s.until(t, func() bool { _, err := s.keeper.get(t.Context(), s.sources); return err == nil })
+	s.until(t, func() bool { _, err := s.swaps.keeper.get(t.Context(), s.sources); return err == nil })
 	s.put(t, s.file, []byte("no module"))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -286,8 +286,8 @@ func TestASchedulerThatStartsWhileTheNewestModuleIsBrokenStartsWithTheLastGoodOn
 func TestAVersionThatWasChangedWhereItIsKeptIsNotStartedWith(t *testing.T) {
 	keptIn(t)
 	s := startSwapping(t, answering("good"), Args{})
-	s.until(t, func() bool { _, err := s.keeper.get(t.Context(), s.sources); return err == nil })
-	s.put(t, filepath.Join(s.keeper.folder, keptModule), answering("forged").Bytes())
+	s.until(t, func() bool { _, err := s.swaps.keeper.get(t.Context(), s.sources); return err == nil })
+	s.put(t, filepath.Join(s.swaps.keeper.folder, keptModule), answering("forged").Bytes())
 	s.put(t, s.file, []byte("no module"))
 	if _, err := testHost(clock.RealClock{}, 1).newSlot(t.Context(), t.Name(), s.args, s.handle); err == nil {
 		t.Error("it starts")

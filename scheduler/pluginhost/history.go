@@ -109,10 +109,10 @@ func (s *slot) report() report.Plugin {
 		ConfigMap: s.args.GuestConfigMap, ConfigHash: v.spec.configDigest(),
 		Points: map[string]report.Point{},
 	}
-	s.history.mu.Lock()
-	row.Since, row.ConfigRevision = metav1.NewTime(s.history.since), s.history.revision
-	row.LastSwap, row.Log = s.history.lastSwap, append([]report.Entry{}, s.history.log...)
-	s.history.mu.Unlock()
+	s.swaps.history.mu.Lock()
+	row.Since, row.ConfigRevision = metav1.NewTime(s.swaps.history.since), s.swaps.history.revision
+	row.LastSwap, row.Log = s.swaps.history.lastSwap, append([]report.Entry{}, s.swaps.history.log...)
+	s.swaps.history.mu.Unlock()
 	var calls, remembered uint64
 	for at, counted := range v.metrics {
 		point := counted.report()
@@ -124,7 +124,7 @@ func (s *slot) report() report.Plugin {
 	if calls > 0 {
 		row.MemoHitRate = float64(remembered) / float64(calls)
 	}
-	if shadow := s.shadow.Load(); shadow != nil {
+	if shadow := s.trial.shadow.Load(); shadow != nil {
 		row.Candidate = shadow.report()
 	}
 	return row

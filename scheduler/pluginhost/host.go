@@ -149,7 +149,7 @@ func (h *Host) PlacedBy(state framework.CycleState) map[string]string {
 	defer h.mu.Unlock()
 	versions := make(map[string]string, len(h.live))
 	for _, s := range h.live {
-		if kept, err := state.Read(s.key); err == nil && !s.shadowOnly {
+		if kept, err := state.Read(s.cycles.key); err == nil && !s.shadowOnly {
 			versions[s.name] = kept.(*cycle).version.name
 		}
 	}

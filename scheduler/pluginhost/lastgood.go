@@ -127,12 +127,12 @@ func (k *keeper) get(ctx context.Context, by *sources) (spec, error) {
 // firstVersion is what a slot starts with: what is at its sources, or the last good version where that cannot be used.
 func (s *slot) firstVersion(ctx context.Context) (*version, error) {
 	there := s.sources.read(ctx)
-	s.mark = there.mark
+	s.swaps.mark = there.mark
 	newest, err := s.versionOf(ctx, &there)
 	if err == nil {
 		return newest, nil
 	}
-	before, keptErr := s.keeper.get(ctx, s.sources)
+	before, keptErr := s.swaps.keeper.get(ctx, s.sources)
 	if keptErr != nil {
 		return nil, err // what is wrong with the newest is what there is to say
 	}

@@ -183,7 +183,7 @@ func TestTheMemoAndDirectCallsNeverDiffer(t *testing.T) {
 	handle := cluster(t, nodes)
 	now := testingclock.NewFakeClock(time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC))
 	with, without := toldOfLoad(t, now, handle), toldOfLoad(t, now, handle)
-	without.current.Load().memo.off.Store(true)
+	without.current.Load().memo.TurnOff()
 	infos := make([]framework.NodeInfo, len(nodes))
 	for i, node := range nodes {
 		infos[i] = info(t, handle, node.Name)
@@ -273,72 +273,6 @@ func TestTheMemoIsSafeUnderParallelCalls(t *testing.T) {
 			}()
 		}
 		calls.Wait()
-	}
-}
-
-func TestTheMemoryOfAMemoIsBounded(t *testing.T) {
-	m := newMemo()
-	const nodes = 200_000 // two tables of them take 16 MiB: the fewest rows are kept
-	kept := m.row("kept", nodes)
-	for i := range 40 {
-		m.row(fmt.Sprint(i), nodes)
-		if m.row("kept", nodes) != kept {
-			t.Fatal("a row that is used all the time was dropped")
-		}
-	}
-	if len(m.rows) != fewestRows {
-		t.Errorf("there are %d rows, want %d", len(m.rows), fewestRows)
-	}
-}
-
-func TestAModuleThatMakesUpASentenceForEachNodeDoesNotFillTheMemory(t *testing.T) {
-	m := newMemo()
-	kept := m.row("pod", 50)
-	numbered := 0
-	for i := range 20_000 {
-		why := fmt.Sprintf("node n%d has bad luck, which takes %s", i, strings.Repeat("long ", 40))
-		if _, ok := kept.verdicts.of(0, framework.NewStatus(framework.Unschedulable, why)); ok {
-			numbered++
-		}
-	}
-	if numbered > mostSentences || kept.verdicts.size() > mostSentenceBytes {
-		t.Errorf("%d sentences of %d bytes are kept", numbered, kept.verdicts.size())
-	}
-	if number, ok := kept.verdicts.of(42, nil); !ok || number != 42 {
-		t.Error("a score is not remembered any more")
-	}
-}
-
-func TestLargePodsDropOthersFromTheMemoAndNeverFillTheMemory(t *testing.T) {
-	m := newMemo()
-	for i := range 5000 {
-		m.row(fmt.Sprint(i, strings.Repeat("annotations", 20_000)), 50)
-	}
-	if m.bytes > memoBytes {
-		t.Errorf("the memo says that it has %d bytes", m.bytes)
-	}
-	sum := 0
-	for pod, at := range m.rows {
-		sum += len(pod) + at.Value.(*row).filter.size() + at.Value.(*row).score.size()
-	}
-	if sum > memoBytes || m.order.Len() != len(m.rows) {
-		t.Errorf("it has %d bytes in %d rows, of which %d are in order", sum, len(m.rows), m.order.Len())
-	}
-}
-
-func TestManyKindsOfPodsTakeNoLongerThanFew(t *testing.T) {
-	m := newMemo()
-	const kinds = 16_385
-	took := func(turns int, kind func(int) string) time.Duration {
-		began := time.Now()
-		for i := range turns {
-			m.row(kind(i), 50)
-		}
-		return time.Since(began) / time.Duration(turns)
-	}
-	took(kinds, func(i int) string { return fmt.Sprint(i) })
-	if each := took(kinds, func(i int) string { return fmt.Sprint("new", i) }); each > 100*time.Microsecond {
-		t.Errorf("one more kind of pod takes %v", each)
 	}
 }
 

@@ -105,9 +105,9 @@ func TestTheHitRateIsTheRememberedPartOfAllAnswers(t *testing.T) {
 func TestALogIsBoundedAndKeepsWhatHappenedLast(t *testing.T) {
 	s := startSwapping(t, answering("old"), Args{})
 	for range 60 {
-		s.history.refused(s.host.clock.Now(), "", "too large")
+		s.swaps.history.refused(s.host.clock.Now(), "", "too large")
 	}
-	s.history.refused(s.host.clock.Now(), "", strings.Repeat("x", 5000))
+	s.swaps.history.refused(s.host.clock.Now(), "", strings.Repeat("x", 5000))
 	row := s.report()
 	if last := row.Log[len(row.Log)-1]; len(row.Log) != 50 || len(last.Reason) > 1010 {
 		t.Errorf("there are %d entries, the last with %d bytes", len(row.Log), len(last.Reason))

@@ -36,15 +36,17 @@ func (s *slot) PreFilter(_ context.Context, state framework.CycleState, pod *v1.
 }
 
 func (s *slot) preFilter(c *cycle) (result *framework.PreFilterResult, _ *framework.Status) {
-	if known := s.rememberedOnce(c, guest.PreFilter, preFilterOf); known != nil {
-		return nil, known.status()
+	if c.row != nil {
+		if known := s.rememberedOnce(c, guest.PreFilter, &c.row.PreFilter); known != nil {
+			return nil, known.Status()
+		}
 	}
 	answer, status, readOtherNode := c.ask(guest.PreFilter, s.inCycle(c), nil)
 	if answer.NodeNames != nil {
 		result = &framework.PreFilterResult{NodeNames: sets.New(answer.NodeNames...)}
 	}
-	if result == nil && !readOtherNode {
-		s.rememberOnce(c, guest.PreFilter, preFilterOf, status)
+	if c.row != nil && result == nil && !readOtherNode {
+		s.rememberOnce(c, guest.PreFilter, &c.row.PreFilter, status)
 	}
 	return result, status
 }
@@ -94,8 +96,8 @@ func (s *slot) Filter(_ context.Context, state framework.CycleState, pod *v1.Pod
 
 func (s *slot) filter(c *cycle, node framework.NodeInfo) *framework.Status {
 	if c.row != nil {
-		if known := s.remembered(c, c.filter, &c.row.filter, node); known != nil {
-			return known.status()
+		if known := s.remembered(c, c.filter, c.row.Filter(), node); known != nil {
+			return known.Status()
 		}
 	}
 	return s.filterAnew(c, node)
@@ -106,7 +108,7 @@ func (s *slot) filterAnew(c *cycle, node framework.NodeInfo) *framework.Status {
 	view := c.nodes.Of(node)
 	_, status, readOtherNode := c.ask(guest.Filter, s.inCycle(c).about(view), nil)
 	if c.row != nil && !readOtherNode {
-		s.remember(c, guest.Filter, &c.row.filter, node, view, 0, status)
+		s.remember(c, guest.Filter, c.row.Filter(), node, view, 0, status)
 	}
 	return status
 }
@@ -152,12 +154,14 @@ func (s *slot) PreScore(_ context.Context, state framework.CycleState, pod *v1.P
 }
 
 func (s *slot) preScore(c *cycle, nodes []framework.NodeInfo) *framework.Status {
-	if known := s.rememberedOnce(c, guest.PreScore, preScoreOf); known != nil {
-		return known.status()
+	if c.row != nil {
+		if known := s.rememberedOnce(c, guest.PreScore, &c.row.PreScore); known != nil {
+			return known.Status()
+		}
 	}
 	_, status, readOtherNode := c.ask(guest.PreScore, s.inCycle(c), filteredNodes(nodes))
-	if !readOtherNode && !slices.Contains(c.version.module.Imports, module.FilteredNodes) {
-		s.rememberOnce(c, guest.PreScore, preScoreOf, status)
+	if c.row != nil && !readOtherNode && !slices.Contains(c.version.module.Imports, module.FilteredNodes) {
+		s.rememberOnce(c, guest.PreScore, &c.row.PreScore, status)
 	}
 	return status
 }
@@ -190,8 +194,8 @@ func (s *slot) Score(_ context.Context, state framework.CycleState, pod *v1.Pod,
 
 func (s *slot) score(c *cycle, node framework.NodeInfo) (int64, *framework.Status) {
 	if c.row != nil {
-		if known := s.remembered(c, c.score, &c.row.score, node); known != nil {
-			return known.score, known.status()
+		if known := s.remembered(c, c.score, c.row.Score(), node); known != nil {
+			return known.Score, known.Status()
 		}
 	}
 	view := c.nodes.Of(node)
@@ -201,7 +205,7 @@ func (s *slot) score(c *cycle, node framework.NodeInfo) (int64, *framework.Statu
 		score = int64(answer.High())
 	}
 	if c.row != nil && !readOtherNode {
-		s.remember(c, guest.Score, &c.row.score, node, view, score, status)
+		s.remember(c, guest.Score, c.row.Score(), node, view, score, status)
 	}
 	return score, status
 }
@@ -247,7 +251,7 @@ func (s *slot) SignPod(_ context.Context, pod *v1.Pod) ([]framework.SignFragment
 		return nil, nil
 	}
 	v := s.current.Load()
-	if v.memo == nil || v.memo.off.Load() {
+	if v.memo == nil || v.memo.Off() {
 		return nil, framework.NewStatus(framework.Unschedulable, "cannot be signed: the module of plugin "+s.name+" is not pure")
 	}
 	if v.points.score {

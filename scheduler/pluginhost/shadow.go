@@ -16,6 +16,7 @@ import (
 
 	"weir.dev/scheduler/guest"
 	"weir.dev/scheduler/nodeview"
+	"weir.dev/scheduler/pluginhost/memo"
 	"weir.dev/scheduler/report"
 )
 
@@ -67,7 +68,7 @@ type observation struct {
 	node *nodeview.View
 	// nodes are those of PreScore.
 	nodes   []string
-	inForce verdict
+	inForce *memo.Verdict
 }
 
 // sampled is a cycle of which the candidate gets to see something.
@@ -121,11 +122,11 @@ func (c *cycle) sawNode(at guest.Point, node framework.NodeInfo, score int64, an
 	c.sampled.by.offer(observation{at: at, pod: c.sampled.pod, node: views.Of(node), inForce: verdictOf(score, answer)})
 }
 
-func verdictOf(score int64, status *framework.Status) verdict {
+func verdictOf(score int64, status *framework.Status) *memo.Verdict {
 	if status == nil { // it has no Reasons
-		return verdict{score: score}
+		return &memo.Verdict{Score: score}
 	}
-	return verdict{code: status.Code(), reasons: status.Reasons(), score: score}
+	return &memo.Verdict{Code: status.Code(), Reasons: status.Reasons(), Score: score}
 }
 
 // offer never waits.
@@ -196,13 +197,13 @@ func (s *shadow) compare(seen observation) {
 	}
 	answer := verdictOf(score, status)
 	s.compared.Add(1)
-	same := answer.code == seen.inForce.code && (answer.code != framework.Success || answer.score == seen.inForce.score)
+	same := answer.Code == seen.inForce.Code && (answer.Code != framework.Success || answer.Score == seen.inForce.Score)
 	shadowComparisons.WithLabelValues(s.plugin, s.candidate.module.Digest, seen.at.Export(), agreement(same)).Inc()
 	if same {
 		return
 	}
 	s.different.Add(1)
-	if answer.code == framework.Error {
+	if answer.Code == framework.Error {
 		s.failed.Add(1)
 	}
 	s.keep(seen, answer)
@@ -215,10 +216,10 @@ func agreement(same bool) string {
 	return "Different"
 }
 
-func (s *shadow) keep(seen observation, answer verdict) {
+func (s *shadow) keep(seen observation, answer *memo.Verdict) {
 	example := report.Example{
 		At: metav1.NewTime(s.clock.Now()), Point: seen.at.Export(), Pod: klog.KObj(seen.pod.of).String(),
-		InForce: cut(seen.inForce.sentence()), Candidate: cut(answer.sentence()),
+		InForce: cut(sentence(seen.inForce)), Candidate: cut(sentence(answer)),
 	}
 	if seen.node != nil {
 		example.Node = seen.node.Name
@@ -232,11 +233,11 @@ func (s *shadow) keep(seen observation, answer verdict) {
 }
 
 // sentence is for people.
-func (v *verdict) sentence() string {
-	if v.code == framework.Success {
-		return fmt.Sprintf("Success, score %d", v.score)
+func sentence(v *memo.Verdict) string {
+	if v.Code == framework.Success {
+		return fmt.Sprintf("Success, score %d", v.Score)
 	}
-	return v.code.String() + ": " + strings.Join(v.reasons, ", ")
+	return v.Code.String() + ": " + strings.Join(v.Reasons, ", ")
 }
 
 func (s *shadow) report() *report.Candidate {

@@ -30,57 +30,81 @@ type slot struct {
 
 	// current is the version that the next cycle will use.
 	current atomic.Pointer[version]
+	cycles  cycles
 
+	// sources is where module and configuration come from. life ends when the slot is closed.
+	sources *sources
+	life    life
+
+	// reloading is held while sources are read and a candidate is tried, for as long as that takes.
+	reloading sync.Mutex
+	swaps     swaps
+	trial     trial
+}
+
+// life is that of what a slot does beside scheduling.
+type life struct {
+	context.Context
+	end context.CancelFunc
+}
+
+// cycles is how a slot finds what a scheduling cycle began with.
+type cycles struct {
 	// key is the slot's own in a CycleState; last is the cycle that asked last. starting is held while a cycle's first
 	// call looks the rest up.
 	key      framework.StateKey
 	last     atomic.Pointer[cycle]
 	starting sync.Mutex
 
-	// sources is where module and configuration come from. following ends when the slot is closed.
-	sources   *sources
-	following context.Context
-	stop      context.CancelFunc
-
-	// reloading is held while sources are read and a candidate is tried, for as long as that takes.
-	reloading sync.Mutex
-
-	// state is held for moments, by a rollback too. All that follows belongs to it. previous is what was in force before
-	// the current version, rolledBack the digest of a module that lies at its source and is not taken again, revision that
-	// of the ConfigMap whose content is in force, shadowed the version that the shadow is compared with. refused is what was
-	// tried in vain; refusal and shadowRefusal are the last words about it, and mark the content of the module's source then.
-	state         sync.Mutex
-	previous      *version
-	departed      departed
-	mark          string
-	rolledBack    string
-	revision      string
-	shadowed      *version
-	refused       refusals
-	refusal       refusal
-	shadowRefusal refusal
-
 	// outgoing are versions that were replaced and may still have calls in flight; it belongs to starting.
 	outgoing []*version
+}
+
+// swaps is what came of the candidates for a slot so far.
+type swaps struct {
+	// mu is held for moments, by a rollback too. The fields up to refusal belong to it.
+	mu sync.Mutex
+
+	// previous is what was in force before the current version, departed what was before that.
+	previous *version
+	departed departed
+
+	// mark tells the content of the module's source that was read last, rolledBack is the digest of a module that lies there
+	// and is not taken again, revision that of the ConfigMap whose content is in force.
+	mark       string
+	rolledBack string
+	revision   string
+
+	// refused is what was tried in vain, and refusal the last words about it.
+	refused refusals
+	refusal refusal
 
 	history history
 
 	// keeper keeps the version in force for the next start.
 	keeper *keeper
+}
 
-	// shadow is the candidate that is compared with the current version; nil if there is none.
+// trial is the candidate that is compared with the current version.
+type trial struct {
+	// shadow is nil if there is none.
 	shadow atomic.Pointer[shadow]
+
+	// against is the version that it is compared with, and refusal the last words about one that is not; they belong to
+	// swaps.mu.
+	against *version
+	refusal refusal
 }
 
 // newSlot loads what the args name and follows it until the context ends or the slot is closed.
 func (h *Host) newSlot(ctx context.Context, name string, args Args, handle framework.Handle) (*slot, error) {
 	s := &slot{
 		host: h, name: name, args: args, handle: handle, shadowOnly: args.Mode == ModeShadow,
-		key: framework.StateKey(fmt.Sprintf("weir.dev/slot-%d", h.slots.Add(1))),
 	}
-	s.following, s.stop = context.WithCancel(ctx)
+	s.cycles.key = framework.StateKey(fmt.Sprintf("weir.dev/slot-%d", h.slots.Add(1)))
+	s.life.Context, s.life.end = context.WithCancel(ctx)
 	if err := s.load(); err != nil {
-		s.stop()
+		s.life.end()
 		return nil, err
 	}
 	return s, nil
@@ -91,18 +115,18 @@ func (s *slot) load() (err error) {
 	if s.sources, err = newSources(s.args, s.handle); err != nil {
 		return err
 	}
-	s.keeper = newKeeper(s.profile(), s.name)
-	v, err := s.firstVersion(s.following)
+	s.swaps.keeper = newKeeper(s.profile(), s.name)
+	v, err := s.firstVersion(s.life)
 	if err != nil {
 		return err
 	}
-	s.history.loaded(s.host.clock.Now(), v)
-	s.putInForce(s.following, v)
+	s.swaps.history.loaded(s.host.clock.Now(), v)
+	s.putInForce(s.life, v)
 	s.noteRevision(v.spec.revision)
-	klog.FromContext(s.following).Info("Loaded plugin", "plugin", s.name, "source", v.module.Source, "digest", v.module.Digest, "pure", v.module.Pure)
-	err = s.sources.follow(s.following, func() bool { return s.reload(s.following) })
+	klog.FromContext(s.life).Info("Loaded plugin", "plugin", s.name, "source", v.module.Source, "digest", v.module.Digest, "pure", v.module.Pure)
+	err = s.sources.follow(s.life, func() bool { return s.reload(s.life) })
 	if err == nil {
-		err = s.host.enter(s.following, s)
+		err = s.host.enter(s.life, s)
 	}
 	if err != nil {
 		v.discard()
@@ -123,20 +147,20 @@ func (s *slot) Name() string { return s.name }
 
 // Close frees the module. Calls in flight end as they would have.
 func (s *slot) Close() error {
-	s.stop()
-	s.keeper.pending.Wait()
-	s.reloading.Lock() // what it reads ends with following
+	s.life.end()
+	s.swaps.keeper.pending.Wait()
+	s.reloading.Lock() // what it reads ends with the slot
 	defer s.reloading.Unlock()
-	s.state.Lock()
-	defer s.state.Unlock()
+	s.swaps.mu.Lock()
+	defer s.swaps.mu.Unlock()
 	s.host.leave(s)
 	s.endShadow(context.Background())
 	v := s.current.Load()
 	v.discard()
-	if s.previous != nil {
-		s.previous.dropSeries()
+	if s.swaps.previous != nil {
+		s.swaps.previous.dropSeries()
 	}
-	s.departed.dropAll()
+	s.swaps.departed.dropAll()
 	v.forgetInfo(s.mode())
 	s.noteRevision("")
 	return nil

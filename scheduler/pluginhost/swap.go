@@ -40,23 +40,23 @@ func (s *slot) reload(ctx context.Context) (done bool) {
 // wanted is what is at the sources. What cannot be read there, or was rolled back, is wanted as it is in force: a module
 // that is broken must not keep a configuration from coming into force, nor the other way round.
 func (s *slot) wanted(ctx context.Context, there *found) (wanted spec) {
-	s.state.Lock()
-	defer s.state.Unlock()
+	s.swaps.mu.Lock()
+	defer s.swaps.mu.Unlock()
 	inForce := s.current.Load()
-	s.mark = there.mark
+	s.swaps.mark = there.mark
 	switch wanted.module = there.module; {
-	case there.moduleErr != nil, wanted.module.Digest == s.rolledBack:
+	case there.moduleErr != nil, wanted.module.Digest == s.swaps.rolledBack:
 		wanted.module = inForce.module
 	default:
-		s.rolledBack = ""
+		s.swaps.rolledBack = ""
 	}
 	if wanted.config, wanted.revision = there.config, there.revision; there.configErr != nil {
-		wanted.config, wanted.revision = inForce.spec.config, s.revision
+		wanted.config, wanted.revision = inForce.spec.config, s.swaps.revision
 	}
 	if err := errors.Join(there.moduleErr, there.configErr); err != nil {
 		s.refuse(ctx, "", err)
 	} else if wanted.same(inForce.spec) {
-		s.refusal = refusal{} // if it goes wrong again, that is news
+		s.swaps.refusal = refusal{} // if it goes wrong again, that is news
 	}
 	return wanted
 }
@@ -86,13 +86,13 @@ func (s *slot) replaceBy(ctx context.Context, wanted spec) (settled bool) {
 
 // refusedBefore says why what is wanted was refused before, and whether it is anything else than what is in force.
 func (s *slot) refusedBefore(ctx context.Context, wanted spec, inForce *version) (why error, wanting bool) {
-	s.state.Lock()
-	defer s.state.Unlock()
+	s.swaps.mu.Lock()
+	defer s.swaps.mu.Unlock()
 	if wanted.same(inForce.spec) {
 		s.noteRevision(wanted.revision)
 		return nil, false
 	}
-	if why = s.refused.of(wanted); why != nil && s.refusal == (refusal{}) {
+	if why = s.swaps.refused.of(wanted); why != nil && s.swaps.refusal == (refusal{}) {
 		// All was well meanwhile, so it was put there again, and an answer is waited for.
 		s.refuse(ctx, wanted.module.Digest, why)
 	}
@@ -101,10 +101,10 @@ func (s *slot) refusedBefore(ctx context.Context, wanted spec, inForce *version)
 
 // noteFailure refuses what cannot be used: for good, unless the reason may pass.
 func (s *slot) noteFailure(ctx context.Context, wanted spec, why error) {
-	s.state.Lock()
-	defer s.state.Unlock()
+	s.swaps.mu.Lock()
+	defer s.swaps.mu.Unlock()
 	if !isPassing(why) {
-		s.refused.add(wanted, why)
+		s.swaps.refused.add(wanted, why)
 	}
 	s.refuse(ctx, wanted.module.Digest, why)
 }
@@ -122,17 +122,17 @@ func isPassing(err error) bool {
 // replace puts a candidate in force in place of the version that it was prepared beside. Where that was rolled back
 // meanwhile, the candidate may be what was rolled back, and everything is looked at again.
 func (s *slot) replace(ctx context.Context, before, candidate *version) (settled bool) {
-	s.state.Lock()
-	defer s.state.Unlock()
+	s.swaps.mu.Lock()
+	defer s.swaps.mu.Unlock()
 	if s.current.Load() != before {
 		candidate.discard()
 		return false
 	}
 	s.putInForce(ctx, candidate)
-	s.departed.add(s.previous)
-	s.previous = before
+	s.swaps.departed.add(s.swaps.previous)
+	s.swaps.previous = before
 	s.noteRevision(candidate.spec.revision)
-	s.refused, s.refusal = nil, refusal{}
+	s.swaps.refused, s.swaps.refusal = nil, refusal{}
 	s.replaced(ctx, swapInForce, before, "")
 	return true
 }
@@ -169,19 +169,19 @@ func sameInterfaces(inForce, candidate *version) error {
 }
 
 // putInForce lets the next cycle begin with this version. Cycles that have begun end with the one they began with. Its
-// caller holds state, but for the first version.
+// caller holds swaps.mu, but for the first version.
 func (s *slot) putInForce(ctx context.Context, v *version) {
 	v.onFault = s.faulted
 	before := s.current.Swap(v)
 	v.pool.open()
 	if before != nil {
 		before.forgetInfo(s.mode())
-		s.starting.Lock()
-		s.outgoing = append(s.outgoing, before)
-		s.starting.Unlock()
+		s.cycles.starting.Lock()
+		s.cycles.outgoing = append(s.cycles.outgoing, before)
+		s.cycles.starting.Unlock()
 	}
 	v.showInfo(s.mode())
-	s.keeper.put(&s.current)
+	s.swaps.keeper.put(&s.current)
 	if s.shadowOnly {
 		s.watch(ctx, v, s.args.GuestURL)
 	}
@@ -190,12 +190,12 @@ func (s *slot) putInForce(ctx context.Context, v *version) {
 // retireOutgoing frees the versions before the one with which a cycle begins now. Its caller holds starting.
 func (s *slot) retireOutgoing() {
 	current := s.current.Load()
-	for _, old := range s.outgoing {
+	for _, old := range s.cycles.outgoing {
 		if old != current { // a rollback may have put it in force again
 			old.leave()
 		}
 	}
-	s.outgoing = nil
+	s.cycles.outgoing = nil
 }
 
 // refusals are the specs that were tried in vain since something was put in force, and why it was in vain.
@@ -216,7 +216,7 @@ func (r *refusals) add(tried spec, why error) {
 // faulted is called from scheduling goroutines, which do not wait for a module to be loaded. Only the version in force can be
 // rolled back, and only for what it did itself: one that was replaced meanwhile has nothing to do with what is in force.
 func (s *slot) faulted(v *version, kind, reason string) {
-	s.history.trapped(s.host.clock.Now(), v.module.Digest, reason)
+	s.swaps.history.trapped(s.host.clock.Now(), v.module.Digest, reason)
 	s.host.changed()
 	if v.faults.add(kind, errors.New(reason)) && s.current.Load() == v {
 		go s.rollBack(context.Background(), v)
@@ -226,32 +226,32 @@ func (s *slot) faulted(v *version, kind, reason string) {
 // rollBack puts the version before in force again, which is kept for that: nothing is read or compiled. Without one, the
 // module goes on trapping: its pods' cycles fail with its name, until it is replaced.
 func (s *slot) rollBack(ctx context.Context, bad *version) {
-	s.state.Lock()
-	defer s.state.Unlock()
+	s.swaps.mu.Lock()
+	defer s.swaps.mu.Unlock()
 	if s.current.Load() != bad {
 		return
 	}
-	if s.previous == nil {
+	if s.swaps.previous == nil {
 		klog.Background().Error(nil, "A plugin traps again and again, and there is no version before it", "plugin", s.name, "digest", bad.module.Digest)
 		return
 	}
-	sound := s.previous
-	s.previous = nil
-	s.departed.add(bad)
+	sound := s.swaps.previous
+	s.swaps.previous = nil
+	s.swaps.departed.add(bad)
 	s.putInForce(ctx, sound)
 	s.noteRevision(sound.spec.revision)
 	why := fmt.Sprintf("because that failed on %d kinds of pods within %v", kindsToRollBack, faultsWithin)
-	s.refused, s.refusal = nil, refusal{}
-	s.refused.add(bad.spec, fmt.Errorf("it was rolled back %s", why))
+	s.swaps.refused, s.swaps.refusal = nil, refusal{}
+	s.swaps.refused.add(bad.spec, fmt.Errorf("it was rolled back %s", why))
 	if sound.module.Digest != bad.module.Digest {
-		s.rolledBack = bad.module.Digest
+		s.swaps.rolledBack = bad.module.Digest
 	}
 	s.replaced(ctx, swapRolledBack, bad, " "+why)
 }
 
 func (s *slot) replaced(ctx context.Context, result string, old *version, why string) {
 	now := s.current.Load()
-	s.history.swapped(s.host.clock.Now(), result, old, now, strings.TrimPrefix(why, " "))
+	s.swaps.history.swapped(s.host.clock.Now(), result, old, now, strings.TrimPrefix(why, " "))
 	s.host.changed()
 	swapsTotal.WithLabelValues(s.name, result).Inc()
 	klog.FromContext(ctx).Info("Replaced plugin", "plugin", s.name, "result", result, "before", old.module.Digest,
@@ -267,12 +267,12 @@ type refusal struct{ reason, found string }
 // refuse says why nothing changes, once for each reason and each content of the source: any change in a folder makes all
 // that is in it be looked at. The same words about something else are news, for whoever put it there waits for them.
 func (s *slot) refuse(ctx context.Context, digest string, reason error) {
-	said := refusal{reason.Error(), s.mark}
-	if said == s.refusal {
+	said := refusal{reason.Error(), s.swaps.mark}
+	if said == s.swaps.refusal {
 		return
 	}
-	s.refusal = said
-	s.history.refused(s.host.clock.Now(), digest, said.reason)
+	s.swaps.refusal = said
+	s.swaps.history.refused(s.host.clock.Now(), digest, said.reason)
 	s.complain(ctx, reason)
 }
 
@@ -325,15 +325,15 @@ func (s *slot) activateRejected(ctx context.Context) {
 
 // noteRevision takes over the resourceVersion of the ConfigMap whose content is in force.
 func (s *slot) noteRevision(revision string) {
-	if s.revision == revision {
+	if s.swaps.revision == revision {
 		return
 	}
-	configInfo.DeleteLabelValues(s.name, s.args.GuestConfigMap, s.revision)
+	configInfo.DeleteLabelValues(s.name, s.args.GuestConfigMap, s.swaps.revision)
 	if revision != "" {
 		configInfo.WithLabelValues(s.name, s.args.GuestConfigMap, revision).Set(1)
 	}
-	s.revision = revision
-	s.history.configured(revision)
+	s.swaps.revision = revision
+	s.swaps.history.configured(revision)
 	s.host.changed()
 }
 

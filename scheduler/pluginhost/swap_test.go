@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -186,9 +187,9 @@ func TestAModuleThatIsReplacedIsInForceForTheNextCycleAndNotForTheOneThatBegan(t
 	if got := inCycle(); got != "old" {
 		t.Errorf("the cycle that had begun is now answered %q: it has two versions", got)
 	}
-	s.starting.Lock()
-	defer s.starting.Unlock()
-	if kept := len(s.outgoing); kept != 0 {
+	s.cycles.starting.Lock()
+	defer s.cycles.starting.Unlock()
+	if kept := len(s.cycles.outgoing); kept != 0 {
 		t.Errorf("%d versions that no cycle begins with any more are not let go", kept)
 	}
 }
@@ -349,6 +350,25 @@ func TestTwoHundredSwapsUnderLoadGiveNoErrorAndNoCycleWithTwoVersions(t *testing
 		t.Errorf("at the end it says %q, want %q", got, want)
 	}
 	stop(func(answer string) string { return versionOf(answering(answer), "") })
+}
+
+// Each version has compiled code and memory of its own.
+func TestVersionsThatNothingHasAnyMoreAreFreed(t *testing.T) {
+	s := startSwapping(t, answering("version 0"), Args{})
+	for swap := range 20 {
+		s.replace(t, answering(fmt.Sprintf("version %d", swap+1)).Bytes())
+		s.event(t)
+		s.ask(t, "a")
+	}
+	programs := func() int {
+		s.host.programs.mu.Lock()
+		defer s.host.programs.mu.Unlock()
+		return len(s.host.programs.known)
+	}
+	s.until(t, func() bool {
+		runtime.GC()
+		return programs() <= 2 // the one in force, and the one before it
+	})
 }
 
 // update puts a ConfigMap in the place of the one of its name.

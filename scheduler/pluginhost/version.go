@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"k8s.io/kube-scheduler/framework"
 
 	"weir.dev/scheduler/guest"
 	"weir.dev/scheduler/module"
 	"weir.dev/scheduler/nodeview"
+	"weir.dev/scheduler/pluginhost/memo"
 )
 
 // version is one module with one configuration, loaded and proven to answer. Everything that depends on either is in
@@ -21,7 +23,7 @@ type version struct {
 	points points
 	views  *nodeview.Cache
 	pool   *pool
-	memo   *memo // nil when the module is not pure
+	memo   *memo.Memo // nil when the module is not pure
 
 	// spec is what the version was made of, and name the same in short: the digest of the module and, if it has settings,
 	// theirs.
@@ -59,7 +61,7 @@ func (h *Host) newVersion(ctx context.Context, plugin string, args Args, of spec
 	v := &version{plugin: plugin, module: m, spec: of, name: of.name(), rawReasons: h.rawReasons, points: points, views: views, metrics: map[guest.Point]*pointMetrics{}}
 	v.faults.clock, v.faults.lasting = h.clock, m.Pure
 	if m.Pure {
-		v.memo = newMemo()
+		v.memo = memo.New()
 	}
 	key := moduleKey{plugin, m.Digest}
 	v.dropSeries = answers.hold(key)
@@ -115,9 +117,9 @@ func (v *version) discard() {
 	v.dropSeries()
 }
 
-// departed are the versions that were in force last and are not any more. Their metrics are kept for a while: who looks
-// after a swap wants to see what the version before it did.
-type departed struct{ versions []*version }
+// departed lets the metrics of versions go that are not in force any more, after a while: whoever looks after a swap wants to
+// see what the version before it did. It holds no version, so that each is freed when nothing else has it.
+type departed struct{ dropSeries []func() }
 
 const mostDeparted = 2
 
@@ -125,18 +127,18 @@ func (d *departed) add(v *version) {
 	if v == nil {
 		return
 	}
-	d.versions = append(d.versions, v)
-	for len(d.versions) > mostDeparted {
-		d.versions[0].dropSeries()
-		d.versions = d.versions[1:]
+	d.dropSeries = append(d.dropSeries, v.dropSeries)
+	for len(d.dropSeries) > mostDeparted {
+		d.dropSeries[0]()
+		d.dropSeries = slices.Delete(d.dropSeries, 0, 1)
 	}
 }
 
 func (d *departed) dropAll() {
-	for _, each := range d.versions {
-		each.dropSeries()
+	for _, drop := range d.dropSeries {
+		drop()
 	}
-	d.versions = nil
+	d.dropSeries = nil
 }
 
 // leave lets a version go that no cycle begins with any more. A module that keeps things in its memory keeps them for the

@@ -1,4 +1,4 @@
-package pluginhost
+package memo
 
 import (
 	"math/bits"
