@@ -21,7 +21,7 @@ async fn a_pod_that_can_never_fit_its_pool_says_which_limit_is_in_its_way() -> R
     ns.create_pod(&pod("too-large").pool("never-fits-small").preemptible().asks("cpu", "3")).await?;
     ns.until_waiting("too-large", "ExceedsMaxQuota", "takes no pod or gang above").await?;
     ns.create_pod(&pod("no-host").pool("never-fits").preemptible().asks("example.com/never-fits", "1")).await?;
-    ns.until_waiting("no-host", "WaitingForPlacement", "0 of 1 would fit if the usable nodes were empty").await?;
+    ns.until_waiting("no-host", "UnknownResource", "which no node has and no pool lists").await?;
     ns.create_pod(&pod("fits").pool("never-fits")).await?;
     ns.until_admitted("fits").await?;
     // Corrected, each in its way.

@@ -15,8 +15,9 @@ use weir_tests::world::{World, room, shared};
 
 const MODULE: &str = "file://${WEIR_PLUGINS}/gpu-filter.wasm";
 
-/// A module with a memory and no function: what a build leaves that forgot `export!`.
-const EXPORTS_NOTHING: &[u8] = b"\0asm\x01\0\0\0\x05\x03\x01\0\x01\x07\x0a\x01\x06memory\x02\0";
+/// A module with a memory and one function that is no extension point: what a build leaves that forgot `export!`.
+const EXPORTS_NOTHING: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x01\
+    \x07\x0e\x02\x06memory\x02\0\x01f\0\0\x0a\x04\x01\x02\0\x0b";
 
 /// The message of a scheduler that has to refuse to start. It leaves nothing in the sandbox but the file that
 /// it is configured with and what the test itself put there.

@@ -54,8 +54,10 @@ pub(super) fn object(
 fn standing(members: &[&PodState]) -> Value {
     let count = |what: fn(&PodState) -> bool| members.iter().filter(|state| what(state)).count();
     let (admitted, placed) = (count(|state| !state.waits()), count(PodState::placed));
-    let speaks = members.iter().find(|state| state.waits()).or(members.first());
-    let told = speaks.and_then(|state| state.admitted.as_ref());
+    let waits = count(PodState::waits) > 0;
+    // The condition that was written last: the members before it were told smaller numbers.
+    let told = members.iter().filter(|state| state.waits() == waits && state.admitted.is_some());
+    let told = told.max_by_key(|state| state.condition_written).and_then(|state| state.admitted.as_ref());
     let told = told.map(|standing| condition(ConditionType::Admitted, standing, standing.since));
     let leaving = members.iter().find_map(|state| Some((state.eviction_reason()?, state.created)));
     let leaving = leaving.map(|(standing, created)| condition(ConditionType::Preempted, standing, created));
@@ -71,5 +73,33 @@ fn condition(type_: ConditionType, standing: &StandingCondition, since: Time) ->
         message: standing.message.clone(),
         observed_generation: None,
         last_transition_time: moment(Time::from_millis(since.millis() / 1000 * 1000)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::condition::ConditionStatus;
+    use crate::leader::fixture::{at, member};
+
+    /// A waiting member that was told at this time that so many are there.
+    fn told(number: u128, there: u32, seconds: u64) -> PodState {
+        let admitted = StandingCondition {
+            status: ConditionStatus::False,
+            reason: "WaitingForGang".to_owned(),
+            message: format!("{there} of 3 members are there"),
+            since: at(seconds),
+        };
+        PodState { admitted: Some(admitted), condition_written: at(seconds), ..member(number, "g", 3) }
+    }
+
+    #[test]
+    fn a_gang_shows_the_condition_that_was_written_last_whatever_the_order_of_its_members() {
+        let [first, second, silent] = [told(1, 1, 10), told(2, 2, 11), member(3, "g", 3)];
+        for members in [[&first, &second, &silent], [&silent, &second, &first]] {
+            let status = standing(&members);
+            assert_eq!(status["created"], 3);
+            assert_eq!(status["conditions"][0]["message"], "2 of 3 members are there");
+        }
     }
 }
