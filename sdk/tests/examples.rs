@@ -50,9 +50,9 @@ fn the_first_page_of_the_crate_shows_the_examples() {
 }
 
 #[test]
-fn the_readme_shows_the_smallest_plugin() {
-    let readme: Vec<_> = include_str!("../../README.md").lines().collect();
-    assert_eq!(blocks(&readme, "```rust"), [code(SMALLEST)]);
+fn the_readme_says_how_long_the_smallest_plugin_is() {
+    assert!(include_str!("../../README.md").contains("[a filter is fifteen lines](sdk/examples/smallest.rs)"));
+    assert_eq!(code(SMALLEST).len(), 15);
 }
 
 /// A public item: where it is, its name, and whether its own documentation has an example.

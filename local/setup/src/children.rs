@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{PipeWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::{fmt, io};
 
@@ -37,6 +37,7 @@ struct Group {
     number: i32,
     /// Closed by [`Children::end`] and when this process ends: what the warden waits for.
     lifeline: Mutex<Option<PipeWriter>>,
+    warden: Child,
 }
 
 /// How a command failed.
@@ -68,7 +69,7 @@ impl Children {
         warden.args(["-c", WARDEN]).stdin(reader).stdout(Stdio::null()).stderr(Stdio::null());
         let warden = warden.process_group(0).current_dir("/").spawn().context("start /bin/sh")?;
         let number = i32::try_from(warden.id()).context("read the number of a process")?;
-        Ok(Self(Arc::new(Group { number, lifeline: Mutex::new(Some(lifeline)) })))
+        Ok(Self(Arc::new(Group { number, lifeline: Mutex::new(Some(lifeline)), warden })))
     }
 
     /// Runs a command to its end. What it prints goes to a file, of which the error has the end.
@@ -111,6 +112,9 @@ impl Drop for Group {
         if let Ok(Some(mut lifeline)) = self.lifeline.lock().map(|mut lifeline| lifeline.take()) {
             // Without the word the warden interrupts an empty group: no harm done.
             let _ = lifeline.write_all(b"done\n");
+            drop(lifeline);
+            // It ends at once, and a program that goes on for hours keeps no dead child.
+            let _ = self.warden.wait();
         }
     }
 }
