@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Pod, PodSchedulingGate, PodSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use weir_api::names;
 use weir_queue::{Phase, PodShape};
 
@@ -92,7 +92,7 @@ pub fn bounded(written: &Pod) -> Pod {
             deletion_timestamp: meta.deletion_timestamp.clone(),
             labels,
             annotations,
-            owner_references: controller.map(|owner| vec![owner.clone()]),
+            owner_references: controller.map(|owner| vec![bounded_owner(owner)]),
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {
@@ -104,6 +104,18 @@ pub fn bounded(written: &Pod) -> Pod {
             ..PodSpec::default()
         }),
         status: None,
+    }
+}
+
+/// An owner, of which the API server bounds nothing.
+fn bounded_owner(owner: &OwnerReference) -> OwnerReference {
+    let bound = |text: &str| shortened(text).to_owned();
+    OwnerReference {
+        api_version: bound(&owner.api_version),
+        kind: bound(&owner.kind),
+        name: bound(&owner.name),
+        uid: bound(&owner.uid),
+        ..*owner
     }
 }
 
@@ -141,6 +153,8 @@ mod tests {
         let gates: Vec<_> = (0..500).map(|n| json!({ "name": format!("a/{n}") })).collect();
         let pod = json!({
             "metadata": { "name": "p", "labels": labels,
+                "ownerReferences": [{ "apiVersion": "x".repeat(100_000), "kind": "x".repeat(100_000),
+                    "name": "x".repeat(100_000), "uid": "x".repeat(100_000), "controller": true }],
                 "annotations": { "weir.dev/pool": "ä".repeat(100_000), "notes": "x".repeat(100_000) } },
             "spec": { "containers": [{ "name": "c", "image": "i" }], "schedulingGates": gates },
         });
