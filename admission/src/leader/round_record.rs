@@ -430,8 +430,8 @@ impl RoundRecord {
             victims: self.victims.values().cloned().collect(),
             back_offs: self.longest_back_offs(),
         };
-        let room = MAX_BYTES.saturating_sub(bytes(&next.spec));
-        next.spec.inputs = inputs.filter(|inputs| inputs.len() * 2 <= room).map(|inputs| inputs.to_string());
+        let fits = |inputs: &Arc<str>| inputs.len() * 2 <= MAX_BYTES.saturating_sub(bytes(&next.spec));
+        next.spec.inputs = inputs.filter(fits).map(|inputs| inputs.to_string());
         next
     }
 
