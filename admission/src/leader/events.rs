@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
@@ -19,9 +18,13 @@ use super::term::{Term, queue_config};
 use super::watch_state::pod_cache::PodState;
 use super::watch_state::read_by::ReadBy;
 use super::watch_state::state::{Lookups, ReadAgain};
+use crate::clock::Now;
 use crate::convert::name::NamespacedName;
 use crate::convert::pod::{ManagedPod, PodClass, uid};
 use crate::convert::{metadata, pool, time};
+
+/// How long to wait after the pods of a namespace could not be listed.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// How many pods one page of a list has.
 const PAGE: u32 = 500;
@@ -77,24 +80,28 @@ impl Term<'_> {
     }
 
     /// Reads pods again that were read by what is another now: those concerned, and no others (G2).
-    pub(super) async fn read_again(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn read_again(&mut self, now: Now) {
         let caches = &self.context.caches;
         let other_models = self.watch.take_other_models();
-        if !std::mem::take(&mut self.caches_changed) && !other_models {
-            return Ok(());
+        if std::mem::take(&mut self.caches_changed) || other_models {
+            let read_by = ReadBy::of(&caches.pools(), &caches.namespaces(), caches.special());
+            let differences = self.watch.on_read_by(read_by);
+            if differences.special {
+                self.needs_resync = Some(Resync::SpecialHardware);
+                return;
+            }
+            let group = |group: &NamespacedName| caches.groups().known(group);
+            let concerned = self.watch.to_read_again(&differences, other_models, group);
+            concerned.into_iter().for_each(|uid| self.read_pod_again(uid));
+            self.namespaces_to_read.extend(differences.managed.into_iter().map(|name| (name, now.instant)));
         }
-        let read_by = ReadBy::of(&caches.pools(), &caches.namespaces(), caches.special());
-        let differences = self.watch.on_read_by(read_by);
-        if differences.special {
-            self.needs_resync = Some(Resync::SpecialHardware);
-            return Ok(());
+        let due = self.namespaces_to_read.extract_if(.., |_, at| *at <= now.instant);
+        for (namespace, _) in due.collect::<Vec<_>>() {
+            if let Err(error) = self.read_namespace_again(&namespace).await {
+                tracing::warn!(%error, namespace, "the pods of a namespace are not read again; retrying");
+                self.namespaces_to_read.insert(namespace, self.now().instant + RETRY);
+            }
         }
-        let concerned = self.watch.to_read_again(&differences, other_models, |group| caches.groups().known(group));
-        concerned.into_iter().for_each(|uid| self.read_pod_again(uid));
-        for namespace in differences.managed {
-            self.read_namespace_again(&namespace).await?;
-        }
-        Ok(())
     }
 
     fn read_pod_again(&mut self, uid: Uid) {
@@ -119,11 +126,11 @@ impl Term<'_> {
 
     /// Reads the pods of a namespace that asks for the admission of all its pods from now on, or does no more: they run
     /// and are adopted, or are let go. Nothing is kept of pods that are not managed, so these are asked for.
-    async fn read_namespace_again(&mut self, namespace: &str) -> anyhow::Result<()> {
+    async fn read_namespace_again(&mut self, namespace: &str) -> kube::Result<()> {
         let pods = Api::<Pod>::namespaced(self.context.client.clone(), namespace);
         let mut page = ListParams::default().limit(PAGE);
         loop {
-            let list = pods.list(&page).await.with_context(|| format!("listing the pods of namespace {namespace}"))?;
+            let list = pods.list(&page).await?;
             for pod in &list.items {
                 self.on_pod(pod).await;
             }

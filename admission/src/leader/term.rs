@@ -7,7 +7,8 @@
 //! what happens, says what is due, and takes in what came of it, without effects of its own. Here is the loop; `events`
 //! passes on what the watches bring, `apply` sends what is due.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::StreamExt;
@@ -56,6 +57,8 @@ pub(super) struct Term<'a> {
     pub(super) started: bool,
     /// Whether namespaces, pools or the list of special hardware changed, so that what pods are read by may have.
     pub(super) caches_changed: bool,
+    /// Namespaces of which the pods are to be read again, each not before this moment.
+    pub(super) namespaces_to_read: BTreeMap<String, Instant>,
     /// Why the cluster has to be listed again, once it has to.
     pub(super) needs_resync: Option<Resync>,
 }
@@ -79,6 +82,7 @@ impl<'a> Term<'a> {
             requests: Requests::new(context),
             started: false,
             caches_changed: false,
+            namespaces_to_read: BTreeMap::new(),
             needs_resync: None,
         };
         term.requests.renew_fence(term.record.fence_renewed());
@@ -127,7 +131,7 @@ impl<'a> Term<'a> {
             let now = self.now();
             self.watch.on_time(now.time);
             if self.started {
-                self.read_again().await?;
+                self.read_again(now).await;
                 if let Some(reason) = self.needs_resync.take() {
                     return Ok(TermEnd::Resync(reason));
                 }
